@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# Third-party libraries, each behind one name; docs/dependencies.md says why each is here.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(GTest REQUIRED)
+find_package(benchmark REQUIRED)
+find_package(tl-expected REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(simdjson REQUIRED)
+find_package(ZLIB REQUIRED)
+
+add_library(dep_xxhash INTERFACE)
+find_library(XXHASH_LIBRARY xxhash REQUIRED)
+target_link_libraries(dep_xxhash INTERFACE ${XXHASH_LIBRARY})
+add_library(dep_rapidcheck INTERFACE)
+find_library(RAPIDCHECK_LIBRARY rapidcheck REQUIRED)
+target_link_libraries(dep_rapidcheck INTERFACE ${RAPIDCHECK_LIBRARY})

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/metrics.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/assert.h"
+
+namespace fairlead {
+namespace {
+
+void append_escaped(std::string& out, std::string_view value) {
+  for (const char c : value) {
+    if (c == '\\') {
+      out += "\\\\";
+    } else if (c == '"') {
+      out += "\\\"";
+    } else if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+}
+
+void append_labels(std::string& out, const Labels& labels, std::string_view extra = {}) {
+  if (labels.empty() && extra.empty()) return;
+  out += '{';
+  bool first = true;
+  for (const auto& [name, value] : labels) {
+    if (!first) out += ',';
+    first = false;
+    out += name;
+    out += "=\"";
+    append_escaped(out, value);
+    out += '"';
+  }
+  if (!extra.empty()) {
+    if (!first) out += ',';
+    out += extra;
+  }
+  out += '}';
+}
+
+}  // namespace
+
+Histogram::Histogram(std::span<const double> bounds)
+    : bounds_(bounds.begin(), bounds.end()), counts_(bounds.size() + 1) {
+  FAIRLEAD_ASSERT(std::is_sorted(bounds_.begin(), bounds_.end()));
+}
+
+void Histogram::observe(double value) {
+  const auto bucket = std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin();
+  counts_[static_cast<std::size_t>(bucket)].fetch_add(1, std::memory_order_relaxed);
+  sum_.fetch_add(value, std::memory_order_relaxed);
+}
+
+std::vector<std::uint64_t> Histogram::counts() const {
+  std::vector<std::uint64_t> out;
+  out.reserve(counts_.size());
+  for (const auto& count : counts_) out.push_back(count.load(std::memory_order_relaxed));
+  return out;
+}
+
+MetricRegistry::Family& MetricRegistry::family(std::string_view name, std::string_view help,
+                                               Kind kind) {
+  for (const auto& known : families_) {
+    if (known->name == name) {
+      FAIRLEAD_ASSERT(known->kind == kind);
+      return *known;
+    }
+  }
+  families_.push_back(
+      std::make_unique<Family>(Family{std::string(name), std::string(help), kind, {}}));
+  return *families_.back();
+}
+
+Counter& MetricRegistry::counter(std::string_view name, std::string_view help, Labels labels) {
+  const std::lock_guard lock(mutex_);
+  counters_.emplace_back();
+  family(name, help, Kind::kCounter)
+      .cells.push_back({std::move(labels), &counters_.back(), nullptr, nullptr});
+  return counters_.back();
+}
+
+Gauge& MetricRegistry::gauge(std::string_view name, std::string_view help, Labels labels) {
+  const std::lock_guard lock(mutex_);
+  gauges_.emplace_back();
+  family(name, help, Kind::kGauge)
+      .cells.push_back({std::move(labels), nullptr, &gauges_.back(), nullptr});
+  return gauges_.back();
+}
+
+Histogram& MetricRegistry::histogram(std::string_view name, std::string_view help,
+                                     std::span<const double> bounds, Labels labels) {
+  const std::lock_guard lock(mutex_);
+  histograms_.emplace_back(bounds);
+  family(name, help, Kind::kHistogram)
+      .cells.push_back({std::move(labels), nullptr, nullptr, &histograms_.back()});
+  return histograms_.back();
+}
+
+void MetricRegistry::retire(std::string_view label, std::string_view value) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& known : families_) {
+    std::erase_if(known->cells, [&](const Cell& cell) {
+      return std::ranges::any_of(cell.labels, [&](const auto& pair) {
+        return pair.first == label && pair.second == value;
+      });
+    });
+  }
+}
+
+void MetricRegistry::expose_histogram(std::string& out, const Family& family, const Cell& cell) {
+  const auto counts = cell.histogram->counts();
+  const auto bounds = cell.histogram->bounds();
+  std::uint64_t cumulative = 0;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    cumulative += counts[i];
+    const std::string le =
+        i < bounds.size() ? fmt::format("le=\"{}\"", bounds[i]) : std::string("le=\"+Inf\"");
+    out += family.name;
+    out += "_bucket";
+    append_labels(out, cell.labels, le);
+    fmt::format_to(std::back_inserter(out), " {}\n", cumulative);
+  }
+  out += family.name;
+  out += "_sum";
+  append_labels(out, cell.labels);
+  fmt::format_to(std::back_inserter(out), " {}\n", cell.histogram->sum());
+  out += family.name;
+  out += "_count";
+  append_labels(out, cell.labels);
+  fmt::format_to(std::back_inserter(out), " {}\n", cumulative);
+}
+
+std::string MetricRegistry::expose() const {
+  static constexpr std::string_view kTypes[] = {"counter", "gauge", "histogram"};
+  const std::lock_guard lock(mutex_);
+  std::string out;
+  for (const auto& family : families_) {
+    if (family->cells.empty()) continue;
+    fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} {2}\n", family->name,
+                   family->help, kTypes[static_cast<int>(family->kind)]);
+    // Cells of equal labels are one series: workers may each hold a cell of their own.
+    std::vector<std::pair<const Labels*, std::uint64_t>> sums;
+    for (const Cell& cell : family->cells) {
+      if (family->kind == Kind::kHistogram) {
+        expose_histogram(out, *family, cell);
+      } else if (family->kind == Kind::kGauge) {
+        out += family->name;
+        append_labels(out, cell.labels);
+        fmt::format_to(std::back_inserter(out), " {}\n", cell.gauge->value());
+      } else {
+        const auto same = std::ranges::find_if(
+            sums, [&](const auto& sum) { return *sum.first == cell.labels; });
+        if (same == sums.end()) {
+          sums.emplace_back(&cell.labels, cell.counter->value());
+        } else {
+          same->second += cell.counter->value();
+        }
+      }
+    }
+    for (const auto& [labels, value] : sums) {
+      out += family->name;
+      append_labels(out, *labels);
+      fmt::format_to(std::back_inserter(out), " {}\n", value);
+    }
+  }
+  return out;
+}
+
+}  // namespace fairlead

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/config/endpoints.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include "core/config/wording.h"
+
+namespace fairlead::config {
+namespace {
+
+constexpr std::size_t kMaxHostBytes = 253;  // RFC 1035 section 2.3.4, without the root's dot.
+constexpr std::string_view kLettersDigits =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+bool is_name(std::string_view host) {
+  const std::string allowed = std::string(kLettersDigits) + ".-_";
+  return !host.empty() && host.size() <= kMaxHostBytes &&
+         host.find_first_not_of(allowed) == std::string_view::npos;
+}
+
+bool is_v6(std::string_view host) {
+  return std::ranges::count(host, ':') >= 2 && host.size() <= 45 &&
+         host.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
+}
+
+bool is_visible(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) {
+    return static_cast<unsigned char>(c) > 0x20 && c != 0x7F;
+  });
+}
+
+// Reports a value that an earlier entry has, and remembers it otherwise.
+bool taken(std::map<std::string, std::string>& seen, const std::string& value,
+           const Section& entry, std::string_view key) {
+  const auto [other, is_new] = seen.emplace(value, entry.path());
+  if (is_new) return false;
+  entry.error(key, fmt::format("{} is already used by {}", quoted(value), other->second));
+  return true;
+}
+
+}  // namespace
+
+Result<HostPort> parse_host_port(std::string_view text) {
+  const auto invalid = [&](std::string_view reason) {
+    return fail(ErrorCode::kInvalidArgument, "{} {}", quoted(text), reason);
+  };
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || text.ends_with(']')) {
+    return invalid("has no port; write host:port");
+  }
+  std::string_view host = text.substr(0, colon);
+  if (host.empty()) return invalid("has no host; write 0.0.0.0 or [::] for every address");
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+    if (!is_v6(host)) return invalid("has no IPv6 address in the brackets");
+  } else if (host.find(':') != std::string_view::npos) {
+    return invalid("is not host:port; write an IPv6 address in brackets, as in [::1]:8000");
+  } else if (!is_name(host)) {
+    return invalid("has a host with characters that no host name has; write host:port");
+  }
+  const std::string_view digits = text.substr(colon + 1);
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (error != std::errc{} || end != digits.data() + digits.size()) {
+    return invalid("has no port from 0 to 65535 after the colon");
+  }
+  return HostPort{std::string(host), port};
+}
+
+Result<HostPort> parse_endpoint_address(std::string_view text) {
+  std::string_view rest = text;
+  if (rest.starts_with("https://")) {
+    return fail(ErrorCode::kInvalidArgument,
+                "{}: TLS to engines is not supported yet; use http://", quoted(text));
+  }
+  const bool is_url = rest.starts_with("http://");
+  if (is_url) rest.remove_prefix(std::string_view("http://").size());
+  if (is_url && rest.ends_with('/')) rest.remove_suffix(1);
+  if (rest.find('/') != std::string_view::npos) {
+    return fail(ErrorCode::kInvalidArgument, "{}: write host:port or http://host:port, no path",
+                quoted(text));
+  }
+  auto address = parse_host_port(rest);
+  if (address && address->port == 0) {
+    return fail(ErrorCode::kInvalidArgument, "{}: the port must be from 1 to 65535", quoted(text));
+  }
+  return address;
+}
+
+std::string to_string(const HostPort& address) {
+  const bool is_literal_v6 = address.host.find(':') != std::string::npos;
+  return is_literal_v6 ? fmt::format("[{}]:{}", address.host, address.port)
+                       : fmt::format("{}:{}", address.host, address.port);
+}
+
+std::vector<EndpointSetting> read_endpoints(Section& section, std::string_view key) {
+  std::vector<EndpointSetting> endpoints;
+  std::map<std::string, std::string> names;
+  std::map<std::string, std::string> addresses;
+  for (Section& entry : section.children(key)) {
+    if (entry.has("address") && entry.has("url")) {
+      entry.error("url", "is the same as address; give only one of them");
+    }
+    const std::string_view address_key =
+        entry.has("url") && !entry.has("address") ? "url" : "address";
+    entry.skip("url");
+    const std::string text = entry.required_text(address_key);
+    EndpointSetting endpoint;
+    endpoint.labels = entry.text_map("labels");
+    endpoint.name = entry.text("name", "");
+    entry.finish();
+    if (text.empty()) continue;
+
+    const auto address = parse_endpoint_address(text);
+    if (!address) {
+      entry.error(address_key, address.error().message);
+      continue;
+    }
+    endpoint.address = *address;
+    if (endpoint.name.empty()) endpoint.name = to_string(*address);
+    if (endpoint.name.size() > kMaxHostBytes || !is_visible(endpoint.name)) {
+      entry.error("name", "must be at most 253 bytes without white space or control characters");
+      continue;
+    }
+    const bool has_twin = taken(addresses, to_string(*address), entry, address_key);
+    if (taken(names, endpoint.name, entry, "name") || has_twin) continue;
+    endpoints.push_back(std::move(endpoint));
+  }
+  return endpoints;
+}
+
+std::string to_yaml(const EndpointSetting& endpoint) {
+  std::string labels;
+  for (const auto& [key, value] : endpoint.labels) {
+    labels += fmt::format("{}{}: {}", labels.empty() ? "" : ", ", yaml_quoted(key),
+                          yaml_quoted(value));
+  }
+  return fmt::format("{{name: {}, address: {}, labels: {{{}}}}}", yaml_quoted(endpoint.name),
+                     yaml_quoted(to_string(endpoint.address)), labels);
+}
+
+std::optional<std::vector<EndpointSetting>> parse_endpoints_file(std::string_view text,
+                                                                 std::string_view file,
+                                                                 Problems& problems) {
+  Problems own;
+  Section root = Section::parse(text, file, own);
+  if (!own.has_errors() && !root.has("endpoints")) {
+    root.error("", "\"endpoints\" is missing; write `endpoints: []` for an empty pool");
+  }
+  auto endpoints = read_endpoints(root, "endpoints");
+  root.finish();
+  for (const Problem& problem : own.list()) problems.add(problem);
+  if (own.has_errors()) return std::nullopt;
+  return endpoints;
+}
+
+}  // namespace fairlead::config

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Endpoints as configured: how an address is written, the list under `fleet.endpoints`, and the
+// watched endpoints file, which has the same form so that a list can be moved between the two:
+//
+//   endpoints:
+//     - name: gpu-0              # Default: the address.
+//       address: 10.0.0.7:8000   # Or host:port, [v6]:port, http://host:port; `url` is an alias.
+//       labels: {llm-d.ai/role: decode}
+//
+// Pure functions over values. Engines behind TLS are refused.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "core/config/section.h"
+
+namespace fairlead::config {
+
+struct HostPort {
+  std::string host;        // A literal IPv4 or IPv6 address (no brackets), or a name.
+  std::uint16_t port = 0;  // 0 in a listener: any free port.
+  friend bool operator==(const HostPort&, const HostPort&) = default;
+};
+
+struct EndpointSetting {
+  std::string name;  // Unique; host:port when not given.
+  HostPort address;
+  std::vector<std::pair<std::string, std::string>> labels;  // Sorted by key.
+  friend bool operator==(const EndpointSetting&, const EndpointSetting&) = default;
+};
+
+// "host:port" or "[v6]:port"; the error says what is wrong and what to write.
+Result<HostPort> parse_host_port(std::string_view text);
+// Also "http://host:port", without a path; port 0 is an error.
+Result<HostPort> parse_endpoint_address(std::string_view text);
+std::string to_string(const HostPort& address);  // IPv6 in brackets.
+
+// The list under `key`. Entries with errors are left out; names and addresses are unique.
+std::vector<EndpointSetting> read_endpoints(Section& section, std::string_view key);
+// One list entry in YAML's flow form.
+std::string to_yaml(const EndpointSetting& endpoint);
+
+// The endpoints file. An empty list is allowed; a missing key is not, so that a half-written file
+// never empties the pool. nullopt when the file has any error: keep the old endpoints.
+std::optional<std::vector<EndpointSetting>> parse_endpoints_file(std::string_view text,
+                                                                 std::string_view file,
+                                                                 Problems& problems);
+
+}  // namespace fairlead::config

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/config/settings.h"
+
+#include <fmt/format.h>
+
+#include "core/config/units.h"
+#include "core/config/wording.h"
+
+namespace fairlead::config {
+namespace {
+
+constexpr Duration kMillisecond = std::chrono::milliseconds(1);
+constexpr Duration kSecond = std::chrono::seconds(1);
+constexpr Duration kHour = std::chrono::hours(1);
+constexpr Duration kDay = std::chrono::hours(24);
+
+constexpr std::size_t kKi = std::size_t{1} << 10;
+constexpr std::size_t kMi = std::size_t{1} << 20;
+constexpr std::size_t kGi = std::size_t{1} << 30;
+
+// One list of keys and ranges serves reading and printing: describe() shows every field to a
+// Reader or a Printer.
+template <class Visitor>
+void describe(Visitor& visit, GatewaySettings& gateway) {
+  visit.addresses("listen", gateway.listen);
+  visit.integer("workers", gateway.workers, 1, 256);
+  visit.address("adminListen", gateway.admin_listen);
+  visit.duration("drainTimeout", gateway.drain_timeout, Duration{0}, kHour);
+  visit.text("accessLog", gateway.access_log);
+  visit.text("requestIdHeader", gateway.request_id_header);
+}
+
+template <class Visitor>
+void describe(Visitor& visit, RetrySettings& retry) {
+  visit.integer("maxAttempts", retry.max_attempts, 1, 10);
+  visit.number("budgetRatio", retry.budget_ratio, 0, 1);
+  visit.number("minPerSecond", retry.min_per_second, 0, 1e6);
+  visit.bytes("bufferBytes", retry.buffer_bytes, 0, kGi);
+}
+
+template <class Visitor>
+void describe(Visitor& visit, LimitSettings& limits) {
+  visit.bytes("bodyBytes", limits.body_bytes, kKi, 4 * kGi);
+  visit.bytes("headerBytes", limits.header_bytes, kKi, kMi);
+  visit.integer("headerCount", limits.header_count, 1, 10'000);
+  visit.integer("connections", limits.connections, 1, 1'000'000);
+  visit.duration("clientIdle", limits.client_idle, kMillisecond, kDay);
+  visit.duration("headerRead", limits.header_read, kMillisecond, kHour);
+  visit.duration("bodyRead", limits.body_read, kMillisecond, kHour);
+  visit.duration("upstreamConnect", limits.upstream_connect, kMillisecond, kHour);
+  visit.duration("upstreamFirstByte", limits.upstream_first_byte, kMillisecond, kDay);
+  visit.duration("upstreamIdle", limits.upstream_idle, kMillisecond, kDay);
+  visit.duration("requestTotal", limits.request_total, kMillisecond, kDay);
+  visit.section("retry", limits.retry);
+}
+
+template <class Visitor>
+void describe(Visitor& visit, HealthSettings& health) {
+  visit.duration("interval", health.interval, 10 * kMillisecond, kHour);
+  visit.text("path", health.path);
+  visit.duration("timeout", health.timeout, kMillisecond, kHour);
+  visit.integer("unhealthyAfter", health.unhealthy_after, 1, 1000);
+  visit.duration("eject", health.eject, kMillisecond, kHour);
+  visit.duration("ejectMax", health.eject_max, kMillisecond, kDay);
+  visit.duration("returnRamp", health.return_ramp, Duration{0}, kHour);
+}
+
+template <class Visitor>
+void describe(Visitor& visit, FleetSettings& fleet) {
+  visit.endpoints("endpoints", fleet.endpoints);
+  visit.text("endpointsFile", fleet.endpoints_file);
+  visit.duration("scrapeInterval", fleet.scrape_interval, 5 * kMillisecond, kHour);
+  visit.duration("modelsInterval", fleet.models_interval, 100 * kMillisecond, kDay);
+  visit.section("health", fleet.health);
+}
+
+template <class Visitor>
+void describe(Visitor& visit, PrefixSettings& prefix) {
+  visit.bytes("blockBytes", prefix.block_bytes, 64, kMi);
+  visit.bytes_or_auto("bytesPerEndpoint", prefix.bytes_per_endpoint, 0, 64 * kGi);
+  visit.bytes("bytesUnreported", prefix.bytes_unreported, 0, 64 * kGi);
+}
+
+template <class Visitor>
+void describe(Visitor& visit, ServeSettings& settings) {
+  visit.section("gateway", settings.gateway);
+  visit.section("limits", settings.limits);
+  visit.section("fleet", settings.fleet);
+  visit.section("prefix", settings.prefix);
+}
+
+void check(const Section& section, const GatewaySettings& gateway) {
+  if (gateway.listen.empty()) section.error("listen", "needs at least one address");
+  constexpr std::string_view kNameBytes = "abcdefghijklmnopqrstuvwxyz0123456789-_";
+  const std::string& header = gateway.request_id_header;
+  if (header.empty() || header.find_first_not_of(kNameBytes) != std::string::npos) {
+    section.error("requestIdHeader", "must be a header name in lower case");
+  }
+}
+
+void check(const Section& section, const HealthSettings& health) {
+  if (!health.path.starts_with('/')) section.error("path", "must begin with /");
+  if (health.path.find_first_of(" \t\r\n") != std::string::npos) {
+    section.error("path", "must not contain white space");
+  }
+  if (health.eject > health.eject_max) section.error("eject", "is longer than ejectMax");
+}
+
+template <class Settings>
+void check(const Section&, const Settings&) {}
+
+class Reader {
+ public:
+  explicit Reader(Section& section) : section_(section) {}
+
+  void text(std::string_view key, std::string& value) { value = section_.text(key, value); }
+  void number(std::string_view key, double& value, double min, double max) {
+    value = section_.number(key, value, min, max);
+  }
+  void integer(std::string_view key, std::uint32_t& value, std::int64_t min, std::int64_t max) {
+    value = static_cast<std::uint32_t>(section_.integer(key, value, min, max));
+  }
+  void duration(std::string_view key, Duration& value, Duration min, Duration max) {
+    value = section_.duration(key, value, min, max);
+  }
+  void bytes(std::string_view key, std::size_t& value, std::size_t min, std::size_t max) {
+    const auto count = [](std::size_t size) { return static_cast<std::int64_t>(size); };
+    value = static_cast<std::size_t>(
+        section_.bytes(key, count(value), count(min), count(max)));
+  }
+  void bytes_or_auto(std::string_view key, std::optional<std::size_t>& value, std::size_t min,
+                     std::size_t max) {
+    if (section_.text(key, "auto") == "auto") return value.reset();
+    std::size_t size = value.value_or(0);
+    bytes(key, size, min, max);
+    value = size;
+  }
+  void address(std::string_view key, HostPort& value) {
+    if (!section_.has(key)) return section_.skip(key);
+    if (const auto read = listener(key, section_.text(key, ""))) value = *read;
+  }
+  void addresses(std::string_view key, std::vector<HostPort>& value) {
+    if (!section_.has(key)) return section_.skip(key);
+    value.clear();
+    for (const std::string& text : section_.texts(key)) {
+      if (const auto read = listener(key, text)) value.push_back(*read);
+    }
+  }
+  void endpoints(std::string_view key, std::vector<EndpointSetting>& value) {
+    value = read_endpoints(section_, key);
+  }
+  template <class Settings>
+  void section(std::string_view key, Settings& value) {
+    Section child = section_.child(key);
+    Reader reader(child);
+    describe(reader, value);
+    check(child, value);
+    child.finish();
+  }
+
+ private:
+  std::optional<HostPort> listener(std::string_view key, std::string_view text) const {
+    const auto read = parse_host_port(text);
+    if (read) return *read;
+    section_.error(key, read.error().message);
+    return std::nullopt;
+  }
+
+  Section& section_;
+};
+
+class Printer {
+ public:
+  std::string take() { return std::move(out_); }
+
+  void text(std::string_view key, const std::string& value) { line(key, yaml_quoted(value)); }
+  void number(std::string_view key, double value, double, double) {
+    line(key, fmt::format("{}", value));
+  }
+  void integer(std::string_view key, std::uint32_t value, std::int64_t, std::int64_t) {
+    line(key, fmt::format("{}", value));
+  }
+  void duration(std::string_view key, Duration value, Duration, Duration) {
+    line(key, duration_text(value));
+  }
+  void bytes(std::string_view key, std::size_t value, std::size_t, std::size_t) {
+    line(key, bytes_text(static_cast<std::int64_t>(value)));
+  }
+  void bytes_or_auto(std::string_view key, const std::optional<std::size_t>& value, std::size_t,
+                     std::size_t) {
+    line(key, value ? bytes_text(static_cast<std::int64_t>(*value)) : "auto");
+  }
+  void address(std::string_view key, const HostPort& value) {
+    line(key, yaml_quoted(to_string(value)));
+  }
+  void addresses(std::string_view key, const std::vector<HostPort>& value) {
+    std::string list;
+    for (const HostPort& address : value) {
+      list += (list.empty() ? "" : ", ") + yaml_quoted(to_string(address));
+    }
+    line(key, "[" + list + "]");
+  }
+  void endpoints(std::string_view key, const std::vector<EndpointSetting>& value) {
+    if (value.empty()) return line(key, "[]");
+    line(key, "");
+    for (const EndpointSetting& endpoint : value) out_ += indent_ + "- " + to_yaml(endpoint) + "\n";
+  }
+  template <class Settings>
+  void section(std::string_view key, Settings& value) {
+    line(key, "");
+    indent_ += "  ";
+    describe(*this, value);
+    indent_.resize(indent_.size() - 2);
+  }
+
+ private:
+  void line(std::string_view key, std::string_view value) {
+    out_ += fmt::format("{}{}:{}{}\n", indent_, key, value.empty() ? "" : " ", value);
+  }
+
+  std::string out_;
+  std::string indent_;
+};
+
+}  // namespace
+
+ServeSettings parse_settings(Section& root) {
+  ServeSettings settings;
+  Reader reader(root);
+  describe(reader, settings);
+  return settings;
+}
+
+std::string effective_yaml(const ServeSettings& settings) {
+  ServeSettings shown = settings;
+  Printer printer;
+  describe(printer, shown);
+  return printer.take();
+}
+
+}  // namespace fairlead::config

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// ServeSettings: everything `fairlead serve` can be told besides its scheduling policy, with the
+// defaults. One struct a top-level key of the configuration file; YAML keys are the field names in
+// camelCase (limits.bodyBytes). Sizes are bytes, times are Durations.
+//
+//   Section root = Section::parse(text, "serve.yaml", problems);
+//   ServeSettings settings = parse_settings(root);
+//   // ... scheduling::build_policy(root, ...) reads the other keys of the same file ...
+//   root.finish();
+//
+// Ranges are in settings.cpp, beside the keys. Values; thread-compatible.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "core/config/endpoints.h"
+#include "core/config/section.h"
+
+namespace fairlead::config {
+
+// Changing a listener or the number of workers needs a restart.
+struct GatewaySettings {
+  std::vector<HostPort> listen{{"127.0.0.1", 8080}};
+  std::uint32_t workers = 1;                   // Event loops, each a thread.
+  HostPort admin_listen{"127.0.0.1", 9090};    // Metrics, health of this process.
+  Duration drain_timeout = from_seconds(30);   // After SIGTERM, before requests are cut off.
+  std::string access_log;                      // A path, "-" for standard output, "" for none.
+  std::string request_id_header = "x-request-id";  // Kept when sent, made up otherwise.
+  friend bool operator==(const GatewaySettings&, const GatewaySettings&) = default;
+};
+
+struct RetrySettings {
+  std::uint32_t max_attempts = 3;  // The first one counts; 1 turns retries off.
+  double budget_ratio = 0.2;       // Retries allowed per request, averaged over seconds.
+  double min_per_second = 10;      // Allowed in any case, so that a quiet router may retry.
+  std::size_t buffer_bytes = std::size_t{1} << 20;  // A larger body is not kept for a retry.
+  friend bool operator==(const RetrySettings&, const RetrySettings&) = default;
+};
+
+struct LimitSettings {
+  std::size_t body_bytes = std::size_t{64} << 20;    // Of a request; larger: 413.
+  std::size_t header_bytes = std::size_t{64} << 10;  // Request line and all headers; larger: 431.
+  std::uint32_t header_count = 100;                  // More: 431.
+  std::uint32_t connections = 10'000;  // From clients, all workers together; more wait unaccepted.
+  Duration client_idle = from_seconds(75);   // A kept-alive connection between two requests.
+  Duration header_read = from_seconds(10);   // From the first byte of a head to its last: 408.
+  Duration body_read = from_seconds(60);     // Between two reads of a request body: 408.
+  Duration upstream_connect = from_seconds(2);
+  Duration upstream_first_byte = from_seconds(600);  // From sent to the response's first byte: 504.
+  Duration upstream_idle = from_seconds(300);        // Between two bytes of a response.
+  Duration request_total = from_seconds(3600);       // From the first byte in to the last one out.
+  RetrySettings retry;
+  friend bool operator==(const LimitSettings&, const LimitSettings&) = default;
+};
+
+struct HealthSettings {
+  Duration interval = from_seconds(1);  // Between two probes of an endpoint.
+  std::string path = "/health";         // Healthy is status 200.
+  Duration timeout = from_seconds(1);   // Of one probe.
+  std::uint32_t unhealthy_after = 3;    // Failures in a row, of probes and requests together.
+  Duration eject = from_seconds(5);     // The first ejection; each following one is twice as long.
+  Duration eject_max = from_seconds(60);
+  Duration return_ramp = from_seconds(10);  // From a small to the full share after an ejection.
+  friend bool operator==(const HealthSettings&, const HealthSettings&) = default;
+};
+
+struct FleetSettings {
+  std::vector<EndpointSetting> endpoints;
+  std::string endpoints_file;  // Watched, see parse_endpoints_file(); its endpoints are added.
+  Duration scrape_interval = std::chrono::milliseconds(50);  // Of an endpoint's /metrics.
+  Duration models_interval = from_seconds(10);               // Of an endpoint's /v1/models.
+  HealthSettings health;
+  friend bool operator==(const FleetSettings&, const FleetSettings&) = default;
+};
+
+struct PrefixSettings {
+  std::size_t block_bytes = 1024;  // Of prompt content a key stands for.
+  // Bytes of prompt remembered an endpoint. "auto": the size of the engine's KV cache, as the
+  // engine reports it, times the learnt bytes per token.
+  std::optional<std::size_t> bytes_per_endpoint;
+  std::size_t bytes_unreported = std::size_t{64} << 20;  // "auto", but nothing reported.
+  friend bool operator==(const PrefixSettings&, const PrefixSettings&) = default;
+};
+
+struct ServeSettings {
+  GatewaySettings gateway;
+  LimitSettings limits;
+  FleetSettings fleet;
+  PrefixSettings prefix;
+  friend bool operator==(const ServeSettings&, const ServeSettings&) = default;
+};
+
+// Problems go where `root` sends them. The caller finishes `root`.
+ServeSettings parse_settings(Section& root);
+
+// Every setting with its value; parse_settings() reads it back to equal settings.
+std::string effective_yaml(const ServeSettings& settings);
+
+}  // namespace fairlead::config

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// InFlightTable: what this router has sent to each endpoint and not yet seen the end of.
+//
+// A share is taken when the decision is made, not when the engine reports it, so a burst does not
+// herd. Its parts end at different moments: the uncached prompt tokens and the `unstarted` mark at
+// the first token, the request itself at its end. A share is move-only and releases what it still
+// holds when it dies, so the table is exact after any failure. A slot that left the pool keeps
+// swallowing releases; fleet::Fleet reuses it only when in_use() is false.
+// Threads: any; one padded cell of relaxed atomics a slot.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "core/model/endpoint.h"
+
+namespace fairlead::fleet {
+
+struct InFlight {
+  std::int64_t requests = 0;
+  std::int64_t uncached_tokens = 0;  // Prompt tokens still to be computed, by our estimate.
+  std::int64_t unstarted = 0;        // Requests without a first token.
+};
+
+class InFlightTable;
+
+class InFlightShare {
+ public:
+  InFlightShare() = default;
+  InFlightShare(InFlightTable& table, model::EndpointRef endpoint, std::int64_t uncached_tokens);
+  InFlightShare(InFlightShare&& other) noexcept { swap(other); }
+  InFlightShare& operator=(InFlightShare&& other) noexcept {
+    InFlightShare dying(std::move(other));
+    swap(dying);
+    return *this;
+  }
+  InFlightShare(const InFlightShare&) = delete;
+  InFlightShare& operator=(const InFlightShare&) = delete;
+  ~InFlightShare() { release(); }
+
+  // The first token came: prefill is over.
+  void first_token();
+  // The request ended, or is about to be tried elsewhere.
+  void release();
+  bool held() const { return table_ != nullptr; }
+  model::EndpointRef endpoint() const { return endpoint_; }
+
+ private:
+  void swap(InFlightShare& other) noexcept {
+    std::swap(table_, other.table_);
+    std::swap(endpoint_, other.endpoint_);
+    std::swap(uncached_tokens_, other.uncached_tokens_);
+    std::swap(unstarted_, other.unstarted_);
+  }
+
+  InFlightTable* table_ = nullptr;
+  model::EndpointRef endpoint_;
+  std::int64_t uncached_tokens_ = 0;
+  std::int64_t unstarted_ = 0;
+};
+
+class InFlightTable {
+ public:
+  InFlightTable() : cells_(std::make_unique<Cell[]>(model::kMaxEndpoints)) {}
+
+  InFlight read(std::uint32_t slot) const {
+    const Cell& cell = cells_[slot];
+    return {cell.requests.load(std::memory_order_relaxed),
+            cell.uncached_tokens.load(std::memory_order_relaxed),
+            cell.unstarted.load(std::memory_order_relaxed)};
+  }
+  bool in_use(std::uint32_t slot) const { return read(slot).requests != 0; }
+  // All slots together; every part is zero when nothing is in flight.
+  InFlight total() const;
+
+ private:
+  friend class InFlightShare;
+  struct alignas(64) Cell {
+    std::atomic<std::int64_t> requests{0};
+    std::atomic<std::int64_t> uncached_tokens{0};
+    std::atomic<std::int64_t> unstarted{0};
+  };
+  void add(std::uint32_t slot, std::int64_t requests, std::int64_t tokens,
+           std::int64_t unstarted) {
+    Cell& cell = cells_[slot];
+    if (requests != 0) cell.requests.fetch_add(requests, std::memory_order_relaxed);
+    if (tokens != 0) cell.uncached_tokens.fetch_add(tokens, std::memory_order_relaxed);
+    if (unstarted != 0) cell.unstarted.fetch_add(unstarted, std::memory_order_relaxed);
+  }
+  std::unique_ptr<Cell[]> cells_;
+};
+
+}  // namespace fairlead::fleet

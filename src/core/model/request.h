@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The facts of one request and of its fate, as plain values that every front produces and the
+// picker consumes. Views point into the front's buffers and are valid during the call only.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/time.h"
+#include "core/model/endpoint.h"
+
+namespace fairlead::model {
+
+enum class Streaming : std::uint8_t { kWhole, kStreamed };
+
+struct InferenceRequest {
+  std::string_view model;              // Model or adapter id.
+  std::string_view session;            // Affinity token the client sent back; empty when none.
+  std::span<const std::uint64_t> keys;  // Chained prefix keys, one per whole block.
+  std::uint64_t prompt_tokens = 0;     // Exact, or bytes / 4.
+  std::uint32_t block_tokens = 1;      // Tokens one key stands for.
+  std::uint64_t max_output_tokens = 0;  // 0: not stated.
+  Streaming streaming = Streaming::kWhole;
+};
+
+struct Usage {
+  std::uint64_t prompt_tokens = 0;
+  std::uint64_t output_tokens = 0;
+  std::uint64_t cached_tokens = 0;
+};
+
+// How one try at one endpoint failed.
+enum class UpstreamFailure : std::uint8_t {
+  kConnectRefused,
+  kConnectTimeout,
+  kStaleConnection,  // A pooled connection died before it carried a response byte.
+  kResetBeforeResponse,
+  kResponseTimeout,
+  kMalformedResponse,
+  kServerError,   // 500, 502 or 503 from the engine; only 503 and 502 are worth another try.
+  kResetMidBody,  // After response bytes: not retryable.
+};
+
+std::string_view to_string(UpstreamFailure failure);
+
+// How a request ended, the value of the `outcome` metric label and of the access log.
+enum class Outcome : std::uint8_t {
+  kCompleted,
+  kClientGone,
+  kUpstreamFailed,
+  kTimedOut,
+  kRejected,  // Answered by us without reaching an engine, see ReplyReason.
+};
+
+std::string_view to_string(Outcome outcome);
+
+// Why we answered ourselves; the value of the x-fairlead-reason header.
+enum class ReplyReason : std::uint8_t {
+  kNone,
+  kNoEndpoint,       // The pool is empty or nothing is healthy: 503.
+  kUnknownModel,     // 404.
+  kFilteredOut,      // Every endpoint was removed by a filter: 429, as llm-d.
+  kUpstreamFailed,   // All tries failed: 502.
+  kUpstreamTimeout,  // 504.
+  kBadRequest,       // 400.
+  kTooLarge,         // 413.
+  kHeaderTooLarge,   // 431.
+  kNotFound,         // 404, no such route.
+  kMethodNotAllowed,  // 405.
+  kOverloaded,       // 503, a bound of ours is reached.
+  kDraining,         // 503, we are shutting down.
+  kRequestTimeout,   // 408, the client was too slow.
+};
+
+std::string_view to_string(ReplyReason reason);
+int http_status(ReplyReason reason);
+
+// What a worker saw of an endpoint, sent to control through a bounded ring.
+struct Observation {
+  enum class Kind : std::uint8_t { kSuccess, kFailure };
+  EndpointRef endpoint;
+  Kind kind = Kind::kSuccess;
+  UpstreamFailure failure = UpstreamFailure::kConnectRefused;
+  Time at{};
+};
+
+}  // namespace fairlead::model

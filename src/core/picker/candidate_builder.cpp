@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/picker/candidate_builder.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace fairlead::picker {
+namespace {
+
+// A prompt is new when no endpoint holds more than this share of it.
+constexpr double kColdShare = 0.1;
+
+bool takes_traffic(const model::Endpoint& endpoint) {
+  return endpoint.health == model::Health::kHealthy ||
+         endpoint.health == model::Health::kReturning;
+}
+
+}  // namespace
+
+scheduling::Columns filled_columns() {
+  using scheduling::Column;
+  return {Column::kWaiting,         Column::kRunning,        Column::kKvUsage,
+          Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
+          Column::kCachedTokens,    Column::kOwnUncachedTokens, Column::kColdOrder,
+          Column::kHealth,          Column::kLabels,         Column::kModels};
+}
+
+CandidateBuilder::CandidateBuilder(SharedState shared) : shared_(shared) {}
+
+void CandidateBuilder::select(const model::InferenceRequest& request,
+                              const model::PoolSnapshot& pool, std::span<const Time> masked_until,
+                              std::span<const std::uint32_t> tried, Time now, Random& random,
+                              Masks masks) {
+  chosen_.clear();
+  for (const model::Endpoint& endpoint : pool.endpoints) {
+    const std::uint32_t slot = endpoint.ref.slot;
+    if (!takes_traffic(endpoint)) continue;
+    if (!request.model.empty() && !endpoint.models.empty() && !endpoint.serves(request.model)) {
+      continue;
+    }
+    if (std::ranges::find(tried, slot) != tried.end()) continue;
+    if (masks == Masks::kHonoured) {
+      if (slot < masked_until.size() && masked_until[slot] > now) continue;
+      // A returning endpoint is a candidate for its share of the decisions only.
+      if (endpoint.admit_share < 1 && random.uniform() >= endpoint.admit_share) continue;
+    }
+    chosen_.push_back(&endpoint);
+  }
+}
+
+const scheduling::Candidates& CandidateBuilder::build(const model::InferenceRequest& request,
+                                                      const model::PoolSnapshot& pool,
+                                                      std::span<const Time> masked_until,
+                                                      std::span<const std::uint32_t> tried,
+                                                      Time now, Random& random) {
+  select(request, pool, masked_until, tried, now, random, Masks::kHonoured);
+  if (chosen_.empty()) {
+    select(request, pool, masked_until, tried, now, random, Masks::kIgnored);
+  }
+  table_.resize(chosen_.size());
+  std::ranges::copy(chosen_, table_.endpoint.begin());
+  fill(request);
+  return table_;
+}
+
+void CandidateBuilder::fill(const model::InferenceRequest& request) {
+  if (chosen_.empty()) return;
+  matched_.assign(chosen_.back()->ref.slot + 1, 0);
+  if (!request.keys.empty()) shared_.knowledge.match(request.keys, matched_);
+
+  const auto prompt = static_cast<double>(request.prompt_tokens);
+  // The last token of a prompt is always computed.
+  const double cacheable = std::max(0.0, prompt - 1);
+  double best_cached = 0;
+  for (std::size_t row = 0; row < chosen_.size(); ++row) {
+    const std::uint32_t slot = chosen_[row]->ref.slot;
+    const fleet::LoadRow load = shared_.load.read(slot);
+    const fleet::InFlight inflight = shared_.inflight.read(slot);
+    const double cached =
+        std::min(cacheable, static_cast<double>(matched_[slot]) * request.block_tokens);
+    best_cached = std::max(best_cached, cached);
+    table_.waiting[row] = load.waiting;
+    table_.running[row] = load.running;
+    table_.kv_usage[row] = load.kv_usage;
+    table_.inflight_requests[row] = static_cast<float>(inflight.requests);
+    table_.inflight_tokens[row] = static_cast<float>(inflight.uncached_tokens);
+    table_.unstarted[row] = static_cast<float>(inflight.unstarted);
+    table_.cached_tokens[row] = static_cast<float>(cached);
+    table_.own_uncached_tokens[row] = static_cast<float>(prompt - cached);
+  }
+  cold_ = best_cached <= kColdShare * prompt;
+  if (cold_) rank_cold_placements();
+}
+
+void CandidateBuilder::rank_cold_placements() {
+  order_.resize(chosen_.size());
+  std::iota(order_.begin(), order_.end(), 0U);
+  const auto stamp = [&](std::uint32_t row) {
+    return shared_.ledger.last_cold(chosen_[row]->ref.slot);
+  };
+  std::ranges::sort(order_, {}, stamp);
+  // Endpoints that never got one share rank 0, so that the first are told apart by load alone.
+  float rank = 0;
+  for (std::size_t i = 0; i < order_.size(); ++i) {
+    if (i > 0 && stamp(order_[i]) != stamp(order_[i - 1])) rank = static_cast<float>(i);
+    table_.cold_order[order_[i]] = rank;
+  }
+}
+
+}  // namespace fairlead::picker

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// CandidateBuilder: fills the candidate table for one decision. A row is an endpoint that may be
+// chosen: healthy or returning, serving the model, not masked by a recent failure seen here, not
+// already tried for this request.
+// Thread-compatible: one per worker; reads the shared tables with relaxed loads.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/random.h"
+#include "base/time.h"
+#include "core/fleet/inflight_table.h"
+#include "core/fleet/load_table.h"
+#include "core/fleet/placement_ledger.h"
+#include "core/model/request.h"
+#include "core/prefix/prefix_knowledge.h"
+#include "core/scheduling/candidates.h"
+
+namespace fairlead::picker {
+
+// The state shared by all workers that decisions read; it outlives every picker.
+struct SharedState {
+  fleet::InFlightTable& inflight;
+  const fleet::LoadTable& load;
+  fleet::PlacementLedger& ledger;
+  const prefix::PrefixKnowledge& knowledge;
+};
+
+// The columns CandidateBuilder fills: all of them.
+scheduling::Columns filled_columns();
+
+class CandidateBuilder {
+ public:
+  explicit CandidateBuilder(SharedState shared);
+
+  // `masked_until` is indexed by slot and may be shorter than the pool; `tried` are slots.
+  // Masks are ignored when they would leave nothing.
+  const scheduling::Candidates& build(const model::InferenceRequest& request,
+                                      const model::PoolSnapshot& pool,
+                                      std::span<const Time> masked_until,
+                                      std::span<const std::uint32_t> tried, Time now,
+                                      Random& random);
+
+  const scheduling::Candidates& table() const { return table_; }
+  // Whether no row holds more than a tenth of the prompt: a new prefix, to be placed evenly.
+  bool cold() const { return cold_; }
+
+ private:
+  enum class Masks : std::uint8_t { kHonoured, kIgnored };
+  void select(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
+              std::span<const Time> masked_until, std::span<const std::uint32_t> tried, Time now,
+              Random& random, Masks masks);
+  void fill(const model::InferenceRequest& request);
+  void rank_cold_placements();
+
+  SharedState shared_;
+  scheduling::Candidates table_;
+  std::vector<const model::Endpoint*> chosen_;
+  std::vector<prefix::MatchedBlocks> matched_;
+  std::vector<std::uint32_t> order_;
+  bool cold_ = false;
+};
+
+}  // namespace fairlead::picker

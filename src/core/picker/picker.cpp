@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/picker/picker.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+
+namespace fairlead::picker {
+namespace {
+
+using model::UpstreamFailure;
+
+// How soon a refused client may come back. An ejected endpoint is probed about once a second.
+constexpr Duration kRetryAfter = std::chrono::seconds(1);
+
+bool worth_another_try(UpstreamFailure failure) {
+  return failure != UpstreamFailure::kResetMidBody &&
+         failure != UpstreamFailure::kResponseTimeout;
+}
+
+model::ReplyReason reason_of(UpstreamFailure failure) {
+  return failure == UpstreamFailure::kConnectTimeout ||
+                 failure == UpstreamFailure::kResponseTimeout
+             ? model::ReplyReason::kUpstreamTimeout
+             : model::ReplyReason::kUpstreamFailed;
+}
+
+}  // namespace
+
+Picker::Picker(Ports ports, Limits limits, std::uint64_t seed)
+    : ports_(ports),
+      limits_(limits),
+      budget_(limits.retry_ratio, limits.retries_per_second),
+      random_(seed),
+      builder_(ports.shared) {
+  FAIRLEAD_ASSERT(limits.max_attempts >= 1 && limits.max_attempts <= kMaxAttempts);
+}
+
+Picker::State& Picker::state(RequestId id) {
+  FAIRLEAD_ASSERT(id.index < states_.size());
+  State& found = states_[id.index];
+  FAIRLEAD_ASSERT(found.live && found.generation == id.generation);
+  return found;
+}
+
+const Picker::State& Picker::state(RequestId id) const {
+  return const_cast<Picker*>(this)->state(id);
+}
+
+const Decision& Picker::decision(RequestId id) const { return state(id).decision; }
+
+RequestId Picker::allocate() {
+  if (free_.empty()) {
+    free_.push_back(static_cast<std::uint32_t>(states_.size()));
+    states_.emplace_back();
+  }
+  const std::uint32_t index = free_.back();
+  free_.pop_back();
+  State& fresh = states_[index];
+  fresh.live = true;
+  fresh.decision = {};
+  return {index, ++fresh.generation};
+}
+
+RequestId Picker::on_request(const model::InferenceRequest& request,
+                             const model::PoolSnapshot& pool, const scheduling::Profile& profile,
+                             Time now, Outbox& outbox) {
+  ++counters_.requests;
+  budget_.on_request(now);
+  const RequestId id = allocate();
+  if (!request.model.empty() && pool.any_model_known() && !pool.knows_model(request.model)) {
+    reply(id, model::ReplyReason::kUnknownModel, outbox);
+  } else {
+    decide(id, request, pool, profile, now, outbox);
+  }
+  return id;
+}
+
+void Picker::decide(RequestId id, const model::InferenceRequest& request,
+                    const model::PoolSnapshot& pool, const scheduling::Profile& profile, Time now,
+                    Outbox& outbox) {
+  State& mine = state(id);
+  Decision& decision = mine.decision;
+  const auto& table = builder_.build(request, pool, masked_until_,
+                                     std::span(mine.tried, decision.attempts), now, random_);
+  if (table.size() == 0) {
+    const bool tried = decision.attempts > 0;
+    reply(id, tried ? model::ReplyReason::kUpstreamFailed : model::ReplyReason::kNoEndpoint,
+          outbox);
+    return;
+  }
+  scheduling::DecisionContext context{random_, ports_.shared.ledger};
+  const scheduling::Choice choice = runner_.decide(profile, request, table, context);
+  if (choice.row == scheduling::Choice::kNone) {
+    reply(id, model::ReplyReason::kFilteredOut, outbox);
+    return;
+  }
+  const model::EndpointRef endpoint = table.endpoint[choice.row]->ref;
+  if (builder_.cold()) ports_.shared.ledger.note_cold(endpoint.slot);
+  mine.share = fleet::InFlightShare(
+      ports_.shared.inflight, endpoint,
+      static_cast<std::int64_t>(table.own_uncached_tokens[choice.row]));
+  mine.tried[decision.attempts] = endpoint.slot;
+  decision = {endpoint,
+              choice.reason,
+              choice.total,
+              choice.runner_up,
+              static_cast<std::uint32_t>(choice.rows_left),
+              request.prompt_tokens,
+              static_cast<std::uint64_t>(table.cached_tokens[choice.row]),
+              decision.attempts + 1};
+  outbox.push_back({id, Action::Kind::kForward, endpoint, model::ReplyReason::kNone, {}});
+}
+
+void Picker::reply(RequestId id, model::ReplyReason reason, Outbox& outbox) const {
+  const Duration retry_after = model::http_status(reason) >= 429 ? kRetryAfter : Duration{};
+  outbox.push_back({id, Action::Kind::kReply, {}, reason, retry_after});
+}
+
+void Picker::on_dispatched(RequestId id, std::span<const std::uint64_t> keys) {
+  const State& mine = state(id);
+  if (!keys.empty()) ports_.recorder.record(mine.decision.endpoint.slot, keys);
+}
+
+void Picker::on_first_token(RequestId id) { state(id).share.first_token(); }
+
+void Picker::mask(std::uint32_t slot, Time until) {
+  if (slot >= masked_until_.size()) masked_until_.resize(slot + 1);
+  masked_until_[slot] = std::max(masked_until_[slot], until);
+}
+
+void Picker::on_upstream_failed(RequestId id, UpstreamFailure failure, Replay replay,
+                                const model::InferenceRequest& request,
+                                const model::PoolSnapshot& pool,
+                                const scheduling::Profile& profile, Time now, Outbox& outbox) {
+  State& mine = state(id);
+  mine.share.release();
+  // A pooled connection that died idle says nothing about the endpoint.
+  if (failure != UpstreamFailure::kStaleConnection) {
+    ports_.observations.observe(
+        {mine.decision.endpoint, model::Observation::Kind::kFailure, failure, now});
+    mask(mine.decision.endpoint.slot, now + limits_.failure_mask);
+  }
+  if (replay == Replay::kImpossible || !worth_another_try(failure) ||
+      mine.decision.attempts >= limits_.max_attempts) {
+    reply(id, reason_of(failure), outbox);
+    return;
+  }
+  if (!budget_.take(now)) {
+    ++counters_.retry_budget_exhausted;
+    reply(id, reason_of(failure), outbox);
+    return;
+  }
+  ++counters_.retries;
+  decide(id, request, pool, profile, now, outbox);
+}
+
+void Picker::on_end(RequestId id, model::Outcome outcome, Time now) {
+  State& mine = state(id);
+  if (outcome == model::Outcome::kCompleted && mine.share.held()) {
+    ports_.observations.observe({mine.decision.endpoint, model::Observation::Kind::kSuccess,
+                                 UpstreamFailure::kConnectRefused, now});
+  }
+  mine.share.release();
+  mine.live = false;
+  free_.push_back(id.index);
+}
+
+}  // namespace fairlead::picker

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Picker: the lifecycle of requests over facts. Every front drives the same one: it reports what
+// happened, the picker answers with actions in an outbox, addressed by request id because one
+// request's end may wake another.
+//
+//   on_request ─▶ Forward ─▶ on_dispatched ─▶ on_first_token ─▶ on_end
+//              │          └▶ on_upstream_failed ─▶ Forward to another, or Reply ─▶ on_end
+//              └▶ Reply ─▶ on_end
+//
+// Every on_request is answered by exactly one on_end, whatever happens. The picker keeps no pointer
+// into the caller's values after a call returns. It holds the request's in-flight share, so the
+// accounting is exact after any failure.
+// Thread-compatible: one per worker. Time is an argument; chance comes from its seed.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/random.h"
+#include "base/time.h"
+#include "core/fleet/inflight_table.h"
+#include "core/model/endpoint.h"
+#include "core/model/request.h"
+#include "core/picker/candidate_builder.h"
+#include "core/picker/retry_budget.h"
+#include "core/scheduling/profile.h"
+
+namespace fairlead::picker {
+
+struct Limits {
+  std::uint32_t max_attempts = 3;  // The first try included; at most kMaxAttempts.
+  double retry_ratio = 0.2;        // Retries per request.
+  double retries_per_second = 10;  // On top of the ratio, per worker.
+  // How long this worker avoids an endpoint that just failed it, before control has spoken.
+  Duration failure_mask = std::chrono::seconds(1);
+};
+
+inline constexpr std::uint32_t kMaxAttempts = 8;
+
+struct RequestId {
+  std::uint32_t index = 0;
+  std::uint32_t generation = 0;
+  friend bool operator==(const RequestId&, const RequestId&) = default;
+};
+
+struct Action {
+  enum class Kind : std::uint8_t {
+    kForward,  // Send the request to `endpoint`.
+    kReply,    // Answer the client for `reason`; Retry-After where it is above zero.
+  };
+  RequestId request;
+  Kind kind = Kind::kReply;
+  model::EndpointRef endpoint;
+  model::ReplyReason reason = model::ReplyReason::kNone;
+  Duration retry_after{};
+};
+
+using Outbox = std::vector<Action>;
+
+// The last decision made for a request, for the access log and explain.
+struct Decision {
+  model::EndpointRef endpoint;
+  scheduling::Reason reason = scheduling::Reason::kOnlyCandidate;
+  float total = 0;
+  float runner_up = 0;
+  std::uint32_t candidates = 0;
+  std::uint64_t prompt_tokens = 0;
+  std::uint64_t cached_tokens = 0;  // Predicted.
+  std::uint32_t attempts = 0;
+};
+
+// Whether a failed try left the client untouched, so that another endpoint may be asked.
+enum class Replay : std::uint8_t { kPossible, kImpossible };
+
+class ObservationSink {
+ public:
+  virtual ~ObservationSink() = default;
+  virtual void observe(const model::Observation& observation) = 0;
+};
+
+// Where dispatched prompts are written down, after the request has left.
+class DispatchRecorder {
+ public:
+  virtual ~DispatchRecorder() = default;
+  virtual void record(std::uint32_t slot, std::span<const std::uint64_t> keys) = 0;
+};
+
+struct Ports {
+  SharedState shared;
+  DispatchRecorder& recorder;
+  ObservationSink& observations;
+};
+
+struct Counters {
+  std::uint64_t requests = 0;
+  std::uint64_t retries = 0;
+  std::uint64_t retry_budget_exhausted = 0;
+};
+
+class Picker {
+ public:
+  Picker(Ports ports, Limits limits, std::uint64_t seed);
+
+  RequestId on_request(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
+                       const scheduling::Profile& profile, Time now, Outbox& outbox);
+  // The request's last byte was handed to the endpoint's connection.
+  void on_dispatched(RequestId id, std::span<const std::uint64_t> keys);
+  void on_first_token(RequestId id);
+  void on_upstream_failed(RequestId id, model::UpstreamFailure failure, Replay replay,
+                          const model::InferenceRequest& request, const model::PoolSnapshot& pool,
+                          const scheduling::Profile& profile, Time now, Outbox& outbox);
+  // The id is dead from here on.
+  void on_end(RequestId id, model::Outcome outcome, Time now);
+
+  const Decision& decision(RequestId id) const;
+  const Counters& counters() const { return counters_; }
+  std::size_t live() const { return states_.size() - free_.size(); }
+  const scheduling::Runner& runner() const { return runner_; }
+  const CandidateBuilder& builder() const { return builder_; }
+
+ private:
+  struct State {
+    std::uint32_t generation = 0;
+    bool live = false;
+    fleet::InFlightShare share;
+    Decision decision;
+    std::uint32_t tried[kMaxAttempts] = {};
+  };
+
+  State& state(RequestId id);
+  const State& state(RequestId id) const;
+  RequestId allocate();
+  void decide(RequestId id, const model::InferenceRequest& request,
+              const model::PoolSnapshot& pool, const scheduling::Profile& profile, Time now,
+              Outbox& outbox);
+  void reply(RequestId id, model::ReplyReason reason, Outbox& outbox) const;
+  void mask(std::uint32_t slot, Time until);
+
+  Ports ports_;
+  Limits limits_;
+  RetryBudget budget_;
+  Random random_;
+  CandidateBuilder builder_;
+  scheduling::Runner runner_;
+  std::vector<State> states_;
+  std::vector<std::uint32_t> free_;
+  std::vector<Time> masked_until_;  // By slot.
+  Counters counters_;
+};
+
+}  // namespace fairlead::picker

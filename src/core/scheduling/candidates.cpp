@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/scheduling/candidates.h"
+
+#include <string>
+#include <string_view>
+
+namespace fairlead::scheduling {
+
+std::string_view to_string(Column column) {
+  switch (column) {
+    case Column::kWaiting: return "waiting";
+    case Column::kRunning: return "running";
+    case Column::kKvUsage: return "kv_usage";
+    case Column::kInFlightRequests: return "inflight_requests";
+    case Column::kInFlightTokens: return "inflight_tokens";
+    case Column::kUnstarted: return "unstarted";
+    case Column::kCachedTokens: return "cached_tokens";
+    case Column::kOwnUncachedTokens: return "own_uncached_tokens";
+    case Column::kColdOrder: return "cold_order";
+    case Column::kHealth: return "health";
+    case Column::kLabels: return "labels";
+    case Column::kModels: return "models";
+  }
+  return "unknown";
+}
+
+std::string to_string(Columns columns) {
+  std::string out;
+  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kModels); bit <<= 1) {
+    const auto column = static_cast<Column>(bit);
+    if (!columns.has(column)) continue;
+    if (!out.empty()) out += ", ";
+    out += to_string(column);
+  }
+  return out;
+}
+
+void Candidates::resize(std::size_t rows) {
+  endpoint.resize(rows);
+  for (auto* column : {&waiting, &running, &kv_usage, &inflight_requests, &inflight_tokens,
+                       &unstarted, &cached_tokens, &own_uncached_tokens, &cold_order}) {
+    column->assign(rows, 0.0F);
+  }
+}
+
+}  // namespace fairlead::scheduling

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Candidates: the table a decision is made over. One row an endpoint, one array a column, built
+// once a decision from the pool snapshot, the load table, the in-flight table and the prefix
+// knowledge. Filters narrow a list of rows; scorers read columns; nothing allocates once the
+// arrays have grown to the pool's size.
+// Units: requests, tokens, fractions in [0, 1]. Thread-compatible: one table per worker.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/model/endpoint.h"
+#include "core/model/request.h"
+
+namespace fairlead::scheduling {
+
+// What a plugin may read. A column that nothing fills is a start-up error naming the plugin.
+enum class Column : std::uint32_t {
+  kWaiting = 1U << 0,            // Requests in the engine's queue, scraped.
+  kRunning = 1U << 1,            // Requests in the engine's batch, scraped.
+  kKvUsage = 1U << 2,            // Fraction of KV blocks in use, scraped.
+  kInFlightRequests = 1U << 3,   // Sent by this router and not ended.
+  kInFlightTokens = 1U << 4,     // Uncached prompt tokens among them, up to their first token.
+  kUnstarted = 1U << 5,          // Those among them without a first token.
+  kCachedTokens = 1U << 6,       // Leading prompt tokens of this request held there.
+  kOwnUncachedTokens = 1U << 7,  // Prompt tokens this request would have to compute there.
+  kColdOrder = 1U << 8,          // Rank by last cold placement: 0 is the least recent.
+  kHealth = 1U << 9,
+  kLabels = 1U << 10,
+  kModels = 1U << 11,
+};
+
+class Columns {
+ public:
+  constexpr Columns() = default;
+  constexpr Columns(std::initializer_list<Column> columns) {
+    for (const Column column : columns) bits_ |= static_cast<std::uint32_t>(column);
+  }
+  constexpr Columns operator|(Columns other) const { return Columns(bits_ | other.bits_); }
+  constexpr Columns missing_from(Columns filled) const { return Columns(bits_ & ~filled.bits_); }
+  constexpr bool none() const { return bits_ == 0; }
+  constexpr bool has(Column column) const {
+    return (bits_ & static_cast<std::uint32_t>(column)) != 0;
+  }
+
+ private:
+  constexpr explicit Columns(std::uint32_t bits) : bits_(bits) {}
+  std::uint32_t bits_ = 0;
+};
+
+std::string_view to_string(Column column);
+// The names of all columns in the set, comma separated.
+std::string to_string(Columns columns);
+
+using Rows = std::vector<std::uint32_t>;  // Row numbers, ascending.
+
+struct Candidates {
+  std::vector<const model::Endpoint*> endpoint;
+  std::vector<float> waiting;
+  std::vector<float> running;
+  std::vector<float> kv_usage;
+  std::vector<float> inflight_requests;
+  std::vector<float> inflight_tokens;
+  std::vector<float> unstarted;
+  std::vector<float> cached_tokens;
+  std::vector<float> own_uncached_tokens;
+  std::vector<float> cold_order;
+
+  std::size_t size() const { return endpoint.size(); }
+  void resize(std::size_t rows);
+};
+
+}  // namespace fairlead::scheduling

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/scheduling/catalog.h"
+
+#include "base/assert.h"
+#include "core/scheduling/plugins/filter/decode_filter.h"
+#include "core/scheduling/plugins/filter/label_selector_filter.h"
+#include "core/scheduling/plugins/filter/prefill_filter.h"
+#include "core/scheduling/plugins/filter/prefix_cache_affinity_filter.h"
+#include "core/scheduling/plugins/filter/utilization_filter.h"
+#include "core/scheduling/plugins/picker/max_score_picker.h"
+#include "core/scheduling/plugins/picker/random_picker.h"
+#include "core/scheduling/plugins/picker/round_robin_picker.h"
+#include "core/scheduling/plugins/picker/weighted_random_picker.h"
+#include "core/scheduling/plugins/scorer/active_request_scorer.h"
+#include "core/scheduling/plugins/scorer/cold_placement_cost_scorer.h"
+#include "core/scheduling/plugins/scorer/externality_cost_scorer.h"
+#include "core/scheduling/plugins/scorer/kv_cache_utilization_scorer.h"
+#include "core/scheduling/plugins/scorer/load_aware_scorer.h"
+#include "core/scheduling/plugins/scorer/no_hit_lru_scorer.h"
+#include "core/scheduling/plugins/scorer/prefix_cache_scorer.h"
+#include "core/scheduling/plugins/scorer/queue_scorer.h"
+#include "core/scheduling/plugins/scorer/running_requests_size_scorer.h"
+#include "core/scheduling/plugins/scorer/session_affinity_scorer.h"
+#include "core/scheduling/plugins/scorer/token_load_scorer.h"
+
+namespace fairlead::scheduling {
+
+Registry builtin_registry() {
+  Registry registry;
+  const FilterSpec filters[] = {
+        decode_filter_spec(),
+        label_selector_filter_spec(),
+        prefill_filter_spec(),
+        prefix_cache_affinity_filter_spec(),
+        utilization_filter_spec(),
+  };
+  const ScorerSpec scorers[] = {
+        active_request_scorer_spec(),
+        cold_placement_cost_scorer_spec(),
+        externality_cost_scorer_spec(),
+        kv_cache_utilization_scorer_spec(),
+        load_aware_scorer_spec(),
+        no_hit_lru_scorer_spec(),
+        prefix_cache_scorer_spec(),
+        queue_scorer_spec(),
+        running_requests_size_scorer_spec(),
+        session_affinity_scorer_spec(),
+        token_load_scorer_spec(),
+  };
+  const PickerSpec pickers[] = {
+        max_score_picker_spec(),
+        random_picker_spec(),
+        round_robin_picker_spec(),
+        weighted_random_picker_spec(),
+  };
+  for (const FilterSpec& spec : filters) FAIRLEAD_ASSERT(registry.add(spec).has_value());
+  for (const ScorerSpec& spec : scorers) FAIRLEAD_ASSERT(registry.add(spec).has_value());
+  for (const PickerSpec& spec : pickers) FAIRLEAD_ASSERT(registry.add(spec).has_value());
+  return registry;
+}
+
+}  // namespace fairlead::scheduling

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/scheduling/profile.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "base/assert.h"
+
+namespace fairlead::scheduling {
+
+std::string_view to_string(Reason reason) {
+  switch (reason) {
+    case Reason::kOnlyCandidate: return "only_candidate";
+    case Reason::kPrefix: return "prefix";
+    case Reason::kScore: return "score";
+    case Reason::kTie: return "tie";
+    case Reason::kNoScorer: return "no_scorer";
+  }
+  return "unknown";
+}
+
+void Runner::add_scores(const Profile& profile, const model::InferenceRequest& request,
+                        const Candidates& table) {
+  const bool costs = profile.kind == ScoreKind::kTokens;
+  const float top = costs ? std::numeric_limits<float>::max() : 1.0F;
+  for (const auto& entry : profile.scorers) {
+    column_.assign(rows_.size(), 0.0F);
+    entry.scorer->score(request, table, rows_, column_);
+    const float weight = costs ? -entry.weight : entry.weight;
+    for (std::size_t i = 0; i < rows_.size(); ++i) {
+      // The negated form also catches NaN.
+      if (!(column_[i] >= 0.0F && column_[i] <= top)) {
+        ++out_of_range_;
+        column_[i] = column_[i] > top ? top : 0.0F;
+      }
+      totals_[i] += weight * column_[i];
+    }
+  }
+}
+
+Reason Runner::reason_for(const Profile& profile, const model::InferenceRequest& request,
+                          const Candidates& table, const Choice& choice) {
+  if (choice.rows_left == 1) return Reason::kOnlyCandidate;
+  const float cached = table.cached_tokens[choice.row];
+  if (cached > 0 && 2 * static_cast<double>(cached) >= static_cast<double>(request.prompt_tokens)) {
+    return Reason::kPrefix;
+  }
+  if (profile.scorers.empty()) return Reason::kNoScorer;
+  return choice.total == choice.runner_up ? Reason::kTie : Reason::kScore;
+}
+
+Choice Runner::decide(const Profile& profile, const model::InferenceRequest& request,
+                      const Candidates& table, DecisionContext& context) {
+  Choice choice;
+  rows_.resize(table.size());
+  std::iota(rows_.begin(), rows_.end(), 0U);
+  for (const auto& entry : profile.filters) {
+    if (rows_.empty()) break;
+    entry.filter->narrow(request, table, rows_, context);
+    if (rows_.empty()) choice.emptied_by = &entry.name;
+  }
+  totals_.assign(rows_.size(), 0.0F);
+  choice.rows_left = rows_.size();
+  if (rows_.empty()) return choice;
+
+  add_scores(profile, request, table);
+  const std::size_t picked = profile.picker->pick(rows_, totals_, table, context);
+  FAIRLEAD_ASSERT(picked < rows_.size());
+  choice.row = rows_[picked];
+  choice.total = totals_[picked];
+  choice.runner_up = std::numeric_limits<float>::lowest();
+  for (std::size_t i = 0; i < totals_.size(); ++i) {
+    if (i != picked) choice.runner_up = std::max(choice.runner_up, totals_[i]);
+  }
+  choice.reason = reason_for(profile, request, table, choice);
+  return choice;
+}
+
+std::vector<ScoreColumn> Runner::explain(const Profile& profile,
+                                         const model::InferenceRequest& request,
+                                         const Candidates& table) const {
+  std::vector<ScoreColumn> columns;
+  for (const auto& entry : profile.scorers) {
+    ScoreColumn column{&entry.name, entry.weight, std::vector<float>(rows_.size())};
+    entry.scorer->score(request, table, rows_, column.values);
+    columns.push_back(std::move(column));
+  }
+  return columns;
+}
+
+}  // namespace fairlead::scheduling

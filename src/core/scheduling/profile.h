@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Profile: an ordered set of configured plugins, and the runner that makes one decision with it:
+// filters in order, then every scorer, then one picker. The same code decides in production, in
+// the laboratory and in `explain`.
+// Threads: a Profile is immutable and shared; a Runner holds scratch arrays, one per worker.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/scheduling/plugin.h"
+
+namespace fairlead::scheduling {
+
+struct Profile {
+  struct NamedFilter {
+    std::string name;
+    std::unique_ptr<Filter> filter;
+  };
+  struct WeightedScorer {
+    std::string name;
+    std::unique_ptr<Scorer> scorer;
+    float weight = 1;
+  };
+
+  std::string name;
+  ScoreKind kind = ScoreKind::kUnit;
+  std::vector<NamedFilter> filters;
+  std::vector<WeightedScorer> scorers;
+  std::string picker_name;
+  std::unique_ptr<Picker> picker;
+  Columns reads;  // The union over its plugins.
+};
+
+// Why the chosen row won, in one word, for access log and metrics.
+enum class Reason : std::uint8_t {
+  kOnlyCandidate,  // One row was left.
+  kPrefix,         // Won, and holds at least half of the prompt.
+  kScore,          // Won on the total.
+  kTie,            // The best total was shared.
+  kNoScorer,       // The profile does not score.
+};
+
+std::string_view to_string(Reason reason);
+
+struct Choice {
+  static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+  std::size_t row = kNone;  // In the candidate table; kNone when filters removed every row.
+  Reason reason = Reason::kOnlyCandidate;
+  float total = 0;       // Of the winner; a cost is negative.
+  float runner_up = 0;   // The best other total.
+  std::size_t rows_left = 0;  // After the filters.
+  const std::string* emptied_by = nullptr;  // The filter that removed the last row.
+};
+
+// One scorer's column of a finished decision, for explain.
+struct ScoreColumn {
+  const std::string* name;
+  float weight;
+  std::vector<float> values;  // Parallel to Runner::rows(); the values the scorer wrote.
+};
+
+class Runner {
+ public:
+  // `table` has every row that may be chosen; `context` supplies chance and memory.
+  Choice decide(const Profile& profile, const model::InferenceRequest& request,
+                const Candidates& table, DecisionContext& context);
+
+  // The rows that survived the last decision's filters, and their totals.
+  const Rows& rows() const { return rows_; }
+  const std::vector<float>& totals() const { return totals_; }
+  // Recomputes the columns of the last decision; off the hot path.
+  std::vector<ScoreColumn> explain(const Profile& profile, const model::InferenceRequest& request,
+                                   const Candidates& table) const;
+  // Values outside their range, clamped; a plugin that causes them is broken.
+  std::uint64_t out_of_range() const { return out_of_range_; }
+
+ private:
+  void add_scores(const Profile& profile, const model::InferenceRequest& request,
+                  const Candidates& table);
+  static Reason reason_for(const Profile& profile, const model::InferenceRequest& request,
+                           const Candidates& table, const Choice& choice);
+
+  Rows rows_;
+  std::vector<float> column_;
+  std::vector<float> totals_;
+  std::uint64_t out_of_range_ = 0;
+};
+
+}  // namespace fairlead::scheduling

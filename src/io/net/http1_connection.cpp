@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading requests; http1_exchange.cpp writes the responses.
+#include "io/net/http1_connection.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "core/codec/http1_write.h"
+
+namespace fairlead::net {
+namespace {
+
+constexpr std::size_t kInputBytes = 16 * 1024;
+// One connection's share of a turn; more waits for the next.
+constexpr std::size_t kPumpBytes = 1024 * 1024;
+// The next request begins only when no more than this of the last response is unsent.
+constexpr std::size_t kPipelinePending = 64 * 1024;
+// How long, and for how many bytes, a closing connection listens, so that the peer reads the last
+// response before a reset reaches it (RFC 9112 §9.6).
+constexpr Duration kLinger = std::chrono::seconds(1);
+constexpr std::size_t kLingerBytes = 1024 * 1024;
+
+}  // namespace
+
+Http1Connection::Http1Connection(Http1Server& server, const SocketAddress& peer)
+    : server_(server),
+      loop_(server.loop_),
+      peer_(peer),
+      stream_(loop_, *this, server.options_.pending_bytes_max),
+      timer_(loop_, [this] { on_timer(); }),
+      parser_(server.options_.head),
+      body_reader_(server.options_.head),
+      exchange_(*this) {}
+
+Result<void> Http1Connection::open(UniqueFd fd) {
+  auto opened = stream_.open(std::move(fd), TcpStream::State::kOpen);
+  // A client that connects and stays silent is held to the head's time, not to the idle time.
+  if (opened) timer_.arm(server_.options_.head_timeout);
+  return opened;
+}
+
+void Http1Connection::on_readable() {
+  if (state_ == State::kRunning || state_ == State::kFinished || state_ == State::kDead) return;
+  pump();
+}
+
+void Http1Connection::pump() {
+  std::size_t budget_end = stream_.bytes_received() + kPumpBytes;
+  bool more = true;
+  while (more) {
+    switch (state_) {
+      case State::kIdle:
+      case State::kHead:
+        more = read_head();
+        break;
+      case State::kBody:
+        more = read_body();
+        break;
+      case State::kClosing:
+        input_.clear();
+        more = read_more(input_, kInputBytes);
+        discarded_bytes_ += input_.size();
+        if (discarded_bytes_ > kLingerBytes) return die();
+        break;
+      default:
+        return;
+    }
+    if (more && stream_.bytes_received() >= budget_end) {
+      loop_.at_turn_end(*this);
+      return;
+    }
+  }
+  if (state_ == State::kIdle && input_.empty()) input_.release();
+  if (stream_.at_end()) on_input_end();
+}
+
+// One recv; false when there is nothing to be had now.
+bool Http1Connection::read_more(Buffer& buffer, std::size_t bytes_max) {
+  if (!stream_.readable()) return false;
+  if (!buffer.has_memory()) buffer = loop_.buffers().take(kInputBytes);
+  return stream_.read(buffer, bytes_max) > 0;
+}
+
+// True when something was achieved, so that the pump goes on.
+bool Http1Connection::read_head() {
+  if (input_.empty()) {
+    if (!read_more(input_, kInputBytes)) return false;
+  }
+  if (state_ == State::kIdle) {
+    state_ = State::kHead;
+    received_at_ = loop_.now();
+    timer_.arm(server_.options_.head_timeout);
+  }
+  switch (parser_.parse(input_.view())) {
+    case codec::Http1Progress::kComplete:
+      begin_body();
+      return true;
+    case codec::Http1Progress::kError:
+      refuse_malformed(parser_.error());
+      return true;
+    case codec::Http1Progress::kNeedMore:
+      break;
+  }
+  if (!stream_.readable()) return false;
+  if (input_.free_space().empty()) loop_.buffers().grow(input_, kInputBytes);
+  return read_more(input_, kInputBytes);
+}
+
+void Http1Connection::begin_body() {
+  const codec::Http1RequestHead& head = parser_.head();
+  const std::string_view rest = input_.view().substr(head.size);
+  const bool has_length = head.body.kind == codec::BodyKind::kLength;
+  if (has_length && head.body.length > server_.options_.body_bytes_max) {
+    return refuse(RefusalKind::kBodyTooLarge, 413, codec::Http1Error::kNone,
+                  "The request body is larger than this server accepts.");
+  }
+  state_ = State::kBody;
+  timer_.arm(server_.options_.body_timeout);
+  if (!has_length && head.body.kind == codec::BodyKind::kNone) {
+    place_ = Place::kInput;
+    return;
+  }
+  const auto length = static_cast<std::size_t>(head.body.length);
+  if (has_length && (rest.size() >= length || input_.free_space().size() >= length - rest.size())) {
+    place_ = Place::kInput;
+  } else if (has_length) {
+    place_ = Place::kOwnBuffer;
+    body_ = loop_.buffers().take(length);
+    if (!charge_body()) return;
+    body_.append(rest);
+  } else {
+    place_ = Place::kDecoded;
+    body_reader_.reset(head.body);
+    encoded_ = loop_.buffers().take(std::max(rest.size(), kInputBytes));
+    encoded_.append(rest);
+  }
+  const bool whole = has_length && rest.size() >= length;
+  if (head.expect_continue && !whole && rest.empty()) {
+    stream_.write(codec::kContinue);
+    stream_.flush();
+  }
+}
+
+// Counts the body's memory; refuses the request when the server has lent too much.
+bool Http1Connection::charge_body() {
+  server_.buffered_bytes_ += body_.capacity() - charged_bytes_;
+  charged_bytes_ = body_.capacity();
+  if (server_.buffered_bytes_ <= server_.options_.buffered_bytes_max) return true;
+  refuse(RefusalKind::kOutOfMemory, 503, codec::Http1Error::kNone,
+         "The server holds as many request bytes as it may. Try again shortly.");
+  return false;
+}
+
+bool Http1Connection::read_body() {
+  const codec::Http1RequestHead& head = parser_.head();
+  if (place_ == Place::kDecoded) return decode_chunks();
+  const auto length = static_cast<std::size_t>(head.body.length);
+  Buffer& buffer = place_ == Place::kInput ? input_ : body_;
+  const std::size_t begin = place_ == Place::kInput ? head.size : 0;
+  if (buffer.size() - begin >= length) {
+    body_view_ = buffer.view().substr(begin, length);
+    dispatch();
+    return true;
+  }
+  // Not past a body of its own: the next request belongs into the input buffer.
+  const std::size_t most = place_ == Place::kInput ? kInputBytes : length - buffer.size();
+  if (!read_more(buffer, most)) return false;
+  timer_.arm(server_.options_.body_timeout);
+  return true;
+}
+
+bool Http1Connection::decode_chunks() {
+  while (!encoded_.empty() && body_reader_.status() == codec::Http1Progress::kNeedMore) {
+    const codec::Http1BodyReader::Step step = body_reader_.step(encoded_.view());
+    if (body_reader_.payload_bytes() > server_.options_.body_bytes_max) {
+      refuse(RefusalKind::kBodyTooLarge, 413, codec::Http1Error::kNone,
+             "The request body is larger than this server accepts.");
+      return true;
+    }
+    if (!step.payload.empty()) {
+      // Doubling keeps the copies linear in the body.
+      if (body_.free_space().size() < step.payload.size()) {
+        loop_.buffers().grow(body_, std::max(step.payload.size(), body_.size()));
+        if (!charge_body()) return true;
+      }
+      body_.append(step.payload);
+    }
+    encoded_.consume(step.consumed);
+    if (body_reader_.status() == codec::Http1Progress::kError) break;
+  }
+  switch (body_reader_.status()) {
+    case codec::Http1Progress::kComplete:
+      if (!body_.has_memory()) body_ = loop_.buffers().take(1);
+      body_view_ = body_.view();
+      dispatch();
+      return true;
+    case codec::Http1Progress::kError:
+      refuse_malformed(body_reader_.error());
+      return true;
+    case codec::Http1Progress::kNeedMore:
+      break;
+  }
+  if (!read_more(encoded_, kInputBytes)) return false;
+  timer_.arm(server_.options_.body_timeout);
+  return true;
+}
+
+void Http1Connection::dispatch() {
+  complete_at_ = loop_.now();
+  timer_.cancel();
+  state_ = State::kRunning;
+  started_ = raw_written_ = bodiless_ = keep_alive_ = false;
+  ++requests_;
+  ++server_.counters_.requests;
+  ++server_.counters_.requests_running;
+  if (stream_.peer_half_closed()) return client_gone();
+  server_.handler_.on_request(exchange_);
+}
+
+void Http1Connection::on_input_end() {
+  switch (state_) {
+    case State::kHead:
+    case State::kBody:
+      ++server_.counters_.truncated_requests;
+      return die();
+    case State::kIdle:
+      return die();
+    case State::kClosing:
+      if (stream_.pending_bytes() == 0) return die();
+      return;
+    default:
+      return;
+  }
+}
+
+void Http1Connection::on_peer_half_closed() {
+  if (state_ == State::kRunning) client_gone();
+}
+
+void Http1Connection::on_stream_end(StreamEnd end) {
+  if (end == StreamEnd::kPendingLimit) ++server_.counters_.pending_limit_hits;
+  switch (state_) {
+    case State::kRunning:
+      return client_gone();
+    case State::kHead:
+    case State::kBody:
+      ++server_.counters_.truncated_requests;
+      return die();
+    case State::kFinished:
+      ++server_.counters_.clients_gone;
+      return die();
+    default:
+      return die();
+  }
+}
+
+void Http1Connection::on_writable() {
+  if (state_ == State::kRunning && observer_ != nullptr) {
+    observer_->on_drained();
+  } else if (state_ == State::kFinished) {
+    loop_.at_turn_end(*this);
+  } else if (state_ == State::kClosing) {
+    close_gracefully();
+  }
+}
+
+void Http1Connection::on_timer() {
+  switch (state_) {
+    case State::kIdle:
+      ++server_.counters_.idle_closed;
+      return die();
+    case State::kHead:
+      return refuse(RefusalKind::kHeadTimeout, 408, codec::Http1Error::kNone,
+                    "The request head did not arrive in time.");
+    case State::kBody:
+      return refuse(RefusalKind::kBodyTimeout, 408, codec::Http1Error::kNone,
+                    "The request body did not arrive in time.");
+    case State::kClosing:
+      if (fin_sent_) return die();
+      break;
+    case State::kDead:
+      return;
+    default:
+      break;
+  }
+  if (stream_.pending_bytes() == 0) return;
+  if (stream_.bytes_sent() != progress_mark_) return watch_writes();
+  ++server_.counters_.write_timeouts;
+  if (state_ == State::kRunning) return client_gone();
+  stream_.abort();
+  die();
+}
+
+void Http1Connection::on_turn_end() {
+  if (state_ == State::kFinished) {
+    if (!keep_alive_ || server_.draining()) {
+      close_gracefully();
+    } else if (stream_.pending_bytes() <= kPipelinePending) {
+      next_request();
+    }
+    return;
+  }
+  if (state_ != State::kRunning && state_ != State::kDead) pump();
+}
+
+void Http1Connection::next_request() {
+  if (place_ == Place::kDecoded) {
+    input_ = std::move(encoded_);
+  } else {
+    const std::size_t in_input = place_ == Place::kInput ? body_view_.size() : 0;
+    // A body of its own took everything that followed the head.
+    input_.consume(place_ == Place::kInput ? parser_.head().size + in_input : input_.size());
+  }
+  body_.release();
+  encoded_.release();
+  body_view_ = {};
+  server_.buffered_bytes_ -= std::exchange(charged_bytes_, 0);
+  if (input_.empty()) input_.release();
+  parser_.reset();
+  state_ = State::kIdle;
+  timer_.arm(server_.options_.idle_timeout);
+  pump();
+}
+
+void Http1Connection::on_server_draining() {
+  if (state_ == State::kIdle) die();
+}
+
+void Http1Connection::close_gracefully() {
+  state_ = State::kClosing;
+  if (stream_.pending_bytes() > 0) return watch_writes();
+  if (stream_.peer_half_closed()) return die();
+  if (fin_sent_) return;
+  fin_sent_ = true;
+  stream_.shutdown_write();
+  timer_.arm(kLinger);
+  if (stream_.readable()) pump();
+}
+
+void Http1Connection::client_gone() {
+  ++server_.counters_.clients_gone;
+  --server_.counters_.requests_running;
+  state_ = State::kDead;
+  ExchangeObserver* observer = std::exchange(observer_, nullptr);
+  stream_.close();
+  if (observer != nullptr) observer->on_client_gone();
+  die();
+}
+
+void Http1Connection::die() {
+  state_ = State::kDead;
+  timer_.cancel();
+  stream_.close();
+  server_.buffered_bytes_ -= std::exchange(charged_bytes_, 0);
+  server_.forget(*this);
+}
+
+}  // namespace fairlead::net

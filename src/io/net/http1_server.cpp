@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/net/http1_server.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "core/codec/http1_write.h"
+#include "io/net/http1_connection.h"
+
+namespace fairlead::net {
+namespace {
+
+constexpr int kAcceptsPerTurn = 64;
+// Out of descriptors: the listener would report readiness for ever.
+constexpr Duration kAcceptRest = std::chrono::milliseconds(50);
+
+}  // namespace
+
+std::string_view to_string(RefusalKind kind) {
+  switch (kind) {
+    case RefusalKind::kMalformed:
+      return "malformed";
+    case RefusalKind::kBodyTooLarge:
+      return "body_too_large";
+    case RefusalKind::kHeadTimeout:
+      return "head_timeout";
+    case RefusalKind::kBodyTimeout:
+      return "body_timeout";
+    case RefusalKind::kOutOfMemory:
+      return "out_of_memory";
+    case RefusalKind::kTooManyConnections:
+      return "too_many_connections";
+  }
+  return "unknown";
+}
+
+Http1Server::Http1Server(EventLoop& loop, RequestHandler& handler,
+                         const Http1ServerOptions& options)
+    : loop_(loop), handler_(handler), options_(options), accept_again_(loop, [this] {
+        if (listener_.valid() && !loop_.add(listener_.get(), EPOLLIN, *this)) {
+          accept_again_.arm(kAcceptRest);
+        }
+      }) {}
+
+Http1Server::~Http1Server() { stop_accepting(); }
+
+Result<void> Http1Server::listen(const SocketAddress& address, PortSharing sharing) {
+  auto listener = listen_tcp(address, sharing);
+  if (!listener) return tl::unexpected<Error>(std::move(listener.error()));
+  return adopt_listener(std::move(*listener));
+}
+
+Result<void> Http1Server::adopt_listener(UniqueFd listener) {
+  auto local = net::local_address(listener.get());
+  if (!local) return tl::unexpected<Error>(std::move(local.error()));
+  // Level-triggered, so that connections beyond one turn's share are not forgotten.
+  auto added = loop_.add(listener.get(), EPOLLIN, *this);
+  if (!added) return added;
+  local_ = *local;
+  listener_ = std::move(listener);
+  return {};
+}
+
+void Http1Server::stop_accepting() {
+  if (!listener_.valid()) return;
+  accept_again_.cancel();
+  loop_.remove(listener_.get(), *this);
+  listener_.close();
+}
+
+void Http1Server::on_events(std::uint32_t) {
+  for (int i = 0; i < kAcceptsPerTurn && listener_.valid(); ++i) {
+    sockaddr_storage storage{};
+    socklen_t size = sizeof storage;
+    UniqueFd fd(::accept4(listener_.get(), reinterpret_cast<sockaddr*>(&storage), &size,
+                          SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd.valid()) {
+      accept_one(std::move(fd), SocketAddress::from(storage));
+      continue;
+    }
+    if (errno == EAGAIN) return;
+    // The peer left before we came, or the network has a passing fault (accept(2)).
+    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
+    return rest_after_failure();
+  }
+}
+
+void Http1Server::rest_after_failure() {
+  ++counters_.accept_failures;
+  loop_.remove(listener_.get(), *this);
+  accept_again_.arm(kAcceptRest);
+}
+
+void Http1Server::accept_one(UniqueFd fd, const SocketAddress& peer) {
+  ++counters_.accepted;
+  set_no_delay(fd.get());
+  if (connections_.size() >= options_.connections_max) {
+    const std::string& text =
+        compose_refusal({RefusalKind::kTooManyConnections, 503, codec::Http1Error::kNone,
+                         "The server has as many connections as it may. Try again shortly."});
+    // An empty socket takes it whole; a peer that cannot be told is closed all the same.
+    [[maybe_unused]] const auto sent =
+        ::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    ::shutdown(fd.get(), SHUT_WR);
+    return;
+  }
+  auto connection = std::make_unique<Http1Connection>(*this, peer);
+  if (!connection->open(std::move(fd))) {
+    ++counters_.accept_failures;
+    return;
+  }
+  connection->index_ = connections_.size();
+  connections_.push_back(std::move(connection));
+  counters_.connections = connections_.size();
+}
+
+const std::string& Http1Server::compose_refusal(const Http1Refusal& refusal) {
+  ++counters_.refusals[static_cast<std::size_t>(refusal.kind)];
+  RefusalReply reply;
+  reply.body = std::string(refusal.message) + "\n";
+  reply.content_type = "text/plain; charset=utf-8";
+  handler_.on_refusal(refusal, reply);
+  std::string& out = head_scratch_;
+  out.clear();
+  codec::append_status_line(out, refusal.status);
+  codec::append_header(out, "content-type", reply.content_type);
+  for (const codec::Http1Header& header : reply.headers) {
+    codec::append_header(out, header.name, header.value);
+  }
+  codec::append_length(out, reply.body.size());
+  codec::append_header(out, "connection", "close");
+  codec::append_head_end(out);
+  out.append(reply.body);
+  return out;
+}
+
+void Http1Server::forget(Http1Connection& connection) {
+  const std::size_t index = connection.index_;
+  if (index >= connections_.size() || connections_[index].get() != &connection) return;
+  const TcpStream& stream = connection.stream_;
+  counters_.bytes_received += stream.bytes_received() - connection.counted_received_;
+  counters_.bytes_sent += stream.bytes_sent() - connection.counted_sent_;
+  std::swap(connections_[index], connections_.back());
+  connections_[index]->index_ = index;
+  loop_.destroy_later(std::move(connections_.back()));
+  connections_.pop_back();
+  counters_.connections = connections_.size();
+  if (connections_.empty() && on_drained_) std::exchange(on_drained_, nullptr)();
+}
+
+void Http1Server::drain(std::function<void()> on_drained) {
+  stop_accepting();
+  draining_ = true;
+  // A connection that closes takes itself off the list.
+  for (std::size_t i = connections_.size(); i > 0; --i) {
+    connections_[i - 1]->on_server_draining();
+  }
+  if (connections_.empty()) {
+    on_drained();
+  } else {
+    on_drained_ = std::move(on_drained);
+  }
+}
+
+}  // namespace fairlead::net

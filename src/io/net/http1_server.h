@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// Http1Server: accepts connections and hands whole requests (head and collected body) to a
+// RequestHandler, one at a time a connection; pipelined requests wait for their turn (RFC 9112).
+//
+//   struct Hello : RequestHandler {
+//     void on_request(Http1Exchange& x) override { x.send_response(200, {}, "hello"); }
+//   } hello;
+//   Http1Server server(loop, hello, {});
+//   server.listen(SocketAddress::loopback(0), PortSharing::kExclusive);
+//
+// Everything a peer can send is bounded by Http1ServerOptions; what it does wrong gets a typed
+// refusal, a counter and a reply. A peer that closes its sending side while its request runs
+// counts as gone, because TCP cannot tell that from close(). Omitted: upgrades, CONNECT tunnels.
+// Threads: the loop's thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "core/codec/http1.h"
+#include "core/codec/http1_request.h"
+#include "io/net/event_loop.h"
+#include "io/net/socket.h"
+
+namespace fairlead::net {
+
+class Http1Server;
+class Http1Connection;
+
+struct Http1ServerOptions {
+  codec::Http1Limits head;
+  std::size_t body_bytes_max = 32 * 1024 * 1024;
+  // Sum over the server's connections of the memory lent to request bodies.
+  std::size_t buffered_bytes_max = std::size_t{1} << 30;
+  // Response bytes a connection may leave unsent; a handler that writes on loses the connection.
+  std::size_t pending_bytes_max = 64 * 1024 * 1024;
+  std::size_t connections_max = 20'000;
+  std::uint64_t requests_per_connection_max = 1'000'000;
+  Duration idle_timeout = std::chrono::seconds(75);   // Between requests.
+  Duration head_timeout = std::chrono::seconds(10);   // First to last byte of a head.
+  Duration body_timeout = std::chrono::seconds(60);   // Without a byte of the body.
+  Duration write_timeout = std::chrono::seconds(60);  // Unsent bytes and no progress.
+};
+
+enum class RefusalKind : std::uint8_t {
+  kMalformed,           // `error` says what.
+  kBodyTooLarge,        // 413
+  kHeadTimeout,         // 408
+  kBodyTimeout,         // 408
+  kOutOfMemory,         // 503: buffered_bytes_max.
+  kTooManyConnections,  // 503: connections_max.
+};
+inline constexpr std::size_t kRefusalKindCount = 6;
+std::string_view to_string(RefusalKind kind);
+
+// A request that the server answers by itself; the connection closes afterwards.
+struct Http1Refusal {
+  RefusalKind kind = RefusalKind::kMalformed;
+  int status = 400;
+  codec::Http1Error error = codec::Http1Error::kNone;
+  std::string_view message;  // One plain English sentence.
+};
+
+// What RequestHandler::on_refusal() may fill; starts as plain text of the message.
+struct RefusalReply {
+  std::string body;
+  std::string content_type;
+  std::vector<codec::Http1Header> headers;  // Views must outlive the call.
+};
+
+// Plain counters, all cumulative but `connections` and `requests_running`.
+struct Http1ServerCounters {
+  std::uint64_t connections = 0;       // Open now.
+  std::uint64_t requests_running = 0;  // Handed to the handler and not finished.
+  std::uint64_t accepted = 0;
+  std::uint64_t accept_failures = 0;  // Out of descriptors or memory.
+  std::uint64_t requests = 0;
+  std::uint64_t bytes_received = 0;  // Of closed connections and finished requests.
+  std::uint64_t bytes_sent = 0;
+  std::array<std::uint64_t, kRefusalKindCount> refusals{};         // By RefusalKind.
+  std::array<std::uint64_t, codec::kHttp1ErrorCount> malformed{};  // By Http1Error.
+  std::uint64_t clients_gone = 0;        // Left before their response was complete.
+  std::uint64_t truncated_requests = 0;  // Left in the middle of a request.
+  std::uint64_t idle_closed = 0;
+  std::uint64_t write_timeouts = 0;
+  std::uint64_t pending_limit_hits = 0;
+};
+
+// Told about one running request. Neither call may destroy the exchange or its server.
+class ExchangeObserver {
+ public:
+  // The client left, stalled past write_timeout or hit pending_bytes_max. The exchange is dead
+  // when this returns; nothing else is called for it.
+  virtual void on_client_gone() = 0;
+  // pending_bytes() fell to 0 after it was above 0.
+  virtual void on_drained() {}
+
+ protected:
+  ~ExchangeObserver() = default;
+};
+
+using HeaderSpan = std::span<const codec::Http1Header>;
+
+// One request and its response. Valid until send_response(), finish() or abort() is called on it,
+// or on_client_gone() returns; head() and body() are valid just as long and never move before.
+// Response bytes of one turn leave in one write at its end; large pieces leave at once, uncopied.
+class Http1Exchange {
+ public:
+  const codec::Http1RequestHead& head() const;
+  // Whole and decoded, with kBufferPadding readable bytes behind it.
+  std::string_view body() const;
+  const SocketAddress& peer() const;
+  EventLoop& loop() const;
+  // When its first byte was seen, and when it was whole.
+  Time received_at() const;
+  Time complete_at() const;
+  // False for HTTP/1.0 clients: do not relay chunked bytes with write_raw() to them.
+  bool accepts_chunked() const;
+  bool started() const;  // A response head was written.
+
+  void set_observer(ExchangeObserver* observer);
+
+  // A whole response; Content-Length and Connection are added. Ends the exchange.
+  void send_response(int status, HeaderSpan headers, std::string_view body);
+  void send_response(int status, std::initializer_list<codec::Http1Header> headers,
+                     std::string_view body) {
+    send_response(status, HeaderSpan(headers.begin(), headers.size()), body);
+  }
+
+  // A response in pieces: start(), then write_chunk() or write_raw() but not both, then finish().
+  // `headers` must not name Content-Length, Transfer-Encoding or Connection. Towards an HTTP/1.0
+  // client chunked turns into until_close. Body bytes of an answer to HEAD are dropped.
+  void start(int status, HeaderSpan headers, codec::BodyFraming framing);
+  void start(int status, std::initializer_list<codec::Http1Header> headers,
+             codec::BodyFraming framing) {
+    start(status, HeaderSpan(headers.begin(), headers.size()), framing);
+  }
+  // Payload; framed here as start() said. An empty piece does nothing.
+  void write_chunk(std::string_view payload);
+  // Bytes already framed as start() said, the last chunk and trailers included.
+  void write_raw(std::string_view bytes);
+  // Adds the last chunk after write_chunk(). Fewer bytes than the announced length end in a reset.
+  void finish();
+  // Resets the connection: the client sees a broken response. Ends the exchange.
+  void abort();
+
+  // Response bytes not yet taken by the kernel, those of this turn included.
+  std::size_t pending_bytes() const;
+
+ private:
+  friend class Http1Connection;
+  explicit Http1Exchange(Http1Connection& connection) : connection_(connection) {}
+  Http1Connection& connection_;
+};
+
+class RequestHandler {
+ public:
+  // Answer now or later. The exchange may be kept until it ends.
+  virtual void on_request(Http1Exchange& exchange) = 0;
+  // Shapes the reply to a request that the server refuses.
+  virtual void on_refusal(const Http1Refusal&, RefusalReply&) {}
+
+ protected:
+  ~RequestHandler() = default;
+};
+
+class Http1Server final : private FdHandler {
+ public:
+  // `handler` outlives the server.
+  Http1Server(EventLoop& loop, RequestHandler& handler, const Http1ServerOptions& options);
+  // Closes everything at once; observers are not called.
+  ~Http1Server();
+  Http1Server(const Http1Server&) = delete;
+  Http1Server& operator=(const Http1Server&) = delete;
+
+  [[nodiscard]] Result<void> listen(const SocketAddress& address, PortSharing sharing);
+  // Takes over a listening, non-blocking socket.
+  [[nodiscard]] Result<void> adopt_listener(UniqueFd listener);
+  // The address in use, with the port the kernel chose for port 0.
+  const SocketAddress& local_address() const { return local_; }
+  std::uint16_t local_port() const { return local_.port(); }
+
+  // Stops accepting; running requests end with `Connection: close`, idle connections close now.
+  // `on_drained` runs once, when the last connection is gone (maybe within this call).
+  void drain(std::function<void()> on_drained);
+  // Only stops accepting.
+  void stop_accepting();
+
+  const Http1ServerCounters& counters() const { return counters_; }
+  EventLoop& loop() { return loop_; }
+
+ private:
+  friend class Http1Connection;
+  void on_events(std::uint32_t events) override;
+  void accept_one(UniqueFd fd, const SocketAddress& peer);
+  void rest_after_failure();
+  const std::string& compose_refusal(const Http1Refusal& refusal);
+  void forget(Http1Connection& connection);
+  bool draining() const { return draining_; }
+
+  EventLoop& loop_;
+  RequestHandler& handler_;
+  Http1ServerOptions options_;
+  Http1ServerCounters counters_;
+  UniqueFd listener_;
+  SocketAddress local_;
+  bool draining_ = false;
+  std::string head_scratch_;  // A head or chunk size on its way into a stream.
+  std::size_t buffered_bytes_ = 0;
+  std::function<void()> on_drained_;
+  Timer accept_again_;
+  std::vector<std::unique_ptr<Http1Connection>> connections_;
+};
+
+}  // namespace fairlead::net

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/net/http_fetch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/codec/http1_write.h"
+
+namespace fairlead::net {
+
+HttpFetch::HttpFetch(UpstreamPool& pool) : pool_(pool), request_(pool, *this) {}
+
+void HttpFetch::get(const SocketAddress& address, std::string_view target,
+                    const FetchOptions& options, Callback callback) {
+  address_ = address;
+  callback_ = std::move(callback);
+  body_bytes_max_ = options.body_bytes_max;
+  started_ = pool_.loop().now();
+  deadline_ = started_ + options.timeout;
+  attempts_ = 0;
+  head_.clear();
+  codec::append_request_line(head_, "GET", target);
+  codec::append_header(head_, "host", address.to_string());
+  for (const codec::Http1Header& header : options.headers) {
+    codec::append_header(head_, header.name, header.value);
+  }
+  codec::append_head_end(head_);
+  begin();
+}
+
+void HttpFetch::begin() {
+  ++attempts_;
+  body_.clear();
+  status_ = 0;
+  UpstreamCall call;
+  call.pieces[0] = head_;
+  const Duration left = deadline_ - pool_.loop().now();
+  call.connect_timeout = call.reply_timeout = call.idle_timeout = left;
+  call.total_timeout = left;
+  request_.start(address_, call);
+}
+
+void HttpFetch::on_response_head(const codec::Http1ResponseHead& head) { status_ = head.status; }
+
+void HttpFetch::on_body(std::string_view, std::span<const std::string_view> payload) {
+  for (const std::string_view piece : payload) {
+    if (body_.size() + piece.size() > body_bytes_max_) {
+      request_.cancel();
+      return report(fail(ErrorCode::kLimitExceeded, "{}: the reply is larger than {} bytes",
+                         address_.to_string(), body_bytes_max_));
+    }
+    body_.append(piece);
+  }
+}
+
+void HttpFetch::on_complete() { report(FetchReply{status_, body_, pool_.loop().now() - started_}); }
+
+void HttpFetch::on_failed(const UpstreamError& error) {
+  if (error.failure == UpstreamFailure::kStale && attempts_ == 1) return begin();
+  report(fail(ErrorCode::kUnavailable, "{}: {}", address_.to_string(), to_string(error.failure)));
+}
+
+void HttpFetch::report(const Result<FetchReply>& reply) {
+  // The callback may call get(), which replaces it.
+  const Callback callback = std::exchange(callback_, nullptr);
+  callback(reply);
+}
+
+}  // namespace fairlead::net

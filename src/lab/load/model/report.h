@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reports of one or more runs of one workload: console tables, JSON, and one HTML file with charts
+// that needs nothing else (no scripts, no fonts, no network). All figures are model time; the text
+// around them (machine, command, dates) is given by the caller. Pure; thread-safe. Failure: none.
+#pragma once
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lab/load/model/accounting.h"
+
+namespace fairlead::load {
+
+// One row of the comparison: usually a routing policy.
+struct ReportRun {
+  std::string name;
+  RunRecords records;
+  Summary summary;
+};
+
+struct ReportText {
+  std::string title;
+  std::string subtitle;                                      // One sentence: what was run.
+  std::string generated;                                     // Date and time, as text.
+  std::string command;                                       // How to reproduce it.
+  std::vector<std::pair<std::string, std::string>> method;   // Term and text.
+  std::vector<std::pair<std::string, std::string>> machine;  // Term and text.
+};
+
+// One row a run: TTFT mean, p50, p95, p99 in seconds, ITL p50, hit rate, output tokens/s, failed.
+std::string comparison_table(std::span<const ReportRun> runs);
+// One run in full: latencies by percentile, stages, endpoints, failures.
+std::string run_table(const Summary& summary);
+
+// The keys of inference-perf's summary, with our additions beside them.
+std::string summary_json(const ReportText& text, std::span<const ReportRun> runs);
+
+std::string html_report(const ReportText& text, std::span<const ReportRun> runs);
+
+}  // namespace fairlead::load

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "router/router.h"
+
+#include <algorithm>
+
+#include "base/random.h"
+
+namespace fairlead::router {
+
+Router::Router(std::shared_ptr<const Generation> first, std::uint64_t process_seed, Log& log,
+               MetricRegistry& metrics)
+    : generation_(first),
+      pool_(std::make_shared<const model::PoolSnapshot>()),
+      history_(first->settings.prefix.block_bytes,
+               first->settings.prefix.bytes_per_endpoint.value_or(
+                   first->settings.prefix.bytes_unreported)),
+      process_seed_(process_seed),
+      log_(log),
+      metrics_(metrics) {}
+
+picker::Picker Router::make_picker(std::uint32_t worker) {
+  const auto generation = generation_.load();
+  const config::RetrySettings& retry = generation->settings.limits.retry;
+  picker::Limits limits;
+  limits.max_attempts = std::min(retry.max_attempts, picker::kMaxAttempts);
+  limits.retry_ratio = retry.budget_ratio;
+  limits.retries_per_second = retry.min_per_second;
+  return picker::Picker({{inflight_, load_, ledger_, history_}, history_, *this}, limits,
+                        mix64(process_seed_ + worker));
+}
+
+}  // namespace fairlead::router

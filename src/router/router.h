@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Router: what the workers of a front share and what outlives a configuration reload: the published
+// pool and generation, the load, in-flight and placement tables, the prefix history, the
+// observation inbox, the metrics. It creates no threads and assumes no number of workers; a front
+// makes a picker of its own per worker with make_picker().
+// Threads: as each member says; the accessors may be called from any thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/handoff.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/published.h"
+#include "core/config/settings.h"
+#include "core/fleet/inflight_table.h"
+#include "core/fleet/load_table.h"
+#include "core/fleet/placement_ledger.h"
+#include "core/model/endpoint.h"
+#include "core/picker/picker.h"
+#include "core/scheduling/profile.h"
+#include "router/shared_history.h"
+
+namespace fairlead::router {
+
+// One configuration, built whole and published whole; a request keeps the one it began with.
+struct Generation {
+  std::uint64_t number = 0;
+  config::ServeSettings settings;
+  std::string policy;  // The shipped policy's name, or "custom".
+  scheduling::Profile profile;
+};
+
+class Router final : public picker::ObservationSink {
+ public:
+  // `process_seed` makes prefix keys unguessable; every random stream derives from it.
+  Router(std::shared_ptr<const Generation> first, std::uint64_t process_seed, Log& log,
+         MetricRegistry& metrics);
+
+  const Published<Generation>& generation() const { return generation_; }
+  Published<Generation>& generation() { return generation_; }
+  const Published<model::PoolSnapshot>& pool() const { return pool_; }
+  Published<model::PoolSnapshot>& pool() { return pool_; }
+
+  fleet::InFlightTable& inflight() { return inflight_; }
+  fleet::LoadTable& load() { return load_; }
+  fleet::PlacementLedger& ledger() { return ledger_; }
+  SharedHistory& history() { return history_; }
+  MetricRegistry& metrics() { return metrics_; }
+  Log& log() { return log_; }
+  std::uint64_t process_seed() const { return process_seed_; }
+
+  // From any worker; bounded, the oldest is dropped and counted.
+  void observe(const model::Observation& observation) override { inbox_.push(observation); }
+  Handoff<model::Observation>& inbox() { return inbox_; }
+
+  // A picker for worker number `worker`, with a random stream of its own.
+  picker::Picker make_picker(std::uint32_t worker);
+
+ private:
+  Published<Generation> generation_;
+  Published<model::PoolSnapshot> pool_;
+  fleet::InFlightTable inflight_;
+  fleet::LoadTable load_;
+  fleet::PlacementLedger ledger_;
+  SharedHistory history_;
+  Handoff<model::Observation> inbox_{64 * 1024};
+  std::uint64_t process_seed_;
+  Log& log_;
+  MetricRegistry& metrics_;
+};
+
+}  // namespace fairlead::router
