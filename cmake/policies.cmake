@@ -3,13 +3,14 @@
 # at run time. A new or changed file is noticed by the next build.
 set(policy_dir ${PROJECT_SOURCE_DIR}/data/policies)
 file(GLOB policy_files CONFIGURE_DEPENDS ${policy_dir}/*.yaml)
-list(SORT policy_files)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${policy_files})
 
+set(policy_names ${policy_files})
+list(TRANSFORM policy_names REPLACE "^.*/([^/]+)\\.yaml$" "\\1")
+list(SORT policy_names)  # Without the ending, as the program compares them.
 set(policy_rows "")
-foreach(policy_file ${policy_files})
-  get_filename_component(policy_name ${policy_file} NAME_WE)
-  file(READ ${policy_file} policy_text)
+foreach(policy_name ${policy_names})
+  file(READ ${policy_dir}/${policy_name}.yaml policy_text)
   string(APPEND policy_rows "    {\"${policy_name}\", R\"policy(${policy_text})policy\"},\n")
 endforeach()
 file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/shipped_policies.cpp @ONLY CONTENT

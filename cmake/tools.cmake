@@ -30,8 +30,11 @@ get_property(benches GLOBAL PROPERTY FAIRLEAD_BENCHES)
 add_custom_target(benches DEPENDS ${benches})
 
 include(GNUInstallDirs)
-if(TARGET fairlead)
-  install(TARGETS fairlead RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/data/ DESTINATION ${CMAKE_INSTALL_DATADIR}/fairlead)
+install(TARGETS fairlead RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES LICENSE NOTICE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# The program has files of data/ inside; their licences go with it.
+install(DIRECTORY data DESTINATION ${CMAKE_INSTALL_DOCDIR}
+  FILES_MATCHING PATTERN "LICENSE*" PATTERN "NOTICE*")
+# Link-time optimisation may part an assembler label from its users.
+set_source_files_properties(${PROJECT_BINARY_DIR}/generated/embedded_data.cpp
+  TARGET_DIRECTORY fairlead_app PROPERTIES COMPILE_OPTIONS -fno-lto)

@@ -149,9 +149,7 @@ class Pass {
     if (status_.ok()) status_ = {error, field, cursor_.position()};
     return false;
   }
-  [[nodiscard]] bool healthy() const {
-    return status_.ok() && cursor_.fault() == JsonFault::kNone;
-  }
+  [[nodiscard]] bool healthy() const { return status_.ok() && cursor_.fault() == JsonFault::kNone; }
 
   bool document();
   bool field_value(Field field);

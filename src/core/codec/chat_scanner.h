@@ -40,8 +40,8 @@ enum class ScanError : std::uint8_t {
 
 struct ScanStatus {
   ScanError error = ScanError::kNone;
-  std::string_view field;   // The field at fault, a literal such as "model"; empty if none.
-  std::size_t offset = 0;   // Where in the body, in bytes, as well as it is known.
+  std::string_view field;  // The field at fault, a literal such as "model"; empty if none.
+  std::size_t offset = 0;  // Where in the body, in bytes, as well as it is known.
 
   [[nodiscard]] bool ok() const { return error == ScanError::kNone; }
   // A sentence for the client, without any byte of the body.
@@ -95,8 +95,8 @@ struct ScannedRequest {
   std::string_view user;
   // In the order in which engines render them, preamble first.
   std::vector<PromptSpan> spans;
-  std::size_t text_bytes = 0;     // Sum over kText spans, escapes counted as written.
-  std::size_t opaque_bytes = 0;   // Sum over kOpaque spans.
+  std::size_t text_bytes = 0;       // Sum over kText spans, escapes counted as written.
+  std::size_t opaque_bytes = 0;     // Sum over kOpaque spans.
   std::uint64_t prompt_tokens = 0;  // Exact count over kTokens spans.
 
   // Forgets everything but the capacity of `spans`.

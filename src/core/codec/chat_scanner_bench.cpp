@@ -36,7 +36,8 @@ std::string make_body(std::size_t size, std::size_t message_bytes, int escapes) 
 
 void scan(benchmark::State& state) {
   const auto size = static_cast<std::size_t>(state.range(0));
-  const auto message_bytes = state.range(1) == 0 ? size / 2 : static_cast<std::size_t>(state.range(1));
+  const auto message_bytes =
+      state.range(1) == 0 ? size / 2 : static_cast<std::size_t>(state.range(1));
   const std::string body = make_body(size, message_bytes, static_cast<int>(state.range(2)));
   ChatScanner scanner(1 << 24);
   ScannedRequest request;

@@ -48,8 +48,8 @@ void check(RequestKind kind, std::string_view body) {
   require(inside(request.cache_salt) && inside(request.user));
   require(body[request.model_range.begin] == '"' && body[request.model_range.end - 1] == '"');
   std::string spliced(body);
-  spliced.replace(request.model_range.begin,
-                  request.model_range.end - request.model_range.begin, "\"x\"");
+  spliced.replace(request.model_range.begin, request.model_range.end - request.model_range.begin,
+                  "\"x\"");
   ScannedRequest again;
   require(scanner.scan(kind, spliced, again).ok());
   require(again.model == "x" && again.spans.size() == request.spans.size());

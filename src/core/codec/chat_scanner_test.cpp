@@ -83,8 +83,7 @@ TEST(ChatScanner, KeepsSpansRawAndInOrderWithTheRoleOfTheirMessage) {
       R"({"role":"assistant","content":null,"tool_calls":[ {"id":"x"} ]},)"
       R"({"role":"tool","content":"","tool_call_id":"x"}])");
   ASSERT_TRUE(scan.status.ok()) << scan.status.message();
-  EXPECT_EQ(scan.spans(),
-            (Texts{R"(a\n\"b\")", "late role", R"([ {"id":"x"} ])", "", "x"}));
+  EXPECT_EQ(scan.spans(), (Texts{R"(a\n\"b\")", "late role", R"([ {"id":"x"} ])", "", "x"}));
   const std::vector<SpanRole> roles{SpanRole::kSystem, SpanRole::kUser, SpanRole::kAssistant,
                                     SpanRole::kTool, SpanRole::kTool};
   for (std::size_t i = 0; i < roles.size(); ++i) EXPECT_EQ(scan.request.spans[i].role, roles[i]);
@@ -107,7 +106,8 @@ TEST(ChatScanner, PutsToolsBeforeMessagesWhereverTheyStand) {
 TEST(ChatScanner, CountsContentPartsAsTextOrOpaqueAndIgnoresCacheMarks) {
   const Scan scan = scan_messages(
       R"([{"role":"user","content":[{"type":"text","text":"see","cache_control":{"type":"e"}},)"
-      R"({"type":"image_url","image_url":{"url":"data:abc"}},"bare",{"type":"text","text":"it"}]}])");
+      R"({"type":"image_url","image_url":{"url":"data:abc"}},"bare",)"
+      R"({"type":"text","text":"it"}]}])");
   ASSERT_TRUE(scan.status.ok()) << scan.status.message();
   EXPECT_EQ(scan.spans(), (Texts{"see", R"({"url":"data:abc"})", "bare", "it"}));
   EXPECT_EQ(scan.request.spans[1].kind, SpanKind::kOpaque);
@@ -126,8 +126,8 @@ TEST(ChatScanner, ReadsEveryFormOfPrompt) {
   EXPECT_EQ(batches.spans(), (Texts{"1,2", "", "3"}));
   EXPECT_EQ(batches.request.prompt_tokens, 3U);
   EXPECT_TRUE(scan_prompt("[]").status.ok());
-  for (const char* wrong : {"1", "{}", "[1,\"a\"]", "[\"a\",1]", "[[1],2]", "[-1]", "[1.5]",
-                            "[true]", "[[\"a\"]]"}) {
+  for (const char* wrong :
+       {"1", "{}", "[1,\"a\"]", "[\"a\",1]", "[[1],2]", "[-1]", "[1.5]", "[true]", "[[\"a\"]]"}) {
     EXPECT_EQ(scan_prompt(wrong).status.error, ScanError::kWrongType) << wrong;
   }
 }

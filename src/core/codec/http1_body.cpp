@@ -140,7 +140,6 @@ void Http1BodyReader::eat(char byte) {
 void Http1BodyReader::eat_size(char byte) {
   const int digit = hex_value(byte);
   if (digit >= 0) {
-    if (state_ == State::kSizeFirst) left_ = 0;
     state_ = State::kSize;
     left_ = left_ * 16 + static_cast<std::uint64_t>(digit);
     if (left_ >= kChunkBytesMax) refuse(Http1Error::kInvalidChunkSize);

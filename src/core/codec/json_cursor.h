@@ -49,9 +49,7 @@ class JsonCursor {
       : text_(text), tokens_(index.tokens()) {}
 
   // First byte of the token ahead; 0 at the end.
-  [[nodiscard]] char peek() const {
-    return at_ < tokens_.size() ? text_[tokens_[at_]] : '\0';
-  }
+  [[nodiscard]] char peek() const { return at_ < tokens_.size() ? text_[tokens_[at_]] : '\0'; }
   [[nodiscard]] bool at_end() const { return at_ == tokens_.size(); }
   // Byte position of the token ahead; the text's size at the end.
   [[nodiscard]] std::size_t position() const {

@@ -306,21 +306,17 @@ void append_model_list(std::string& out, std::span<const ModelCard> models) {
 }
 
 void merge_models(std::vector<ModelCard>& merged, std::span<const ModelCard> models) {
-  merged.insert(merged.end(), models.begin(), models.end());
-  std::stable_sort(merged.begin(), merged.end(),
-                   [](const ModelCard& a, const ModelCard& b) { return a.id < b.id; });
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < merged.size(); ++i) {
-    if (kept > 0 && merged[kept - 1].id == merged[i].id) {
-      std::uint64_t& known = merged[kept - 1].max_model_len;
-      const std::uint64_t other = merged[i].max_model_len;
-      if (known == 0 || (other > 0 && other < known)) known = other;
-      continue;
+  for (const ModelCard& model : models) {
+    const auto at =
+        std::lower_bound(merged.begin(), merged.end(), model,
+                         [](const ModelCard& a, const ModelCard& b) { return a.id < b.id; });
+    if (at == merged.end() || at->id != model.id) {
+      merged.insert(at, model);
+    } else if (at->max_model_len == 0 ||
+               (model.max_model_len > 0 && model.max_model_len < at->max_model_len)) {
+      at->max_model_len = model.max_model_len;
     }
-    if (kept != i) merged[kept] = std::move(merged[i]);
-    ++kept;
   }
-  merged.resize(kept);
 }
 
 }  // namespace fairlead::codec

@@ -61,7 +61,7 @@ void append_error_body(std::string& out, const ErrorBody& error);
 
 struct ModelCard {
   std::string id;
-  std::string parent;              // The base model's id for a LoRA adapter, else empty.
+  std::string parent;               // The base model's id for a LoRA adapter, else empty.
   std::uint64_t max_model_len = 0;  // Tokens; 0: not said.
   std::uint64_t created = 0;        // Unix seconds; 0: not said.
   std::string owned_by;
@@ -76,8 +76,9 @@ inline constexpr std::size_t kMaxModels = 10'000;
 // {"object":"list","data":[...]} in the order given.
 void append_model_list(std::string& out, std::span<const ModelCard> models);
 
-// Adds to `merged` each of `models` whose id is not in it yet, and sorts by id. For an id known
-// twice, the smaller stated max_model_len stays, because any endpoint may serve the request.
+// Adds each of `models` whose id is not in `merged` yet. `merged` is empty or comes from earlier
+// calls: it stays sorted by id. For an id known twice, the smaller stated max_model_len stays,
+// because any endpoint may serve the request.
 void merge_models(std::vector<ModelCard>& merged, std::span<const ModelCard> models);
 
 }  // namespace fairlead::codec

@@ -25,7 +25,10 @@ TEST(JsonText, EscapesWhatJsonForbidsAndNothingElse) {
   EXPECT_EQ(as_json("plain /caf\xc3\xa9"), "\"plain /caf\xc3\xa9\"");
   EXPECT_EQ(as_json("\"\\\n\r\t"), R"("\"\\\n\r\t")");
   EXPECT_EQ(as_json(std::string_view("\0\x1f\x7f", 3)), "\"\\u0000\\u001f\x7f\"");
-  EXPECT_EQ(as_json("a\xff" "b"), "\"a\xef\xbf\xbd" "b\"");
+  EXPECT_EQ(as_json("a\xff"
+                    "b"),
+            "\"a\xef\xbf\xbd"
+            "b\"");
   EXPECT_EQ(as_json("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
   EXPECT_EQ(as_json("\xf0\x9f\x98"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 }
@@ -65,13 +68,12 @@ TEST(JsonText, WriterPlacesCommas) {
 TEST(JsonText, ErrorBodyHasTheFourFields) {
   std::string out;
   append_error_body(out, {"The model `x` does not exist.", "NotFoundError", "model", {}, 404});
-  EXPECT_EQ(out,
-            R"({"error":{"message":"The model `x` does not exist.","type":"NotFoundError",)"
-            R"("param":"model","code":404}})");
+  EXPECT_EQ(out, R"({"error":{"message":"The model `x` does not exist.","type":"NotFoundError",)"
+                 R"("param":"model","code":404}})");
   out.clear();
   append_error_body(out, {"busy", "overloaded", {}, "no_endpoint", 503});
-  EXPECT_EQ(out,
-            R"({"error":{"message":"busy","type":"overloaded","param":null,"code":"no_endpoint"}})");
+  EXPECT_EQ(
+      out, R"({"error":{"message":"busy","type":"overloaded","param":null,"code":"no_endpoint"}})");
 }
 
 TEST(ModelList, ReadsACapturedList) {
@@ -115,8 +117,8 @@ TEST(ModelList, RefusesWhatIsNoList) {
 TEST(ModelList, MergesByIdAndKeepsTheSmallerLength) {
   std::vector<ModelCard> merged;
   merge_models(merged, std::vector<ModelCard>{{"b", "", 100, 1, "x"}, {"a", "", 0, 1, "x"}});
-  merge_models(merged, std::vector<ModelCard>{{"b", "", 50, 2, "y"}, {"c", "b", 7, 2, "y"},
-                                              {"a", "", 9, 2, "y"}});
+  merge_models(merged, std::vector<ModelCard>{
+                           {"b", "", 50, 2, "y"}, {"c", "b", 7, 2, "y"}, {"a", "", 9, 2, "y"}});
   const std::vector<ModelCard> expected{
       {"a", "", 9, 1, "x"}, {"b", "", 50, 1, "x"}, {"c", "b", 7, 2, "y"}};
   EXPECT_EQ(merged, expected);

@@ -28,9 +28,9 @@ struct Usage {
 };
 
 struct ResponseFacts {
-  bool first_token = false;  // Non-empty text, content, reasoning or tool call was seen.
-  bool error = false;        // An error object was seen, in an event or as the body.
-  bool done = false;         // "data: [DONE]" was seen.
+  bool first_token = false;       // Non-empty text, content, reasoning or tool call was seen.
+  bool error = false;             // An error object was seen, in an event or as the body.
+  bool done = false;              // "data: [DONE]" was seen.
   std::uint64_t data_events = 0;  // Events that carry a JSON object.
   std::optional<Usage> usage;     // The last complete usage object.
   bool operator==(const ResponseFacts&) const = default;

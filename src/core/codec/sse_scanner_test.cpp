@@ -15,8 +15,8 @@ namespace fairlead::codec {
 
 // For failure messages.
 static void PrintTo(const ResponseFacts& facts, std::ostream* out) {
-  *out << "first_token " << facts.first_token << " error " << facts.error << " done "
-       << facts.done << " events " << facts.data_events << " usage " << facts.usage.has_value();
+  *out << "first_token " << facts.first_token << " error " << facts.error << " done " << facts.done
+       << " events " << facts.data_events << " usage " << facts.usage.has_value();
 }
 
 namespace {
@@ -90,7 +90,8 @@ TEST(SseScanner, KnowsEveryFormOfFirstToken) {
   EXPECT_TRUE(first_token(R"({"choices":[{"delta":{"content":"","reasoning_content":"h"}}]})"));
   EXPECT_TRUE(first_token(R"({"choices": [{"delta": {"tool_calls": [{"index":0}]}}]})"));
   EXPECT_FALSE(first_token(R"({"choices":[{"delta":{"tool_calls":[],"content":""}}]})"));
-  EXPECT_FALSE(first_token(R"({"choices":[{"delta":{"role":"assistant"},"logprobs":{"content":"x"}}]})"));
+  EXPECT_FALSE(
+      first_token(R"({"choices":[{"delta":{"role":"assistant"},"logprobs":{"content":"x"}}]})"));
   EXPECT_FALSE(first_token(R"({"choices":[],"text":"x","content":"y"})"));
 }
 
@@ -140,9 +141,8 @@ TEST(SseScanner, KeepsTheLastUsageAndLeavesWhatItLacksUnset) {
 }
 
 TEST(JsonResponseScanner, ReadsCapturedAnswers) {
-  for (const auto& [name, expected] :
-       std::vector<std::pair<std::string, Usage>>{{"chat.json", usage(15, 6, 0)},
-                                                  {"completion.json", usage(2, 6, 0)}}) {
+  for (const auto& [name, expected] : std::vector<std::pair<std::string, Usage>>{
+           {"chat.json", usage(15, 6, 0)}, {"completion.json", usage(2, 6, 0)}}) {
     const std::string text = read_testdata(name);
     for (const std::size_t size : {std::size_t{1}, std::size_t{7}, text.size()}) {
       const ResponseFacts facts = in_pieces<JsonResponseScanner>(text, size);
@@ -171,7 +171,8 @@ TEST(SseScanner, IsNotFooledByAnyContentAndAnyCut) {
   const bool held = rc::check([] {
     std::string stream;
     ResponseFacts expected;
-    const auto texts = *rc::gen::resize(12, rc::gen::container<std::vector<std::string>>(nasty_text()));
+    const auto texts =
+        *rc::gen::resize(12, rc::gen::container<std::vector<std::string>>(nasty_text()));
     for (const std::string& text : texts) {
       std::string json;
       JsonWriter writer(json);

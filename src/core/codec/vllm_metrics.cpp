@@ -135,10 +135,11 @@ class Scrape {
   void line(std::string_view text) {
     if (text.starts_with(kEnginePrefix)) {
       text.remove_prefix(kEnginePrefix.size());
-      const std::string_view name = text.substr(0, text.find_first_of("{ \t"));
-      for (const Name& candidate : kNames) {
-        if (candidate.text == name) {
-          return sample(candidate.wanted, candidate.rank, text.substr(name.size()));
+      for (const Name& name : kNames) {
+        if (!text.starts_with(name.text)) continue;
+        const std::string_view rest = text.substr(name.text.size());
+        if (rest.starts_with('{') || (!rest.empty() && is_blank(rest.front()))) {
+          return sample(name.wanted, name.rank, rest);
         }
       }
     } else if (text.starts_with(kProcessStartName)) {
@@ -153,9 +154,7 @@ class Scrape {
   void cache_config(std::string_view labels);
   void lora(std::string_view labels, double written_at);
 
-  static void add(std::optional<double>& total, double value) {
-    total = total.value_or(0) + value;
-  }
+  static void add(std::optional<double>& total, double value) { total = total.value_or(0) + value; }
 
   EngineMetrics metrics_;
   std::array<std::uint8_t, kWantedCount> ranks_{};
@@ -236,9 +235,9 @@ EngineMetrics parse_engine_metrics(std::string_view text) {
     // Most lines are comments and histogram buckets: one look at the first byte and on.
     const void* newline = std::memchr(text.data(), '\n', text.size());
     const std::size_t size =
-        newline == nullptr ? text.size()
-                           : static_cast<std::size_t>(static_cast<const char*>(newline) -
-                                                      text.data());
+        newline == nullptr
+            ? text.size()
+            : static_cast<std::size_t>(static_cast<const char*>(newline) - text.data());
     if (text.front() == 'v' || text.front() == 'p') scrape.line(text.substr(0, size));
     text.remove_prefix(std::min(size + 1, text.size()));
   }

@@ -25,9 +25,9 @@ struct LoraMetrics {
 };
 
 struct EngineMetrics {
-  std::optional<double> waiting;   // Requests.
-  std::optional<double> running;   // Requests.
-  std::optional<double> kv_usage;  // In [0, 1].
+  std::optional<double> waiting;         // Requests.
+  std::optional<double> running;         // Requests.
+  std::optional<double> kv_usage;        // In [0, 1].
   std::optional<double> prefix_queries;  // Tokens since the engine started (blocks in old V1).
   std::optional<double> prefix_hits;
   std::optional<std::uint64_t> block_size;  // Tokens a block.

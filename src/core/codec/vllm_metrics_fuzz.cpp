@@ -25,9 +25,9 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   for (std::size_t i = 0; i < size; ++i) exact[i] = static_cast<char>(data[i]);
   const std::string_view text(exact.get(), size);
   const auto metrics = fairlead::codec::parse_engine_metrics(text);
-  for (const auto& figure : {metrics.waiting, metrics.running, metrics.kv_usage,
-                             metrics.prefix_queries, metrics.prefix_hits,
-                             metrics.process_start_time}) {
+  for (const auto& figure :
+       {metrics.waiting, metrics.running, metrics.kv_usage, metrics.prefix_queries,
+        metrics.prefix_hits, metrics.process_start_time}) {
     require_figure(figure);
   }
   require(!metrics.kv_usage || *metrics.kv_usage <= 1);

@@ -42,9 +42,9 @@ TEST(VllmMetrics, PrefersNewNamesInAnyOrder) {
   EXPECT_EQ(parse_engine_metrics("vllm:gpu_cache_usage_perc 0.9\nvllm:kv_cache_usage_perc 0.5\n")
                 .kv_usage,
             0.5);
-  EXPECT_EQ(parse_engine_metrics("vllm:kv_cache_usage_perc 0.5\nvllm:gpu_cache_usage_perc 0.9")
-                .kv_usage,
-            0.5);
+  EXPECT_EQ(
+      parse_engine_metrics("vllm:kv_cache_usage_perc 0.5\nvllm:gpu_cache_usage_perc 0.9").kv_usage,
+      0.5);
   EXPECT_EQ(parse_engine_metrics("vllm:gpu_prefix_cache_queries_total{a=\"b\"} 7\n"
                                  "vllm:gpu_prefix_cache_hits 3\n")
                 .prefix_queries,

@@ -28,8 +28,13 @@ class TreeBuilder final : public YAML::EventHandler {
   bool failed() const { return !failure_.empty(); }
   const std::string& failure() const { return failure_; }
   int failure_line() const { return failure_line_; }
+  int start() const { return start_; }  // Of the last document, in characters.
+  int start_line() const { return start_line_; }
 
-  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    start_ = mark.pos;
+    start_line_ = line_of(mark);
+  }
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -140,6 +145,8 @@ class TreeBuilder final : public YAML::EventHandler {
   std::map<YAML::anchor_t, std::shared_ptr<const Node>> anchors_;
   std::string failure_;
   int failure_line_ = 0;
+  int start_ = -1;
+  int start_line_ = 0;
 };
 
 void report_duplicates(const Node& node, const std::string& path, std::string_view file,
@@ -149,7 +156,8 @@ void report_duplicates(const Node& node, const std::string& path, std::string_vi
     const std::string inner = path.empty() ? entry.key : path + "." + entry.key;
     if (!seen.insert(entry.key).second) {
       problems.add({std::string(file), entry.line, path,
-                    fmt::format("the key {} is given twice", quoted(entry.key)), Severity::kError});
+                    fmt::format("the key {} is given twice", in_quotes(entry.key)),
+                    Severity::kError});
     }
     report_duplicates(*entry.value, inner, file, problems);
   }
@@ -167,8 +175,8 @@ std::shared_ptr<const Node> parse_document(std::string_view text, std::string_vi
     return nullptr;
   };
   if (text.size() > kMaxDocumentBytes) {
-    return refuse(0, fmt::format("the document has {} bytes, more than the {} allowed",
-                                 text.size(), kMaxDocumentBytes));
+    return refuse(0, fmt::format("the document has {} bytes, more than the {} allowed", text.size(),
+                                 kMaxDocumentBytes));
   }
   TreeBuilder first;
   TreeBuilder second;
@@ -176,7 +184,15 @@ std::shared_ptr<const Node> parse_document(std::string_view text, std::string_vi
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
     parser.HandleNextDocument(first);
-    if (!first.failed()) parser.HandleNextDocument(second);
+    const auto is_blank = [&] { return !second.root() || second.root()->kind == Kind::kNull; };
+    int start = first.start();
+    while (!first.failed() && is_blank() && parser.HandleNextDocument(second)) {
+      // yaml-cpp 0.7 answers a stray flow sign, as in ", a: 1", with blank documents for ever.
+      if (second.start() == start) {
+        return refuse(second.start_line(), "not valid YAML: unexpected sign");
+      }
+      start = second.start();
+    }
   } catch (const YAML::Exception& error) {
     if (!first.failed()) {
       return refuse(error.mark.is_null() ? 0 : error.mark.line + 1,

@@ -37,8 +37,8 @@ struct Node {
   std::string text;    // Of a scalar.
   std::vector<std::shared_ptr<const Node>> items;  // Of a sequence.
   std::vector<Entry> entries;                      // Of a mapping.
-  std::size_t nodes = 1;   // In this tree, aliases expanded.
-  std::size_t height = 1;  // Levels in this tree.
+  std::size_t nodes = 1;                           // In this tree, aliases expanded.
+  std::size_t height = 1;                          // Levels in this tree.
 };
 
 // Null when the text is not a YAML document within the bounds, and one problem says why.

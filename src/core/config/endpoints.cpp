@@ -26,17 +26,16 @@ bool is_v6(std::string_view host) {
 }
 
 bool is_visible(std::string_view text) {
-  return std::ranges::all_of(text, [](char c) {
-    return static_cast<unsigned char>(c) > 0x20 && c != 0x7F;
-  });
+  return std::ranges::all_of(
+      text, [](char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7F; });
 }
 
 // Reports a value that an earlier entry has, and remembers it otherwise.
-bool taken(std::map<std::string, std::string>& seen, const std::string& value,
-           const Section& entry, std::string_view key) {
+bool taken(std::map<std::string, std::string>& seen, const std::string& value, const Section& entry,
+           std::string_view key) {
   const auto [other, is_new] = seen.emplace(value, entry.path());
   if (is_new) return false;
-  entry.error(key, fmt::format("{} is already used by {}", quoted(value), other->second));
+  entry.error(key, fmt::format("{} is already used by {}", in_quotes(value), other->second));
   return true;
 }
 
@@ -44,7 +43,7 @@ bool taken(std::map<std::string, std::string>& seen, const std::string& value,
 
 Result<HostPort> parse_host_port(std::string_view text) {
   const auto invalid = [&](std::string_view reason) {
-    return fail(ErrorCode::kInvalidArgument, "{} {}", quoted(text), reason);
+    return fail(ErrorCode::kInvalidArgument, "{} {}", in_quotes(text), reason);
   };
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || text.ends_with(']')) {
@@ -72,19 +71,20 @@ Result<HostPort> parse_host_port(std::string_view text) {
 Result<HostPort> parse_endpoint_address(std::string_view text) {
   std::string_view rest = text;
   if (rest.starts_with("https://")) {
-    return fail(ErrorCode::kInvalidArgument,
-                "{}: TLS to engines is not supported yet; use http://", quoted(text));
+    return fail(ErrorCode::kInvalidArgument, "{}: TLS to engines is not supported yet; use http://",
+                in_quotes(text));
   }
   const bool is_url = rest.starts_with("http://");
   if (is_url) rest.remove_prefix(std::string_view("http://").size());
   if (is_url && rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.find('/') != std::string_view::npos) {
     return fail(ErrorCode::kInvalidArgument, "{}: write host:port or http://host:port, no path",
-                quoted(text));
+                in_quotes(text));
   }
   auto address = parse_host_port(rest);
   if (address && address->port == 0) {
-    return fail(ErrorCode::kInvalidArgument, "{}: the port must be from 1 to 65535", quoted(text));
+    return fail(ErrorCode::kInvalidArgument, "{}: the port must be from 1 to 65535",
+                in_quotes(text));
   }
   return address;
 }
@@ -134,8 +134,8 @@ std::vector<EndpointSetting> read_endpoints(Section& section, std::string_view k
 std::string to_yaml(const EndpointSetting& endpoint) {
   std::string labels;
   for (const auto& [key, value] : endpoint.labels) {
-    labels += fmt::format("{}{}: {}", labels.empty() ? "" : ", ", yaml_quoted(key),
-                          yaml_quoted(value));
+    labels +=
+        fmt::format("{}{}: {}", labels.empty() ? "" : ", ", yaml_quoted(key), yaml_quoted(value));
   }
   return fmt::format("{{name: {}, address: {}, labels: {{{}}}}}", yaml_quoted(endpoint.name),
                      yaml_quoted(to_string(endpoint.address)), labels);

@@ -24,12 +24,16 @@ constexpr std::size_t kMaxKeysNamed = 16;
 
 std::string describe(const Node& node) {
   switch (node.kind) {
-    case Kind::kNull: return "nothing";
-    case Kind::kSequence: return "a list";
-    case Kind::kMapping: return "a mapping";
-    case Kind::kScalar: break;
+    case Kind::kNull:
+      return "nothing";
+    case Kind::kSequence:
+      return "a list";
+    case Kind::kMapping:
+      return "a mapping";
+    case Kind::kScalar:
+      break;
   }
-  return node.plain ? quoted(node.text) : fmt::format("the text {}", quoted(node.text));
+  return node.plain ? in_quotes(node.text) : fmt::format("the text {}", in_quotes(node.text));
 }
 
 template <class Number>
@@ -56,8 +60,9 @@ void Problems::add(Problem problem) {
 std::string Problems::to_string() const {
   std::vector<const Problem*> sorted;
   for (const Problem& problem : list_) sorted.push_back(&problem);
-  std::ranges::stable_sort(sorted, [](const Problem* a, const Problem* b) {
-    return std::tie(a->file, a->line) < std::tie(b->file, b->line);
+  // The address, which is the order of finding, decides between problems of one line.
+  std::ranges::sort(sorted, [](const Problem* a, const Problem* b) {
+    return std::tie(a->file, a->line, a) < std::tie(b->file, b->line, b);
   });
   std::string out;
   for (const Problem* problem : sorted) {
@@ -161,7 +166,7 @@ std::string Section::text(std::string_view key, std::string_view fallback) {
 std::string Section::required_text(std::string_view key) {
   if (!has(key)) {
     state_->asked.emplace(key);
-    error("", fmt::format("{} is missing", quoted(key)));
+    error("", fmt::format("{} is missing", in_quotes(key)));
     return "";
   }
   const Node* node = state_->ask(key, Kind::kScalar, "text");
@@ -177,8 +182,8 @@ double Section::number(std::string_view key, double fallback, double min, double
     state_->wrong_type(key, "a number", *node);
     return fallback;
   }
-  return state_->in_range(key, *value, fallback, min, max,
-                          +[](double shown) { return fmt::format("{}", shown); });
+  return state_->in_range(
+      key, *value, fallback, min, max, +[](double shown) { return fmt::format("{}", shown); });
 }
 
 std::int64_t Section::integer(std::string_view key, std::int64_t fallback, std::int64_t min,
@@ -190,8 +195,9 @@ std::int64_t Section::integer(std::string_view key, std::int64_t fallback, std::
     state_->wrong_type(key, "a whole number", *node);
     return fallback;
   }
-  return state_->in_range(key, *value, fallback, min, max,
-                          +[](std::int64_t shown) { return fmt::format("{}", shown); });
+  return state_->in_range(
+      key, *value, fallback, min, max,
+      +[](std::int64_t shown) { return fmt::format("{}", shown); });
 }
 
 std::optional<bool> Section::boolean(std::string_view key) {
@@ -234,7 +240,8 @@ std::string Section::choice(std::string_view key, std::string_view fallback,
   if (node == nullptr || std::ranges::find(words, node->text) != words.end()) {
     return node == nullptr ? std::string(fallback) : node->text;
   }
-  error(key, fmt::format("must be one of {}, is {}", fmt::join(words, ", "), quoted(node->text)));
+  error(key,
+        fmt::format("must be one of {}, is {}", fmt::join(words, ", "), in_quotes(node->text)));
   return std::string(fallback);
 }
 
@@ -247,7 +254,8 @@ std::vector<std::string> Section::texts(std::string_view key) {
     if (item.kind == Kind::kScalar) {
       out.push_back(item.text);
     } else {
-      state_->problems->add({state_->file, item.line, fmt::format("{}[{}]", state_->path_of(key), i),
+      state_->problems->add({state_->file, item.line,
+                             fmt::format("{}[{}]", state_->path_of(key), i),
                              "expected text, found " + describe(item), Severity::kError});
     }
   }
@@ -323,7 +331,7 @@ void Section::finish() const {
     if (state_->asked.contains(entry.key)) continue;
     // The search for a hint is the dear part, and unlisted problems do not show it.
     if (state_->problems->list().size() >= Problems::kMaxListed) {
-      state_->problems->add({});
+      state_->problems->add({state_->file, entry.line, "", "unknown key", Severity::kError});
       continue;
     }
     std::string hint = did_you_mean(entry.key, known);

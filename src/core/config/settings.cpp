@@ -10,7 +10,6 @@ namespace fairlead::config {
 namespace {
 
 constexpr Duration kMillisecond = std::chrono::milliseconds(1);
-constexpr Duration kSecond = std::chrono::seconds(1);
 constexpr Duration kHour = std::chrono::hours(1);
 constexpr Duration kDay = std::chrono::hours(24);
 
@@ -125,8 +124,7 @@ class Reader {
   }
   void bytes(std::string_view key, std::size_t& value, std::size_t min, std::size_t max) {
     const auto count = [](std::size_t size) { return static_cast<std::int64_t>(size); };
-    value = static_cast<std::size_t>(
-        section_.bytes(key, count(value), count(min), count(max)));
+    value = static_cast<std::size_t>(section_.bytes(key, count(value), count(min), count(max)));
   }
   void bytes_or_auto(std::string_view key, std::optional<std::size_t>& value, std::size_t min,
                      std::size_t max) {

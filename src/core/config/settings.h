@@ -26,10 +26,10 @@ namespace fairlead::config {
 // Changing a listener or the number of workers needs a restart.
 struct GatewaySettings {
   std::vector<HostPort> listen{{"127.0.0.1", 8080}};
-  std::uint32_t workers = 1;                   // Event loops, each a thread.
-  HostPort admin_listen{"127.0.0.1", 9090};    // Metrics, health of this process.
-  Duration drain_timeout = from_seconds(30);   // After SIGTERM, before requests are cut off.
-  std::string access_log;                      // A path, "-" for standard output, "" for none.
+  std::uint32_t workers = 1;                       // Event loops, each a thread.
+  HostPort admin_listen{"127.0.0.1", 9090};        // Metrics, health of this process.
+  Duration drain_timeout = from_seconds(30);       // After SIGTERM, before requests are cut off.
+  std::string access_log;                          // A path, "-" for standard output, "" for none.
   std::string request_id_header = "x-request-id";  // Kept when sent, made up otherwise.
   friend bool operator==(const GatewaySettings&, const GatewaySettings&) = default;
 };
@@ -47,9 +47,9 @@ struct LimitSettings {
   std::size_t header_bytes = std::size_t{64} << 10;  // Request line and all headers; larger: 431.
   std::uint32_t header_count = 100;                  // More: 431.
   std::uint32_t connections = 10'000;  // From clients, all workers together; more wait unaccepted.
-  Duration client_idle = from_seconds(75);   // A kept-alive connection between two requests.
-  Duration header_read = from_seconds(10);   // From the first byte of a head to its last: 408.
-  Duration body_read = from_seconds(60);     // Between two reads of a request body: 408.
+  Duration client_idle = from_seconds(75);  // A kept-alive connection between two requests.
+  Duration header_read = from_seconds(10);  // From the first byte of a head to its last: 408.
+  Duration body_read = from_seconds(60);    // Between two reads of a request body: 408.
   Duration upstream_connect = from_seconds(2);
   Duration upstream_first_byte = from_seconds(600);  // From sent to the response's first byte: 504.
   Duration upstream_idle = from_seconds(300);        // Between two bytes of a response.

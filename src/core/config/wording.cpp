@@ -32,7 +32,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = yaml_quoted(text.substr(0, kMaxQuoted));
   if (text.size() > kMaxQuoted) out.insert(out.size() - 1, "...");
   return out;
@@ -64,7 +64,7 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string_vi
       best_distance = d;
     }
   }
-  return best.empty() ? "" : fmt::format("; did you mean {}?", quoted(best));
+  return best.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(best));
 }
 
 }  // namespace fairlead::config

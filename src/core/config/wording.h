@@ -10,7 +10,7 @@
 namespace fairlead::config {
 
 // In double quotes, on one line, control characters escaped, cut at 80 bytes.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 // `; did you mean "x"?` for the known word nearest in spelling, or nothing when none is near.
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& known);

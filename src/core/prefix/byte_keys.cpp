@@ -65,14 +65,13 @@ class Keys {
     const std::uint64_t content =
         XXH3_64bits_withSecret(block, block_bytes_, secret_.data(), secret_.size());
     parent_ = mix(seed_, parent_ ^ mark_, content);
-    mark_ = 0;
     out_.push_back(parent_);
   }
 
   std::size_t block_bytes_;
   std::uint64_t seed_;
   std::uint64_t parent_;
-  std::uint64_t mark_ = 0;  // Commits to the span starts since the last whole block.
+  std::uint64_t mark_ = 0;  // Commits to every span start so far.
   std::size_t held_ = 0;    // Bytes in the scratch, less than a block.
   // XXH3 would derive it from the seed anew for every block.
   std::array<unsigned char, XXH3_SECRET_DEFAULT_SIZE> secret_;

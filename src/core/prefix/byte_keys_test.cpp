@@ -98,7 +98,7 @@ TEST(ByteKeys, AGrowingChatKeepsItsKeys) {
 
 TEST(ByteKeys, SeedsSeparateModelsAdaptersAndSalts) {
   const std::string text = random_bytes(1024, 5);
-  std::set<std::uint64_t> seeds{seed_for(7, "m", "", ""), seed_for(8, "m", "", ""),
+  std::set<std::uint64_t> seeds{seed_for(7, "m", "", ""),  seed_for(8, "m", "", ""),
                                 seed_for(7, "m", "a", ""), seed_for(7, "m", "", "a"),
                                 seed_for(7, "ma", "", ""), seed_for(7, "", "ma", "")};
   EXPECT_EQ(seeds.size(), 6U);

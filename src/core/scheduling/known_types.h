@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The plugin types of llm-d's endpoint picker (v0.10) that no registry here offers: those whose work
-// is built into this program, with the parameters they take there, and those still missing. They
-// make the difference between "not supported yet" and "unknown" in a problem message.
-// Source: github.com/llm-d/llm-d-router. Constant tables; pure functions.
+// The plugin types of llm-d's endpoint picker (v0.10) that no registry here offers: those whose
+// work is built into this program, with the parameters they take there, and those still missing.
+// They make the difference between "not supported yet" and "unknown" in a problem message. Source:
+// github.com/llm-d/llm-d-router. Constant tables; pure functions.
 #pragma once
 
 #include <cstdint>

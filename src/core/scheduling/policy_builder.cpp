@@ -12,7 +12,7 @@ namespace fairlead::scheduling {
 namespace {
 
 using config::did_you_mean;
-using config::quoted;
+using config::in_quotes;
 using config::Section;
 
 constexpr double kMaxWeight = 1e6;
@@ -20,11 +20,16 @@ constexpr std::string_view kDefaultPicker = "max-score-picker";
 
 std::string_view to_string(Role role) {
   switch (role) {
-    case Role::kProducer: return "data producer";
-    case Role::kSource: return "data source";
-    case Role::kExtractor: return "extractor";
-    case Role::kParser: return "parser";
-    case Role::kHandler: return "profile handler";
+    case Role::kProducer:
+      return "data producer";
+    case Role::kSource:
+      return "data source";
+    case Role::kExtractor:
+      return "extractor";
+    case Role::kParser:
+      return "parser";
+    case Role::kHandler:
+      return "profile handler";
   }
   return "plugin";
 }
@@ -97,18 +102,19 @@ void PolicyBuilder::report_unknown(const Declared& plugin) const {
   for (const PickerSpec& spec : registry_.pickers()) known.push_back(spec.type);
   for (const BuiltInType& built_in : built_in_types()) known.push_back(built_in.type);
   known.insert(known.end(), other_types().begin(), other_types().end());
-  plugin.section.error("type", fmt::format("unknown plugin type {}{}", quoted(plugin.type),
+  plugin.section.error("type", fmt::format("unknown plugin type {}{}", in_quotes(plugin.type),
                                            did_you_mean(plugin.type, known)));
 }
 
 void PolicyBuilder::read_plugins(Section& document) {
   for (Section& section : document.children("plugins")) {
-    Declared plugin{.section = section, .name = {}, .type = section.required_text("type")};
+    Declared plugin(section);
+    plugin.type = section.required_text("type");
     plugin.name = section.text("name", plugin.type);
     look_up(plugin);
     if (!plugin.name.empty() && find(plugin.name) != nullptr) {
       section.error(section.has("name") ? "name" : "type",
-                    fmt::format("a second plugin with the name {}", quoted(plugin.name)));
+                    fmt::format("a second plugin with the name {}", in_quotes(plugin.name)));
       plugin.name.clear();
     }
     plugins_.push_back(std::move(plugin));
@@ -138,12 +144,11 @@ void PolicyBuilder::check_producers(Section& parameters) const {
     if (!key.ends_with("ProducerName")) continue;
     const std::string name = parameters.text(key, "");
     const Declared* declared = find(name);
-    const BuiltInType* type =
-        declared != nullptr ? declared->built_in : built_in_type(name);
+    const BuiltInType* type = declared != nullptr ? declared->built_in : built_in_type(name);
     const bool is_producer = type != nullptr && type->role == Role::kProducer;
     const bool is_reported = declared != nullptr && declared->refused();
     if (name.empty() || is_producer || is_reported) continue;
-    parameters.error(key, fmt::format("{} is no declared data producer", quoted(name)));
+    parameters.error(key, fmt::format("{} is no declared data producer", in_quotes(name)));
   }
 }
 
@@ -156,11 +161,11 @@ bool PolicyBuilder::check_reference(Section& holder, Role role) const {
   if (type != nullptr && type->role == role) return true;
   const auto others = other_types();
   if (declared != nullptr || type != nullptr) {
-    holder.error("pluginRef", fmt::format("{} is no {}", quoted(name), to_string(role)));
+    holder.error("pluginRef", fmt::format("{} is no {}", in_quotes(name), to_string(role)));
   } else if (std::ranges::find(others, name) != others.end()) {
     holder.error("pluginRef", fmt::format("not supported yet: {}", name));
   } else {
-    holder.error("pluginRef", fmt::format("no plugin is named {}", quoted(name)));
+    holder.error("pluginRef", fmt::format("no plugin is named {}", in_quotes(name)));
   }
   return false;
 }
@@ -170,7 +175,7 @@ void PolicyBuilder::check_columns(const Section& at, std::string_view key, const
   profile.reads = profile.reads | reads;
   const Columns missing = reads.missing_from(filled_);
   if (missing.none()) return;
-  at.error(key, fmt::format("{} reads {}, which nothing here measures", quoted(plugin.name),
+  at.error(key, fmt::format("{} reads {}, which nothing here measures", in_quotes(plugin.name),
                             scheduling::to_string(missing)));
 }
 
@@ -181,8 +186,8 @@ void PolicyBuilder::add_scorer(const Section& at, std::string_view key, Declared
     profile.kind = kind;
   } else if (profile.kind != kind) {
     at.error(key, fmt::format("{} gives {}, but {} gives {}; one profile adds up one kind only",
-                              quoted(plugin.name), to_string(kind),
-                              quoted(profile.scorers.front().name), to_string(profile.kind)));
+                              in_quotes(plugin.name), to_string(kind),
+                              in_quotes(profile.scorers.front().name), to_string(profile.kind)));
   }
   profile.scorers.push_back({plugin.name, std::move(plugin.scorer), weight});
 }
@@ -196,14 +201,14 @@ void PolicyBuilder::add(const Section& at, std::string_view key, Declared& plugi
     return;
   }
   if (at.has("weight")) {
-    at.warning("weight", fmt::format("has no effect: {} is not a scorer", quoted(plugin.name)));
+    at.warning("weight", fmt::format("has no effect: {} is not a scorer", in_quotes(plugin.name)));
   }
   if (plugin.filter_spec != nullptr) {
     check_columns(at, key, plugin, plugin.filter_spec->reads, profile);
     profile.filters.push_back({plugin.name, std::move(plugin.filter)});
   } else if (!profile.picker_name.empty()) {
-    at.error(key, fmt::format("a second picker, {}; the profile has {}", quoted(plugin.name),
-                              quoted(profile.picker_name)));
+    at.error(key, fmt::format("a second picker, {}; the profile has {}", in_quotes(plugin.name),
+                              in_quotes(profile.picker_name)));
   } else {
     check_columns(at, key, plugin, plugin.picker_spec->reads, profile);
     profile.picker_name = plugin.name;
@@ -221,14 +226,14 @@ void PolicyBuilder::read_members(Section& section, Profile& profile) {
     if (name.empty()) continue;
     Declared* plugin = find(name);
     if (plugin == nullptr) {
-      member.error("pluginRef", fmt::format("no plugin is named {}{}", quoted(name),
+      member.error("pluginRef", fmt::format("no plugin is named {}{}", in_quotes(name),
                                             did_you_mean(name, names)));
     } else if (plugin->built_in != nullptr) {
       member.error("pluginRef",
                    fmt::format("{} is a {}; a profile has filters, scorers and a picker",
-                               quoted(name), to_string(plugin->built_in->role)));
+                               in_quotes(name), to_string(plugin->built_in->role)));
     } else if (plugin->used) {
-      member.error("pluginRef", fmt::format("{} is in the profile already", quoted(name)));
+      member.error("pluginRef", fmt::format("{} is in the profile already", in_quotes(name)));
     } else if (!plugin->refused()) {
       add(member, "pluginRef", *plugin, static_cast<float>(weight), profile);
     }
@@ -247,7 +252,8 @@ void PolicyBuilder::add_default_picker(const Section& at, Profile& profile) {
     at.error("", fmt::format("has no picker, and there is no {} to fall back on", kDefaultPicker));
     return;
   }
-  Declared plugin{.section = at, .name = std::string(kDefaultPicker), .type = {}};
+  Declared plugin(at);
+  plugin.name = kDefaultPicker;
   plugin.picker_spec = spec;
   Section parameters = Section::empty(problems_, at.path());
   plugin.picker = spec->create(parameters);
@@ -257,7 +263,7 @@ void PolicyBuilder::add_default_picker(const Section& at, Profile& profile) {
 void PolicyBuilder::warn_of_unused() const {
   for (const Declared& plugin : plugins_) {
     if (plugin.used || plugin.refused() || plugin.built_in != nullptr) continue;
-    plugin.section.warning("", fmt::format("{} is in no profile", quoted(plugin.name)));
+    plugin.section.warning("", fmt::format("{} is in no profile", in_quotes(plugin.name)));
   }
 }
 
@@ -280,10 +286,10 @@ std::unique_ptr<Profile> PolicyBuilder::read_profiles(Section& document) {
   std::set<std::string, std::less<>> names{profile->name};
   for (std::size_t i = 1; i < sections.size(); ++i) {
     const std::string name = sections[i].required_text("name");
-    sections[i].error(
-        "name", names.insert(name).second
-                    ? "not supported yet: a second profile; one decides every request"
-                    : fmt::format("a second profile with the name {}", quoted(name)));
+    sections[i].error("name",
+                      names.insert(name).second
+                          ? "not supported yet: a second profile; one decides every request"
+                          : fmt::format("a second profile with the name {}", in_quotes(name)));
   }
   if (sections.size() == 1) warn_of_unused();
   return profile;

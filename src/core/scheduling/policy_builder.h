@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/config/section.h"
@@ -31,6 +32,8 @@ class PolicyBuilder {
  private:
   // One entry of `plugins`; without a spec and a built-in type when it was refused.
   struct Declared {
+    explicit Declared(config::Section at) : section(std::move(at)) {}
+
     config::Section section;
     std::string name;
     std::string type;

@@ -12,7 +12,7 @@
 namespace fairlead::scheduling {
 namespace {
 
-using config::quoted;
+using config::in_quotes;
 using config::Section;
 
 constexpr std::string_view kApiVersion = "llm-d.ai/v1alpha1";
@@ -25,11 +25,11 @@ void read_envelope(Section& document) {
     document.warning("apiVersion", fmt::format("deprecated; write {}", kApiVersion));
   } else if (version != kApiVersion) {
     document.error("apiVersion",
-                   fmt::format("unknown version {}; write {}", quoted(version), kApiVersion));
+                   fmt::format("unknown version {}; write {}", in_quotes(version), kApiVersion));
   }
   const std::string kind = document.text("kind", kKind);
   if (kind != kKind) {
-    document.error("kind", fmt::format("unknown kind {}; write {}", quoted(kind), kKind));
+    document.error("kind", fmt::format("unknown kind {}; write {}", in_quotes(kind), kKind));
   }
 }
 
@@ -39,7 +39,7 @@ void read_feature_gate(const Section& document, std::string_view gate) {
   const std::string_view value =
       equals == std::string_view::npos ? "true" : gate.substr(equals + 1);
   if (value != "true" && value != "false") {
-    document.error("featureGates", fmt::format("{} must be =true or =false", quoted(gate)));
+    document.error("featureGates", fmt::format("{} must be =true or =false", in_quotes(gate)));
   } else if (name == "flowControl") {
     if (value == "true") {
       document.error("featureGates", "not supported yet: flowControl; requests are not queued");
@@ -50,10 +50,10 @@ void read_feature_gate(const Section& document, std::string_view gate) {
                        "haPopulateNonLeaderDatastore=false has no effect: there is no leader");
     }
   } else {
-    document.error("featureGates",
-                   fmt::format("unknown gate {}{}", quoted(name),
-                               config::did_you_mean(
-                                   name, {"flowControl", "haPopulateNonLeaderDatastore"})));
+    document.error(
+        "featureGates",
+        fmt::format("unknown gate {}{}", in_quotes(name),
+                    config::did_you_mean(name, {"flowControl", "haPopulateNonLeaderDatastore"})));
   }
 }
 
@@ -81,8 +81,8 @@ void read_data_layer(Section& document, const PolicyBuilder& builder) {
                 "not supported yet: engines without scraping; name metrics-data-source as a "
                 "source or leave this key out");
   }
-  for (const std::string_view key : {"discovery", "peerDiscovery", "crossReplicaSyncerPluginRef",
-                                     "crossReplicaSyncInterval"}) {
+  for (const std::string_view key :
+       {"discovery", "peerDiscovery", "crossReplicaSyncerPluginRef", "crossReplicaSyncInterval"}) {
     if (layer.has(key)) layer.error(key, "not supported yet; endpoints come from fleet:");
     layer.skip(key);
   }
@@ -96,14 +96,15 @@ void read_parsers(Section& document, const PolicyBuilder& builder) {
     parser.finish();
   }
   handler.finish();
-  if (document.has("parser")) document.warning("parser", "deprecated; write requestHandler.parsers");
+  if (document.has("parser"))
+    document.warning("parser", "deprecated; write requestHandler.parsers");
   Section old = document.child("parser");
   if (!old.keys().empty()) builder.check_reference(old, Role::kParser);
   old.finish();
 }
 
-std::unique_ptr<Profile> build_document(Section& document, const Registry& registry,
-                                        Columns filled, config::Problems& problems) {
+std::unique_ptr<Profile> build_document(Section& document, const Registry& registry, Columns filled,
+                                        config::Problems& problems) {
   read_envelope(document);
   for (const std::string& gate : document.texts("featureGates")) {
     read_feature_gate(document, gate);
@@ -137,7 +138,7 @@ BuiltPolicy build_policy(Section& root, const Registry& registry, Columns filled
     if (yaml.empty()) {
       const auto names = shipped_policy_names();
       root.error("policy",
-                 fmt::format("unknown policy {}{}; there are {}", quoted(built.name),
+                 fmt::format("unknown policy {}{}; there are {}", in_quotes(built.name),
                              config::did_you_mean(built.name, names), fmt::join(names, ", ")));
       return built;
     }

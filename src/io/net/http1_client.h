@@ -32,7 +32,7 @@ class UpstreamConnection;
 class UpstreamPool;
 
 struct UpstreamPoolOptions {
-  codec::Http1Limits head;
+  codec::Http1Limits head{};
   std::size_t idle_per_endpoint_max = 256;
   std::size_t connections_max = 20'000;              // Idle and busy, all endpoints.
   Duration idle_timeout = std::chrono::seconds(30);  // A pooled connection unused.

@@ -312,15 +312,19 @@ void Http1Connection::next_request() {
     // A body of its own took everything that followed the head.
     input_.consume(place_ == Place::kInput ? parser_.head().size + in_input : input_.size());
   }
-  body_.release();
-  encoded_.release();
-  body_view_ = {};
-  server_.buffered_bytes_ -= std::exchange(charged_bytes_, 0);
+  release_body();
   if (input_.empty()) input_.release();
   parser_.reset();
   state_ = State::kIdle;
   timer_.arm(server_.options_.idle_timeout);
   pump();
+}
+
+void Http1Connection::release_body() {
+  body_.release();
+  encoded_.release();
+  body_view_ = {};
+  server_.buffered_bytes_ -= std::exchange(charged_bytes_, 0);
 }
 
 void Http1Connection::on_server_draining() {

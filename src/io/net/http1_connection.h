@@ -70,6 +70,7 @@ class Http1Connection final : private StreamHandler, private TurnTask {
   void abort();
   void end_exchange(State next);
   void next_request();
+  void release_body();
   void close_gracefully();
   void client_gone();
   void die();

@@ -132,8 +132,7 @@ void Http1Connection::refuse(RefusalKind kind, int status, codec::Http1Error err
   stream_.write(text);
   stream_.flush();
   input_.release();
-  body_.release();
-  encoded_.release();
+  release_body();
   close_gracefully();
 }
 

@@ -38,7 +38,7 @@ class Http1Server;
 class Http1Connection;
 
 struct Http1ServerOptions {
-  codec::Http1Limits head;
+  codec::Http1Limits head{};
   std::size_t body_bytes_max = 32 * 1024 * 1024;
   // Sum over the server's connections of the memory lent to request bodies.
   std::size_t buffered_bytes_max = std::size_t{1} << 30;

@@ -30,7 +30,7 @@ struct FetchOptions {
   Duration timeout = std::chrono::seconds(2);  // The whole of it.
   std::size_t body_bytes_max = 8 * 1024 * 1024;
   // Added as they are, for instance authorization.
-  std::vector<codec::Http1Header> headers;
+  std::vector<codec::Http1Header> headers{};
 };
 
 class HttpFetch final : private UpstreamObserver {

@@ -98,7 +98,7 @@ void TcpStream::on_events(std::uint32_t events) {
   const bool newly_closed = closed && !half_closed_;
   half_closed_ |= closed;
   if (closed || (events & EPOLLIN) != 0) {
-    readable_ = !at_end_;
+    readable_ = !at_end_ && !read_failed_;
     if (readable_) handler_.on_readable();
   }
   if (newly_closed && state_ == State::kOpen) handler_.on_peer_half_closed();
@@ -117,7 +117,7 @@ void TcpStream::on_turn_end() {
   if (state_ == State::kClosed) return;
   if (owes_drained_ && writable_) resume_writing();
   if (!failed_ || state_ == State::kClosed) return;
-  if (failure_ == StreamEnd::kReset && !at_end_) {
+  if (failure_ == StreamEnd::kReset && !at_end_ && !read_failed_) {
     // The peer may have answered before it closed; what it sent still waits in the kernel.
     readable_ = true;
     handler_.on_readable();
@@ -146,7 +146,7 @@ std::size_t TcpStream::read(Buffer& buffer, std::size_t bytes_max) {
   if (got == 0) {
     at_end_ = half_closed_ = true;
   } else if (errno != EAGAIN) {
-    at_end_ = half_closed_ = true;
+    half_closed_ = read_failed_ = true;
     fail_later(end_of(errno), errno);
   }
   return 0;

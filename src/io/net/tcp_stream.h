@@ -104,6 +104,7 @@ class TcpStream final : private FdHandler, private TurnTask {
   bool writable_ = false;
   bool at_end_ = false;
   bool half_closed_ = false;
+  bool read_failed_ = false;
   bool want_writable_ = false;  // The owner waits for on_writable().
   bool owes_drained_ = false;   // Something was pending, and on_writable() has not told of its end.
   bool shutdown_wanted_ = false;

@@ -162,8 +162,8 @@ void UpstreamConnection::on_timer() {
 void UpstreamConnection::pump() {
   for (int reads = 0; request_ != nullptr && !request_->paused_;) {
     if (!input_.empty() && process()) continue;
-    if (request_ == nullptr || request_->paused_) return;
-    if (!stream_.readable()) break;
+    if (request_ == nullptr) return;
+    if (request_->paused_ || !stream_.readable()) break;
     if (++reads > kReadsPerTurn) {
       loop_.at_turn_end(*this);
       return;

@@ -307,9 +307,10 @@ TEST(EngineModel, AHeadThatDoesNotFitBlocksTheQueueBehindIt) {
   EngineProfile profile = small();
   profile.max_batched_tokens = 200;
   EngineModel model(profile, 1);
-  const History run = drive(model, {{0, {.prompt_tokens = 45, .output_tokens = 30, .tag = 1}},
-                                    {0, {.prompt_tokens = 60, .output_tokens = 1, .tag = 2}},
-                                    {0, {.prompt_tokens = 5, .output_tokens = 1, .tag = 3}}});
+  const History run =
+      drive(model, {{0, {.prompt_tokens = 45, .output_tokens = 30, .output_seed = 1, .tag = 1}},
+                    {0, {.prompt_tokens = 60, .output_tokens = 1, .output_seed = 2, .tag = 2}},
+                    {0, {.prompt_tokens = 5, .output_tokens = 1, .output_seed = 3, .tag = 3}}});
   EXPECT_EQ(run.steps[0].sequences, 1U);  // The third would fit, but is not let past.
   EXPECT_EQ(run.finish_order, (std::vector<std::uint64_t>{1, 2, 3}));
 }

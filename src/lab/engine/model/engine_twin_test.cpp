@@ -221,6 +221,8 @@ Submission random_submission(Random& random, std::int64_t block_size, std::uint6
   return submission;
 }
 
+constexpr int kRounds = 200;  // Of traffic; then the engine drains.
+
 struct Totals {
   std::uint32_t preempted = 0;
   std::int64_t cached = 0;
@@ -233,8 +235,8 @@ class Comparison {
 
   void run(Totals& totals) {
     std::vector<TokenEvent> events;
-    for (int round = 0; round < 400 || !twin_.idle(); ++round) {
-      if (round < 400) arrive_and_abort();
+    for (int round = 0; round < kRounds || !twin_.idle(); ++round) {
+      if (round < kRounds) arrive_and_abort();
       const auto plan = model_.begin_step(Time{});
       ASSERT_EQ(plan.has_value(), !twin_.idle());
       if (!plan) continue;
@@ -245,7 +247,7 @@ class Comparison {
           << "round " << round;
       ASSERT_LE(plan->prefill_tokens + plan->decode_tokens, profile_.max_batched_tokens);
       totals.preempted += plan->preempted;
-      if (round < 400) arrive_and_abort();
+      if (round < kRounds) arrive_and_abort();
       events.clear();
       model_.finish_step(events);
       std::vector<TwinEvent> seen;
@@ -290,13 +292,13 @@ class Comparison {
 
 TEST(EngineModel, EqualsItsNaiveTwinStepForStep) {
   Totals totals;
-  for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     Comparison(seed).run(totals);
     if (::testing::Test::HasFailure()) return;
   }
   // The traffic reaches the rare paths.
-  EXPECT_GT(totals.preempted, 1000U);
+  EXPECT_GT(totals.preempted, 300U);
   EXPECT_GT(totals.cached, 10000);
 }
 

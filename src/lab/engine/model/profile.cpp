@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lab/engine/model/profile.h"
 
-#include <yaml-cpp/yaml.h>
-
-#include <algorithm>
 #include <array>
-#include <charconv>
-#include <cmath>
 #include <iterator>
-#include <map>
-#include <utility>
 #include <variant>
 #include <vector>
 
+#include "core/config/section.h"
+
 namespace fairlead::engine {
 namespace {
+
+// Keeps token counts and their products exact in 64 bits, and blocks within 32.
+constexpr std::int64_t kMaxTokens = 4'000'000'000;
+// Longer than any one coefficient can be; keeps a step within a Duration.
+constexpr double kMaxSeconds = 3600;
 
 enum class Need { kRequired, kOptional };
 
@@ -23,6 +23,7 @@ struct Field {
   std::variant<std::string EngineProfile::*, std::int64_t EngineProfile::*, double EngineProfile::*>
       member;
   Need need = Need::kRequired;
+  double max = kMaxSeconds;  // Of a number.
 };
 
 constexpr std::array kFields{
@@ -40,13 +41,8 @@ constexpr std::array kFields{
     Field{"kv_read_s", &EngineProfile::kv_read_s},
     Field{"per_sequence_s", &EngineProfile::per_sequence_s},
     Field{"host_overhead_s", &EngineProfile::host_overhead_s},
-    Field{"noise_sigma", &EngineProfile::noise_sigma, Need::kOptional},
+    Field{"noise_sigma", &EngineProfile::noise_sigma, Need::kOptional, 2},
 };
-
-// Keeps token counts and their products exact in 64 bits, and blocks within 32.
-constexpr std::int64_t kMaxTokens = 4'000'000'000;
-// Longer than any one coefficient can be; keeps a step within a Duration.
-constexpr double kMaxSeconds = 3600;
 
 struct Fault {
   std::string_view key;
@@ -64,8 +60,8 @@ std::vector<Fault> find_faults(const EngineProfile& profile) {
       faults.push_back({field.key, fmt::format("must be in 1..{}, not {}", kMaxTokens, value)});
     } else {
       const double value = profile.*std::get<double EngineProfile::*>(field.member);
-      if (value >= 0 && value <= kMaxSeconds) continue;
-      faults.push_back({field.key, fmt::format("must be in 0..{}, not {}", kMaxSeconds, value)});
+      if (value >= 0 && value <= field.max) continue;
+      faults.push_back({field.key, fmt::format("must be in 0..{}, not {}", field.max, value)});
     }
   }
   if (!faults.empty()) return faults;
@@ -76,79 +72,22 @@ std::vector<Fault> find_faults(const EngineProfile& profile) {
                                       "blocks in kv_tokens; lower it or raise kv_tokens",
                                       profile.max_model_len, usable)});
   }
-  if (profile.noise_sigma > 2) faults.push_back({"noise_sigma", "must be in 0..2"});
   return faults;
 }
 
-template <class Number>
-bool read_number(std::string_view text, Number& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
+void read_field(config::Section& root, const Field& field, EngineProfile& profile) {
+  if (!root.has(field.key)) {
+    if (field.need == Need::kRequired) root.error("", fmt::format("{} is missing", field.key));
+    root.skip(field.key);
+  } else if (const auto* text = std::get_if<std::string EngineProfile::*>(&field.member)) {
+    profile.** text = root.required_text(field.key);
+  } else if (const auto* count = std::get_if<std::int64_t EngineProfile::*>(&field.member)) {
+    profile.** count = root.integer(field.key, profile.**count, 1, kMaxTokens);
+  } else {
+    double& value = profile.*std::get<double EngineProfile::*>(field.member);
+    value = root.number(field.key, value, 0, field.max);
+  }
 }
-
-class Reader {
- public:
-  explicit Reader(std::string_view place) : place_(place) {}
-
-  Result<EngineProfile> read(const YAML::Node& root) {
-    if (!root.IsMap()) {
-      return fail(ErrorCode::kInvalidArgument, "{}:1: an engine profile is a map of settings",
-                  place_);
-    }
-    for (const auto& entry : root) read_entry(entry.first, entry.second);
-    for (const Field& field : kFields) {
-      if (field.need == Need::kRequired && !lines_.contains(field.key)) {
-        add_error(1, fmt::format("{} is missing", field.key));
-      }
-    }
-    if (errors_.empty()) {
-      for (const Fault& fault : find_faults(profile_)) {
-        const auto line = lines_.find(fault.key);
-        add_error(line == lines_.end() ? 1 : line->second,
-                  fmt::format("{} {}", fault.key, fault.text));
-      }
-    }
-    if (errors_.empty()) return std::move(profile_);
-    std::stable_sort(errors_.begin(), errors_.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
-    std::string message;
-    for (const auto& [line, text] : errors_) {
-      if (!message.empty()) message += '\n';
-      fmt::format_to(std::back_inserter(message), "{}:{}: {}", place_, line, text);
-    }
-    return fail(ErrorCode::kInvalidArgument, "{}", message);
-  }
-
- private:
-  void add_error(int line, std::string text) { errors_.emplace_back(line, std::move(text)); }
-
-  void read_entry(const YAML::Node& key_node, const YAML::Node& value_node) {
-    const int line = key_node.Mark().line + 1;
-    if (!key_node.IsScalar()) return add_error(line, "a setting's name must be plain text");
-    const std::string& key = key_node.Scalar();
-    const auto* field = std::find_if(kFields.begin(), kFields.end(),
-                                     [&](const Field& known) { return known.key == key; });
-    if (field == kFields.end()) return add_error(line, fmt::format("unknown setting '{}'", key));
-    if (!lines_.emplace(field->key, line).second) {
-      return add_error(line, fmt::format("{} is set twice", key));
-    }
-    if (!value_node.IsScalar()) return add_error(line, fmt::format("{} needs one value", key));
-    const std::string& value = value_node.Scalar();
-    if (const auto* text = std::get_if<std::string EngineProfile::*>(&field->member)) {
-      profile_.** text = value;
-    } else if (const auto* count = std::get_if<std::int64_t EngineProfile::*>(&field->member)) {
-      if (read_number(value, profile_.**count)) return;
-      add_error(line, fmt::format("{} must be a whole number, not '{}'", key, value));
-    } else if (!read_number(value, profile_.*std::get<double EngineProfile::*>(field->member))) {
-      add_error(line, fmt::format("{} must be a number, not '{}'", key, value));
-    }
-  }
-
-  std::string_view place_;
-  EngineProfile profile_;
-  std::map<std::string_view, int> lines_;
-  std::vector<std::pair<int, std::string>> errors_;
-};
 
 }  // namespace
 
@@ -163,13 +102,19 @@ Result<void> validate(const EngineProfile& profile) {
   return fail(ErrorCode::kInvalidArgument, "{}", message);
 }
 
-Result<EngineProfile> parse_profile(std::string_view text, std::string_view place) {
-  try {
-    return Reader(place).read(YAML::Load(std::string(text)));
-  } catch (const YAML::Exception& error) {
-    return fail(ErrorCode::kInvalidArgument, "{}:{}: not YAML: {}", place, error.mark.line + 1,
-                error.msg);
+Result<EngineProfile> parse_profile(std::string_view text, std::string_view file) {
+  config::Problems problems;
+  config::Section root = config::Section::parse(text, file, problems);
+  EngineProfile profile;
+  for (const Field& field : kFields) read_field(root, field, profile);
+  root.finish();
+  if (!problems.has_errors()) {
+    for (const Fault& fault : find_faults(profile)) root.error(fault.key, fault.text);
   }
+  if (!problems.has_errors()) return profile;
+  std::string message = problems.to_string();
+  while (message.ends_with('\n')) message.pop_back();
+  return fail(ErrorCode::kInvalidArgument, "{}", message);
 }
 
 }  // namespace fairlead::engine

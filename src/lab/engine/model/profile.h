@@ -5,8 +5,8 @@
 //   max(step_floor_s, per_token_s * T) + attention_s * sum(chunk * (context_before + chunk / 2))
 //   + kv_read_s * sum(context of decodes) + per_sequence_s * B
 // with T the tokens and B the sequences of the step.
-// parse_profile() takes text, is strict, and reports every fault at once, one "place:line: fault"
-// a line. Threads: values.
+// parse_profile() takes text, is strict, and reports every fault at once, one a line, as
+// core/config does. Threads: values.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,7 @@ struct EngineProfile {
 // Whether an engine could run with these numbers: a request of max_model_len must fit the cache.
 [[nodiscard]] Result<void> validate(const EngineProfile& profile);
 
-// `place` names the text in errors, such as the file's path.
-[[nodiscard]] Result<EngineProfile> parse_profile(std::string_view text, std::string_view place);
+// `file` names the text in errors.
+[[nodiscard]] Result<EngineProfile> parse_profile(std::string_view text, std::string_view file);
 
 }  // namespace fairlead::engine

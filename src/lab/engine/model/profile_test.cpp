@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <string>
+#include <vector>
 
 namespace fairlead::engine {
 namespace {
@@ -21,6 +23,18 @@ kv_read_s: 0
 per_sequence_s: 0
 host_overhead_s: 0.03
 )";
+
+// Each line of the error begins so; the rest of the words belongs to core/config.
+void expect_faults(const Result<EngineProfile>& profile, const std::vector<std::string>& starts) {
+  ASSERT_FALSE(profile.has_value());
+  std::stringstream lines(profile.error().message);
+  std::string line;
+  for (const std::string& start : starts) {
+    ASSERT_TRUE(std::getline(lines, line)) << start;
+    EXPECT_TRUE(line.starts_with(start)) << line;
+  }
+  EXPECT_FALSE(std::getline(lines, line)) << line;
+}
 
 TEST(Profile, ReadsSettingsAndKeepsDefaults) {
   const auto profile = parse_profile(kSmall, "small.yaml");
@@ -44,42 +58,30 @@ TEST(Profile, ReportsEveryFaultAtOnceWithItsLine) {
       "step_floor_s: fast\n"
       "per_token_s: 0\nattention_s: 0\nkv_read_s: 0\nper_sequence_s: 0\nhost_overhead_s: 0\n",
       "x.yaml");
-  ASSERT_FALSE(profile.has_value());
-  EXPECT_EQ(profile.error().message,
-            "x.yaml:1: model is missing\n"
-            "x.yaml:2: unknown setting 'modell'\n"
-            "x.yaml:3: kv_tokens must be a whole number, not '6.4k'\n"
-            "x.yaml:4: kv_tokens is set twice\n"
-            "x.yaml:5: max_model_len needs one value\n"
-            "x.yaml:6: step_floor_s must be a number, not 'fast'");
+  expect_faults(profile,
+                {"x.yaml:1: model is missing", "x.yaml:2: modell: ", "x.yaml:3: kv_tokens: ",
+                 "x.yaml:4: ", "x.yaml:5: max_model_len: ", "x.yaml:6: step_floor_s: "});
 }
 
 TEST(Profile, RefusesValuesThatNoEngineCanHave) {
   std::string text(kSmall);
   text += "max_num_seqs: 0\nnoise_sigma: -1\n";
   auto profile = parse_profile(text, "x.yaml");
-  ASSERT_FALSE(profile.has_value());
-  EXPECT_EQ(profile.error().message,
-            "x.yaml:11: max_num_seqs must be in 1..4000000000, not 0\n"
-            "x.yaml:12: noise_sigma must be in 0..3600, not -1");
+  expect_faults(profile, {"x.yaml:11: max_num_seqs: ", "x.yaml:12: noise_sigma: "});
 
   // 6,400 tokens are 50 blocks of 127, or 6,350 usable tokens.
   text = std::string(kSmall) + "block_size: 127\n";
   text.replace(text.find("4096"), 4, "6351");
   profile = parse_profile(text, "x.yaml");
-  ASSERT_FALSE(profile.has_value());
-  EXPECT_TRUE(profile.error().message.starts_with("x.yaml:4: max_model_len a request of 6351"))
-      << profile.error().message;
+  expect_faults(profile, {"x.yaml:4: max_model_len: a request of 6351 tokens can never fit"});
   text.replace(text.find("6351"), 4, "6350");
   EXPECT_TRUE(parse_profile(text, "x.yaml").has_value());
 }
 
-TEST(Profile, RefusesWhatIsNotAMap) {
+TEST(Profile, RefusesWhatIsNotAMapping) {
   EXPECT_FALSE(parse_profile("", "x.yaml").has_value());
   EXPECT_FALSE(parse_profile("- a\n", "x.yaml").has_value());
-  const auto broken = parse_profile("name: x\nmodel: [\n", "x.yaml");
-  ASSERT_FALSE(broken.has_value());
-  EXPECT_TRUE(broken.error().message.find("not YAML") != std::string::npos);
+  EXPECT_FALSE(parse_profile("name: x\nmodel: [\n", "x.yaml").has_value());
 }
 
 TEST(Profile, EveryShippedProfileParsesUnderItsFileName) {

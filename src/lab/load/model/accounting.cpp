@@ -19,6 +19,8 @@ std::string_view outcome_name(Outcome outcome) {
       return "connect_failed";
     case Outcome::kHttpError:
       return "http_error";
+    case Outcome::kErrorEvent:
+      return "error_event";
     case Outcome::kStreamBroken:
       return "stream_broken";
     case Outcome::kMalformed:
@@ -97,8 +99,9 @@ class SectionBuilder {
   Section build() {
     section.failed = section.sent - section.succeeded;
     section.failures.assign(failures_.begin(), failures_.end());
-    std::stable_sort(section.failures.begin(), section.failures.end(),
-                     [](const auto& a, const auto& b) { return a.second > b.second; });
+    std::sort(section.failures.begin(), section.failures.end(), [](const auto& a, const auto& b) {
+      return a.second != b.second ? a.second > b.second : a.first < b.first;
+    });
     if (section.sent > 0) section.send_s = scale_.model_seconds(last_send_ - first_send_);
     if (section.send_s > 0) {
       section.achieved_rate = static_cast<double>(section.sent) / section.send_s;
@@ -228,6 +231,20 @@ void TokenClock::add(RequestRecord& record, Time now, std::uint32_t tokens) {
   last_ = record.output_tokens == 0 ? now : last_ + std::chrono::microseconds(gap_us);
   record.output_tokens += tokens;
   record.chunks.push_back({gap_us, tokens});
+}
+
+void settle_tokens(RequestRecord& record, std::span<const ChunkArrival> arrivals,
+                   std::uint32_t tokens) {
+  std::uint64_t events = 0;
+  for (const ChunkArrival& arrival : arrivals) events += arrival.events;
+  if (events == 0 || tokens == 0) return;
+  TokenClock clock;
+  std::uint64_t seen = 0;
+  for (const ChunkArrival& arrival : arrivals) {
+    seen += arrival.events;
+    const auto due = static_cast<std::uint32_t>(tokens * seen / events);
+    clock.add(record, arrival.at, std::max(due, 1u) - record.output_tokens);
+  }
 }
 
 std::string failure_label(const RequestRecord& record) {

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,6 +39,7 @@ enum class Outcome : std::uint8_t {
   kOk,
   kConnectFailed,
   kHttpError,     // An answer with an error status.
+  kErrorEvent,    // An error in the middle of the stream.
   kStreamBroken,  // The answer ended early.
   kMalformed,     // The answer was not what the API promises.
   kTimedOut,
@@ -148,6 +150,18 @@ class TokenClock {
  private:
   Time last_{};
 };
+
+// A read from the network that held new text: its time, and the stream events in it.
+struct ChunkArrival {
+  Time at{};
+  std::uint32_t events = 0;
+};
+
+// Fills the record's first token, chunks and output tokens from what arrived. The API tells only
+// the total of tokens (usage), so they are dealt out evenly over the events, at least one to the
+// first.
+void settle_tokens(RequestRecord& record, std::span<const ChunkArrival> arrivals,
+                   std::uint32_t tokens);
 
 std::string failure_label(const RequestRecord& record);
 bool has_limits(const SloLimits& limits);

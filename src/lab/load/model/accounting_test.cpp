@@ -129,6 +129,25 @@ TEST(Accounting, TokensOfOneChunkShareATimeStamp) {
   EXPECT_DOUBLE_EQ(section.token_interval.p50(), 0.04);
 }
 
+TEST(Accounting, TokensAreDealtEvenlyOverTheEventsOfAStream) {
+  const std::vector<ChunkArrival> arrivals = {
+      {at(milliseconds(10)), 1}, {at(milliseconds(20)), 2}, {at(milliseconds(30)), 1}};
+  RequestRecord record;
+  settle_tokens(record, arrivals, 18);
+  EXPECT_EQ(record.output_tokens, 18u);
+  EXPECT_EQ(record.first_token, at(milliseconds(10)));
+  ASSERT_EQ(record.chunks.size(), 3u);
+  EXPECT_EQ(record.chunks[0].tokens, 4u);
+  EXPECT_EQ(record.chunks[1].tokens, 9u);
+  EXPECT_EQ(record.chunks[2].tokens, 5u);
+  EXPECT_EQ(record.chunks[2].gap_us, 10000u);
+  // Fewer tokens than events: the first token is still where the first event was.
+  RequestRecord few;
+  settle_tokens(few, arrivals, 2);
+  EXPECT_EQ(few.output_tokens, 2u);
+  EXPECT_EQ(few.first_token, at(milliseconds(10)));
+}
+
 TEST(Accounting, WarmUpIsReportedButNotSummed) {
   const Workload workload = three_stages();
   RunRecords run;

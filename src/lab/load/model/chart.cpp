@@ -11,8 +11,9 @@ namespace {
 
 // The drawing area, in SVG units.
 constexpr double kWidth = 640;
-constexpr double kHeight = 340;
-constexpr double kLeft = 68;
+constexpr double kColumnsWidth = 1120;  // Column charts take a row of the page.
+constexpr double kColumnsHeight = 320;
+constexpr double kLeft = 78;
 constexpr double kRight = 18;
 constexpr double kTop = 14;
 constexpr double kBottom = 56;
@@ -21,7 +22,7 @@ struct Frame {
   double left = kLeft;
   double top = kTop;
   double right = kWidth - kRight;
-  double bottom = kHeight - kBottom;
+  double bottom = 0;
 };
 
 double place(const Axis& axis, double value) {
@@ -46,7 +47,7 @@ std::vector<double> linear_ticks(const Axis& axis) {
   const double step = power * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
   std::vector<double> ticks;
   for (double i = std::ceil(axis.low / step - 1e-9); i * step <= axis.high * (1 + 1e-9); ++i) {
-    ticks.push_back(i * step);
+    ticks.push_back(i * step + 0.0);  // Never minus zero.
   }
   return ticks;
 }
@@ -70,11 +71,11 @@ std::vector<double> ticks_of(const Axis& axis) {
 }
 
 std::string open_svg(const std::string& id, const std::string& title,
-                     const std::string& description, double height) {
+                     const std::string& description, double width, double height) {
   return fmt::format(
       "<svg role=\"img\" aria-labelledby=\"{0}-t {0}-d\" viewBox=\"0 0 {1:g} {2:g}\">"
       "<title id=\"{0}-t\">{3}</title><desc id=\"{0}-d\">{4}</desc>",
-      id, kWidth, height, escape_html(title), escape_html(description));
+      id, width, height, escape_html(title), escape_html(description));
 }
 
 void draw_y_axis(std::string& out, const Frame& frame, const Axis& axis) {
@@ -87,7 +88,7 @@ void draw_y_axis(std::string& out, const Frame& frame, const Axis& axis) {
   }
   const double middle = (frame.top + frame.bottom) / 2;
   out += fmt::format(
-      "<text class=\"axis\" transform=\"translate(15 {:.1f}) rotate(-90)\" "
+      "<text class=\"axis\" transform=\"translate(13 {:.1f}) rotate(-90)\" "
       "text-anchor=\"middle\">{}</text>",
       middle, escape_html(axis.label));
 }
@@ -170,8 +171,9 @@ Axis axis_over(std::string label, Unit unit, Scale scale, std::span<const double
 }
 
 std::string draw(const LineChart& chart) {
-  const Frame frame;
-  std::string out = open_svg(chart.id, chart.title, chart.description, kHeight);
+  Frame frame;
+  frame.bottom = chart.height - kBottom;
+  std::string out = open_svg(chart.id, chart.title, chart.description, kWidth, chart.height);
   draw_y_axis(out, frame, chart.y);
   draw_x_axis(out, frame, chart.x, Grid::kYes);
   for (std::size_t i = 0; i < chart.lines.size(); ++i) {
@@ -197,8 +199,11 @@ std::string draw(const LineChart& chart) {
 }
 
 std::string draw(const ColumnChart& chart) {
-  const Frame frame;
-  std::string out = open_svg(chart.id, chart.title, chart.description, kHeight);
+  Frame frame;
+  frame.right = kColumnsWidth - kRight;
+  frame.bottom = kColumnsHeight - kBottom;
+  std::string out =
+      open_svg(chart.id, chart.title, chart.description, kColumnsWidth, kColumnsHeight);
   draw_y_axis(out, frame, chart.y);
   draw_x_label(out, frame, chart.x_label);
   const double slot = (frame.right - frame.left) /
@@ -244,7 +249,8 @@ std::string draw(const BarChart& chart) {
   frame.left = std::min(200.0, 20 + static_cast<double>(longest) * 7.6);
   frame.right = kWidth - 80;  // Room for the value behind the bar.
   frame.bottom = frame.top + kRow * static_cast<double>(chart.bars.size());
-  std::string out = open_svg(chart.id, chart.title, chart.description, frame.bottom + kBottom);
+  std::string out =
+      open_svg(chart.id, chart.title, chart.description, kWidth, frame.bottom + kBottom);
   draw_x_axis(out, frame, chart.x, Grid::kYes);
   for (std::size_t i = 0; i < chart.bars.size(); ++i) {
     const RankedBar& bar = chart.bars[i];

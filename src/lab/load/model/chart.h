@@ -39,7 +39,8 @@ struct ChartLine {
 };
 
 struct LineChart {
-  std::string id;  // Unique in the page.
+  std::string id;       // Unique in the page.
+  double height = 340;  // SVG units; the width is 640.
   std::string title;
   std::string description;
   Axis x;

@@ -126,6 +126,7 @@ std::vector<double> values_of(std::span<const RankedBar> bars) {
 LineChart ttft_distribution_chart(std::span<const ReportRun> runs) {
   LineChart chart;
   chart.id = "ttft-distribution";
+  chart.height = 540;  // As tall as the two bar charts beside it.
   chart.title = "Time to first token: how many requests, how soon";
   chart.description =
       "Cumulative distribution of the time to first token. A curve further left is faster.";
@@ -175,6 +176,25 @@ LineChart ladder_throughput_chart(std::span<const ReportRun> runs) {
   return chart;
 }
 
+namespace {
+
+// "10.0.0.1:9001" and "10.0.0.1:9002" are told apart by their ports: the host moves to the axis.
+void shorten_names(ColumnChart& chart) {
+  if (chart.groups.size() < 2) return;
+  const std::string& first = chart.groups[0].name;
+  const std::size_t colon = first.rfind(':');
+  if (colon == first.npos) return;
+  const std::string host = first.substr(0, colon + 1);
+  const bool shared =
+      std::all_of(chart.groups.begin(), chart.groups.end(),
+                  [&](const ColumnGroup& group) { return group.name.rfind(host, 0) == 0; });
+  if (!shared) return;
+  for (ColumnGroup& group : chart.groups) group.name.erase(0, host.size());
+  chart.x_label = fmt::format("endpoint ({}port)", host);
+}
+
+}  // namespace
+
 ColumnChart endpoint_chart(std::span<const ReportRun> runs) {
   ColumnChart chart;
   chart.id = "endpoints";
@@ -207,6 +227,7 @@ ColumnChart endpoint_chart(std::span<const ReportRun> runs) {
     chart.y.high = std::max(chart.y.high, *chart.reference * 1.4);
   }
   for (ColumnGroup& group : chart.groups) group.values.resize(chart.series.size(), 0);
+  shorten_names(chart);
   return chart;
 }
 

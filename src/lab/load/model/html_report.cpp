@@ -12,39 +12,56 @@ namespace {
 
 enum class Better { kLow, kHigh };
 
+// One unit a column, so that figures line up.
+enum class Cell { kSeconds, kMilliseconds, kPercent, kCount };
+
 struct Column {
   const char* heading;
-  Unit unit;
+  Cell cell;
   Better better;
   double (*value)(const Section&);
 };
 
 constexpr Column kColumns[] = {
-    {"TTFT mean", Unit::kSeconds, Better::kLow, [](const Section& s) { return s.ttft.mean; }},
-    {"TTFT p50", Unit::kSeconds, Better::kLow, [](const Section& s) { return s.ttft.p50(); }},
-    {"TTFT p95", Unit::kSeconds, Better::kLow, [](const Section& s) { return s.ttft.p95(); }},
-    {"TTFT p99", Unit::kSeconds, Better::kLow, [](const Section& s) { return s.ttft.p99(); }},
-    {"ITL p50", Unit::kSeconds, Better::kLow,
+    {"TTFT mean", Cell::kSeconds, Better::kLow, [](const Section& s) { return s.ttft.mean; }},
+    {"TTFT p50", Cell::kSeconds, Better::kLow, [](const Section& s) { return s.ttft.p50(); }},
+    {"TTFT p95", Cell::kSeconds, Better::kLow, [](const Section& s) { return s.ttft.p95(); }},
+    {"TTFT p99", Cell::kSeconds, Better::kLow, [](const Section& s) { return s.ttft.p99(); }},
+    {"ITL p50", Cell::kMilliseconds, Better::kLow,
      [](const Section& s) { return s.token_interval.p50(); }},
-    {"Hit rate", Unit::kPercent, Better::kHigh, [](const Section& s) { return s.hit_rate; }},
-    {"Output tokens/s", Unit::kCount, Better::kHigh,
+    {"Hit rate", Cell::kPercent, Better::kHigh, [](const Section& s) { return s.hit_rate; }},
+    {"Output tokens/s", Cell::kCount, Better::kHigh,
      [](const Section& s) { return s.output_tokens_per_s; }},
 };
 
-std::string table_cell(double value, Unit unit) {
-  // One unit a column, so that figures line up.
-  if (unit == Unit::kSeconds) return fmt::format("{:.3f} s", value);
-  if (unit == Unit::kPercent) return fmt::format("{:.1f} %", value * 100);
-  return format_value(value, unit);
+std::string cell_text(double value, Cell cell) {
+  switch (cell) {
+    case Cell::kSeconds:
+      return fmt::format("{:.3f} s", value);
+    case Cell::kMilliseconds:
+      return fmt::format("{:.1f} ms", value * 1000);
+    case Cell::kPercent:
+      return fmt::format("{:.1f} %", value * 100);
+    case Cell::kCount:
+      break;
+  }
+  return group_digits(value);
 }
 
-double best_of(std::span<const ReportRun> runs, const Column& column) {
-  double best = column.value(runs[0].summary.overall);
-  for (const ReportRun& run : runs) {
-    const double value = column.value(run.summary.overall);
-    best = column.better == Better::kLow ? std::min(best, value) : std::max(best, value);
-  }
-  return best;
+std::string column_text(const ReportRun& run, const Column& column) {
+  return cell_text(column.value(run.summary.overall), column.cell);
+}
+
+// The best figure of a column as it is shown; empty where all agree.
+std::string best_text(std::span<const ReportRun> runs, const Column& column) {
+  const auto worse = [&](const ReportRun& a, const ReportRun& b) {
+    const double left = column.value(a.summary.overall);
+    const double right = column.value(b.summary.overall);
+    return column.better == Better::kLow ? left < right : left > right;
+  };
+  const auto [best, worst] = std::minmax_element(runs.begin(), runs.end(), worse);
+  const std::string text = column_text(*best, column);
+  return text == column_text(*worst, column) ? std::string() : text;
 }
 
 std::string comparison_html(std::span<const ReportRun> runs) {
@@ -53,21 +70,21 @@ std::string comparison_html(std::span<const ReportRun> runs) {
       "<table><caption>Model time. ITL: the gap between chunks, spread over the tokens of a "
       "chunk. The best of each column is marked.</caption>"
       "<thead><tr><th scope=\"col\">Policy</th>";
+  std::vector<std::string> best;
   for (const Column& column : kColumns) {
     out += fmt::format("<th scope=\"col\">{}</th>", column.heading);
+    best.push_back(best_text(runs, column));
   }
   out += "<th scope=\"col\">Failed</th></tr></thead><tbody>";
   for (const ReportRun& run : runs) {
     out += fmt::format("<tr><th scope=\"row\">{}</th>", escape_html(run.name));
-    for (const Column& column : kColumns) {
-      const double value = column.value(run.summary.overall);
-      const bool best = runs.size() > 1 && value == best_of(runs, column);
-      out += fmt::format("<td{}>{}</td>", best ? " class=\"best\"" : "",
-                         table_cell(value, column.unit));
+    for (std::size_t i = 0; i < best.size(); ++i) {
+      const std::string text = column_text(run, kColumns[i]);
+      out += fmt::format("<td{}>{}</td>", text == best[i] ? " class=\"best\"" : "", text);
     }
     const std::uint64_t failed = run.summary.overall.failed;
     out += fmt::format("<td{}>{}</td></tr>", failed > 0 ? " class=\"bad\"" : "",
-                       format_value(static_cast<double>(failed), Unit::kCount));
+                       group_digits(static_cast<double>(failed)));
   }
   return out + "</tbody></table></div>";
 }
@@ -104,9 +121,8 @@ std::string tiles(const ReportRun& run) {
       {"99th percentile", format_value(all.ttft.p99(), Unit::kSeconds)},
       {"Prefix-cache hit rate", format_value(all.hit_rate, Unit::kPercent)},
       {"Output tokens per second", format_value(all.output_tokens_per_s, Unit::kCount)},
-      {"Requests, failed",
-       fmt::format("{}, {}", format_value(static_cast<double>(all.sent), Unit::kCount),
-                   format_value(static_cast<double>(all.failed), Unit::kCount))}};
+      {"Failed requests", fmt::format("{} of {}", group_digits(static_cast<double>(all.failed)),
+                                      group_digits(static_cast<double>(all.sent)))}};
   std::string out = fmt::format("<ul class=\"tiles\" aria-label=\"{}\">", escape_html(run.name));
   for (const auto& [label, value] : facts) {
     out += fmt::format("<li><span>{}</span><b>{}</b></li>", label, value);
@@ -124,12 +140,12 @@ std::string legend(std::span<const std::string> names) {
 }
 
 std::string figure(const std::string& title, const std::string& note, const std::string& keys,
-                   const std::string& svg, const std::string& table) {
+                   const std::string& svg, const std::string& table, const char* width = "") {
   return fmt::format(
-      "<figure class=\"card\"><figcaption><h3>{}</h3><p>{}</p></figcaption>{}{}"
+      "<figure class=\"card{}\"><figcaption><h3>{}</h3><p>{}</p></figcaption>{}{}"
       "<details><summary>Figures as a table</summary><div class=\"scroll\" tabindex=\"0\">{}</div>"
       "</details></figure>",
-      escape_html(title), escape_html(note), keys, svg, table);
+      width, escape_html(title), escape_html(note), keys, svg, table);
 }
 
 std::string table_head(const std::string& first, std::span<const std::string> names) {
@@ -186,7 +202,7 @@ std::string column_figure(const ColumnChart& chart) {
     table += "</tr>";
   }
   return figure(chart.title, chart.description, legend(chart.series), draw(chart),
-                table + "</tbody></table>");
+                table + "</tbody></table>", " wide");
 }
 
 std::string bar_figure(const BarChart& chart) {
@@ -203,7 +219,8 @@ std::string charts(std::span<const ReportRun> runs) {
   constexpr std::size_t kLadder = 3;  // Fewer stages make no curve.
   std::string out = "<div class=\"charts\">";
   out += line_figure(ttft_distribution_chart(runs));
-  out += bar_figure(hit_rate_chart(runs));
+  out += "<div class=\"stack\">" + bar_figure(hit_rate_chart(runs)) +
+         bar_figure(throughput_chart(runs)) + "</div>";
   if (ladder_rungs(runs) >= kLadder) {
     out += line_figure(ladder_ttft_chart(runs));
     out += line_figure(ladder_throughput_chart(runs));
@@ -213,7 +230,6 @@ std::string charts(std::span<const ReportRun> runs) {
   }
   const ColumnChart endpoints = endpoint_chart(runs);
   if (!endpoints.groups.empty()) out += column_figure(endpoints);
-  out += bar_figure(throughput_chart(runs));
   return out + "</div>";
 }
 
@@ -278,7 +294,7 @@ std::string html_report(const ReportText& text, std::span<const ReportRun> runs)
     out += finding(runs) + tiles(fastest(runs));
     out += "<h2>Results</h2>" + comparison_html(runs);
     out += "<h2>Charts</h2>" + charts(runs);
-    out += "<h2>Latency in full</h2><div class=\"charts\">";
+    out += "<h2>Latency in full</h2><div class=\"rows\">";
     for (const ReportRun& run : runs) out += run_details(run);
     out += "</div>";
   }

@@ -43,6 +43,9 @@ tbody th{font-weight:600}
 td.best{background:var(--best);font-weight:660}
 td.bad{color:var(--c1);font-weight:660}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));gap:18px}
+figure.wide{grid-column:1/-1}
+.stack{display:grid;gap:18px;align-content:stretch;min-width:0}
+.rows{display:grid;gap:18px}
 figure{margin:0;padding:18px 20px 14px;min-width:0}
 figcaption p{margin:0 0 6px;color:var(--soft);font-size:13.5px}
 figure>svg{display:block;width:100%;height:auto}
@@ -54,7 +57,7 @@ svg text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif;fi
 font-variant-numeric:tabular-nums}
 svg .name{fill:var(--ink);font-size:14px}
 svg .value{fill:var(--ink);font-weight:620;font-size:14px}
-svg .note{font-size:12px}
+svg .note{font-size:12px;fill:var(--ink);paint-order:stroke;stroke:var(--card);stroke-width:4px}
 .grid{stroke:var(--grid)}
 .base{stroke:var(--soft);stroke-width:1}
 .reference{stroke:var(--ink);stroke-dasharray:2 4;opacity:.65}

@@ -22,10 +22,10 @@ std::string format_value(double value, Unit unit) {
   switch (unit) {
     case Unit::kSeconds:
       if (value == 0) return "0";
-      if (value < 0.9995) return fmt::format("{:.3g} ms", value * 1000);
-      return value < 1000 ? fmt::format("{:.3g} s", value) : group_digits(value) + " s";
+      if (value < 0.9995) return fmt::format("{:.3g}\u00a0ms", value * 1000);
+      return value < 1000 ? fmt::format("{:.3g}\u00a0s", value) : group_digits(value) + "\u00a0s";
     case Unit::kPercent:
-      return fmt::format("{:.3g} %", value * 100);
+      return fmt::format("{:.3g}\u00a0%", value * 100);
     case Unit::kCount:
       return value < 10 && value != std::floor(value) ? fmt::format("{:.2g}", value)
                                                       : group_digits(value);

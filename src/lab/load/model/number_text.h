@@ -15,7 +15,8 @@ enum class Unit {
 
 // Rounded to a whole number, thousands parted by commas.
 std::string group_digits(double value);
-// Three or four significant digits with the unit; small seconds turn into milliseconds.
+// Three or four significant digits with the unit, which a no-break space keeps beside them (UTF-8);
+// seconds below 1 turn into milliseconds.
 std::string format_value(double value, Unit unit);
 
 }  // namespace fairlead::load

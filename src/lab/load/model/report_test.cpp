@@ -168,9 +168,9 @@ TEST(Chart, AxesCoverTheirValues) {
   EXPECT_LT(axis.low, 0.02);
   EXPECT_GT(axis.high, 30);
   EXPECT_EQ(axis_over("x", Unit::kCount, Scale::kLinear, {}).high, 1);
-  EXPECT_EQ(format_value(0.25, Unit::kSeconds), "250 ms");
+  EXPECT_EQ(format_value(0.25, Unit::kSeconds), "250\u00a0ms");
   EXPECT_EQ(format_value(1234567, Unit::kCount), "1,234,567");
-  EXPECT_EQ(format_value(0.5, Unit::kPercent), "50 %");
+  EXPECT_EQ(format_value(0.5, Unit::kPercent), "50\u00a0%");
 }
 
 TEST(Chart, EscapesItsTexts) {

@@ -72,10 +72,20 @@ Duration rounding_step(const std::vector<TraceRow>& rows) {
   return *middle;
 }
 
+// Rows of one time keep their order.
+void sort_by_time(std::vector<TraceRow>& rows) {
+  std::vector<std::pair<Duration, std::size_t>> order;
+  for (std::size_t i = 0; i < rows.size(); ++i) order.emplace_back(rows[i].at, i);
+  std::sort(order.begin(), order.end());
+  std::vector<TraceRow> sorted;
+  sorted.reserve(rows.size());
+  for (const auto& [at, index] : order) sorted.push_back(rows[index]);
+  rows = std::move(sorted);
+}
+
 Result<Trace> finished(Trace trace) {
   if (trace.rows.empty()) return fail(ErrorCode::kInvalidArgument, "the trace has no rows");
-  std::stable_sort(trace.rows.begin(), trace.rows.end(),
-                   [](const TraceRow& a, const TraceRow& b) { return a.at < b.at; });
+  sort_by_time(trace.rows);
   const Duration first = trace.rows.front().at;
   for (TraceRow& row : trace.rows) row.at -= first;
   trace.step = rounding_step(trace.rows);

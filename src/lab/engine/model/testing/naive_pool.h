@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <vector>
 
@@ -25,10 +26,10 @@ class NaivePool {
   std::uint32_t allocate() {
     const std::uint32_t block = free_.front();
     free_.erase(free_.begin());
-    std::erase_if(copies_, [block](auto& entry) {
-      std::erase(entry.second, block);
-      return entry.second.empty();
-    });
+    for (auto entry = copies_.begin(); entry != copies_.end();) {
+      std::erase(entry->second, block);
+      entry = entry->second.empty() ? copies_.erase(entry) : std::next(entry);
+    }
     holders_[block] = 1;
     return block;
   }

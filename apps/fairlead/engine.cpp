@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "embedded_data.h"
+#include "lab/engine/engine_fleet.h"
+#include "signals.h"
+
+namespace fairlead::app {
+namespace {
+
+struct Flags {
+  std::string profile = "qwen3-32b-2xh100";
+  std::vector<std::string> faults;
+  bool list_profiles = false;
+  engine::FleetOptions fleet;
+};
+
+int run_engines(Flags& flags) {
+  if (flags.list_profiles) {
+    for (const std::string& name : engine_profile_names()) std::printf("%s\n", name.c_str());
+    return 0;
+  }
+  auto profile = find_engine_profile(flags.profile);
+  if (!profile) return complain(profile.error().message, 2);
+  flags.fleet.profile = std::move(*profile);
+  for (const std::string& text : flags.faults) {
+    auto fault = engine::parse_fault_option(text);
+    if (!fault) return complain("--fault: " + fault.error().message, 2);
+    flags.fleet.faults.push_back(std::move(*fault));
+  }
+  auto loop = net::EventLoop::create();
+  if (!loop) return complain(loop.error().message, 1);
+  const SignalThread signals([&] { (*loop)->stop(); });
+  auto fleet = engine::EngineFleet::create(**loop, flags.fleet);
+  if (!fleet) return complain(fleet.error().message, 1);
+  std::fprintf(stderr, "%zu engines of profile %s at speed %g on %s, ports", flags.fleet.engines,
+               flags.profile.c_str(), flags.fleet.speed, flags.fleet.host.c_str());
+  for (const std::uint16_t port : (*fleet)->ports()) std::fprintf(stderr, " %u", unsigned{port});
+  std::fprintf(stderr, "\n");
+  (*loop)->run();
+  return 0;
+}
+
+}  // namespace
+
+Command add_engine(CLI::App& parent) {
+  CLI::App* command = parent.add_subcommand(
+      "engine", "Simulated vLLM engines: their wire, their latency, a real KV-block manager");
+  auto flags = std::make_shared<Flags>();
+  flags->fleet.engines = 1;
+  flags->fleet.base_port = 9001;
+  engine::FleetOptions& fleet = flags->fleet;
+  command->add_option("--engines", fleet.engines, "How many, a port each")
+      ->check(CLI::Range(std::size_t{1}, engine::kFleetEnginesMax))->capture_default_str();
+  command->add_option("--host", fleet.host, "Address to listen on")->capture_default_str();
+  command->add_option("--base-port", fleet.base_port, "Port of the first; 0 takes any free ones")
+      ->capture_default_str();
+  command->add_option("--profile", flags->profile, "Engine profile: a name or a YAML file")
+      ->capture_default_str();
+  command->add_flag("--list-profiles", flags->list_profiles, "Names the shipped profiles");
+  command->add_option("--speed", fleet.speed, "Seconds of model time in a second")
+      ->capture_default_str();
+  command->add_option("--seed", fleet.seed, "Of step noise and fault draws")
+      ->capture_default_str();
+  command->add_option("--stream-interval", fleet.stream_interval, "Tokens a streamed event")
+      ->check(CLI::Range(1, 4096))->capture_default_str();
+  command->add_option("--served-model-name", fleet.served_names, "Model ids; default: profile's");
+  command->add_option("--lora", fleet.adapters, "LoRA adapter to offer; repeatable");
+  command->add_option("--api-key", fleet.api_key, "Bearer key that clients must send");
+  command->add_option("--max-waiting", fleet.max_waiting, "Queue bound, then 429; 0 is none");
+  command->add_option("--fault", flags->faults,
+                      "Fault from the start, as kind=error_500,probability=0.1,engine=2");
+  command->footer(
+      "Examples:\n"
+      "  fairlead engine --engines 8 --profile qwen3-32b-2xh100 --speed 8\n"
+      "  fairlead engine --profile instant --base-port 9101\n"
+      "  curl -X POST localhost:9001/admin/fault -d '{\"kind\": \"stall\", \"duration_s\": 5}'");
+  return [flags] { return run_engines(*flags); };
+}
+
+}  // namespace fairlead::app

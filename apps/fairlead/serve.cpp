@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <condition_variable>
+#include <cstdio>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "core/config/endpoints.h"
+#include "core/scheduling/policy_config.h"
+#include "io/export/log_sink.h"
+#include "io/fleet/file_watch.h"
+#include "router/build.h"
+#include "server.h"
+#include "signals.h"
+
+namespace fairlead::app {
+namespace {
+
+struct Flags {
+  std::string config;
+  std::string policy;
+  std::string listen;
+  std::string admin;
+  std::string access_log;
+  std::vector<std::string> endpoints;
+  std::string endpoints_file;
+  std::uint32_t workers = 0;
+  bool debug = false;
+};
+
+// The flags that name an address or an endpoint, read like the file's own settings.
+Result<void> override_settings(const Flags& flags, config::ServeSettings& settings) {
+  if (!flags.listen.empty()) {
+    const auto address = config::parse_host_port(flags.listen);
+    if (!address) return with_context(address.error(), "--listen");
+    settings.gateway.listen = {*address};
+  }
+  if (!flags.admin.empty()) {
+    const auto address = config::parse_host_port(flags.admin);
+    if (!address) return with_context(address.error(), "--admin");
+    settings.gateway.admin_listen = *address;
+  }
+  for (const std::string& text : flags.endpoints) {
+    const auto address = config::parse_endpoint_address(text);
+    if (!address) return with_context(address.error(), "--endpoint");
+    settings.fleet.endpoints.push_back({config::to_string(*address), *address, {}});
+  }
+  if (!flags.endpoints_file.empty()) settings.fleet.endpoints_file = flags.endpoints_file;
+  if (!flags.access_log.empty()) settings.gateway.access_log = flags.access_log;
+  if (flags.workers > 0) settings.gateway.workers = flags.workers;
+  if (settings.fleet.endpoints.empty() && settings.fleet.endpoints_file.empty()) {
+    return fail(ErrorCode::kInvalidArgument,
+                "no endpoints: name them in the configuration (fleet.endpoints), in a file "
+                "(--endpoints-file) or with --endpoint HOST:PORT");
+  }
+  return {};
+}
+
+// Waits for the first stop signal, then for the drain; a second signal ends it at once.
+class StopGate {
+ public:
+  void signal() {
+    const std::lock_guard lock(mutex_);
+    ++signals_;
+    changed_.notify_all();
+  }
+  void drained() {
+    const std::lock_guard lock(mutex_);
+    drained_ = true;
+    changed_.notify_all();
+  }
+  void wait_for_signal() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return signals_ > 0; });
+  }
+  void wait_for_drain() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return drained_ || signals_ > 1; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int signals_ = 0;
+  bool drained_ = false;
+};
+
+int serve(const Flags& flags) {
+  config::Problems problems;
+  std::string text = "{}";
+  if (!flags.config.empty()) {
+    auto read = fleet::FileWatch::read_file(flags.config);
+    if (!read) return complain(read.error().message, 2);
+    text = std::move(*read);
+  }
+  auto generation = router::build_generation(
+      text, flags.config.empty() ? "defaults" : flags.config, flags.policy, problems);
+  if (!problems.list().empty()) std::fprintf(stderr, "%s", problems.to_string().c_str());
+  if (!generation) return complain("the configuration has errors; nothing was started", 2);
+  if (auto merged = override_settings(flags, generation->settings); !merged) {
+    return complain(merged.error().message, 2);
+  }
+
+  StopGate gate;
+  const SignalThread signals([&] { gate.signal(); });
+  exporting::StderrLogSink sink;
+  Log log(sink, flags.debug ? LogLevel::kDebug : LogLevel::kInfo);
+  std::random_device entropy;
+  const std::uint64_t seed = (std::uint64_t{entropy()} << 32) | entropy();
+  const std::string policy = generation->policy;
+  const std::size_t endpoints = generation->settings.fleet.endpoints.size();
+  auto server = Server::start(std::move(generation), seed, log);
+  if (!server) return complain(server.error().message, 1);
+  log.info("serving on port {}, admin on port {}, policy {}, {} configured endpoints",
+           (*server)->gateway_port(), (*server)->admin_port(), policy, endpoints);
+  gate.wait_for_signal();
+  log.info("stopping: running requests may end; a second signal ends them now");
+  (*server)->drain([&] { gate.drained(); });
+  gate.wait_for_drain();
+  return 0;
+}
+
+}  // namespace
+
+Command add_serve(CLI::App& parent) {
+  CLI::App* command = parent.add_subcommand(
+      "serve", "OpenAI-compatible gateway that routes to the engine that answers soonest");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("-c,--config", flags->config, "Configuration file (YAML)");
+  command->add_option("--policy", flags->policy,
+                      "Shipped policy instead of the configured one (default: fairlead)");
+  command->add_option("--listen", flags->listen, "HOST:PORT for clients");
+  command->add_option("--admin", flags->admin, "HOST:PORT for metrics and health");
+  command->add_option("-e,--endpoint", flags->endpoints, "HOST:PORT of an engine; repeatable");
+  command->add_option("--endpoints-file", flags->endpoints_file,
+                      "File with the endpoints, watched for changes");
+  command->add_option("--workers", flags->workers, "Event loops, each a thread")
+      ->check(CLI::Range(1, 256));
+  command->add_option("--access-log", flags->access_log, "File for JSON lines, - for standard output");
+  command->add_flag("--debug", flags->debug, "Log at debug level");
+  command->footer(
+      "Examples:\n"
+      "  fairlead serve -e 127.0.0.1:9001 -e 127.0.0.1:9002\n"
+      "  fairlead serve -c serve.yaml --access-log -\n"
+      "  fairlead serve --endpoints-file endpoints.yaml --policy blend");
+  return [flags] { return serve(*flags); };
+}
+
+}  // namespace fairlead::app

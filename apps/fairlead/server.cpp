@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server.h"
+
+#include <utility>
+
+namespace fairlead::app {
+
+class Server::AccessLine final : public gateway::AccessLog {
+ public:
+  explicit AccessLine(exporting::LineWriter& writer) : writer_(&writer) {}
+  void write(std::string_view line) override { writer_->write(line); }
+
+ private:
+  exporting::LineWriter* writer_;
+};
+
+Server::Server() = default;
+
+Server::~Server() {
+  if (gateway_) gateway_->stop();
+  if (control_) control_->stop();
+}
+
+Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const router::Generation> first,
+                                              std::uint64_t process_seed, Log& log) {
+  const config::GatewaySettings settings = first->settings.gateway;
+  std::unique_ptr<Server> server(new Server());
+  server->router_ =
+      std::make_unique<router::Router>(std::move(first), process_seed, log, server->metrics_);
+  auto control = router::Control::create(*server->router_);
+  if (!control) return tl::unexpected(control.error());
+  server->control_ = std::move(*control);
+  server->admin_ = std::make_unique<admin::AdminServer>(*server->router_, *server->control_);
+  if (auto listening = server->admin_->listen(settings.admin_listen); !listening) {
+    return tl::unexpected(listening.error());
+  }
+  if (!settings.access_log.empty()) {
+    auto writer = exporting::LineWriter::open(settings.access_log);
+    if (!writer) return with_context(writer.error(), "gateway.accessLog");
+    server->access_writer_ = std::move(*writer);
+    server->access_line_ = std::make_unique<AccessLine>(*server->access_writer_);
+  }
+  server->gateway_ =
+      std::make_unique<gateway::Gateway>(*server->router_, server->access_line_.get());
+  server->control_->start();
+  if (auto started = server->gateway_->start(settings.listen, settings.workers); !started) {
+    return tl::unexpected(started.error());
+  }
+  return server;
+}
+
+void Server::drain(std::function<void()> on_drained) {
+  admin_->set_draining();
+  gateway_->drain(std::move(on_drained));
+}
+
+}  // namespace fairlead::app

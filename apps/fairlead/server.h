@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Server: one running `fairlead serve`, put together: router, control, admin page, gateway. It is
+// what the serve command, the demo and the tests of the whole program start.
+// Threads: owned by one thread; on_drained runs in a gateway worker's thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "fronts/admin/admin_server.h"
+#include "fronts/gateway/gateway.h"
+#include "io/export/line_writer.h"
+#include "router/control.h"
+#include "router/router.h"
+
+namespace fairlead::app {
+
+class Server {
+ public:
+  // All or nothing: an address in use or an unreadable file is an error and nothing runs.
+  static Result<std::unique_ptr<Server>> start(std::shared_ptr<const router::Generation> first,
+                                               std::uint64_t process_seed, Log& log);
+  ~Server();
+
+  std::uint16_t gateway_port() const { return gateway_->ports().front(); }
+  std::uint16_t admin_port() const { return admin_->port(); }
+  bool ready() const { return control_->ready(); }
+  router::Router& router() { return *router_; }
+
+  // Lets running requests end, for at most the drain timeout.
+  void drain(std::function<void()> on_drained);
+
+ private:
+  class AccessLine;
+  Server();
+
+  MetricRegistry metrics_;
+  std::unique_ptr<router::Router> router_;
+  std::unique_ptr<router::Control> control_;
+  std::unique_ptr<admin::AdminServer> admin_;
+  std::unique_ptr<exporting::LineWriter> access_writer_;
+  std::unique_ptr<AccessLine> access_line_;
+  std::unique_ptr<gateway::Gateway> gateway_;
+};
+
+}  // namespace fairlead::app

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "signals.h"
+
+#include <csignal>
+#include <utility>
+
+namespace fairlead::app {
+namespace {
+
+// Ends the signal thread itself; no one else sends it.
+constexpr int kEndSignal = SIGUSR2;
+
+sigset_t handled() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, kEndSignal}) sigaddset(&set, signal);
+  return set;
+}
+
+}  // namespace
+
+SignalThread::SignalThread(std::function<void()> on_stop) : on_stop_(std::move(on_stop)) {
+  const sigset_t set = handled();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  // A peer that closes its connection is an error of write(), not a signal.
+  std::signal(SIGPIPE, SIG_IGN);
+  thread_ = std::thread([this] { run(); });
+}
+
+SignalThread::~SignalThread() {
+  pthread_kill(thread_.native_handle(), kEndSignal);
+  thread_.join();
+}
+
+void SignalThread::run() {
+  const sigset_t set = handled();
+  while (true) {
+    int signal = 0;
+    if (sigwait(&set, &signal) != 0 || signal == kEndSignal) return;
+    on_stop_();
+  }
+}
+
+}  // namespace fairlead::app

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Signals as a queue: SIGTERM and SIGINT are blocked in every thread and taken by one of its own,
+// which calls back once for each. Make it before any other thread starts.
+// Threads: the callback runs in the signal thread.
+#pragma once
+
+#include <functional>
+#include <thread>
+
+namespace fairlead::app {
+
+class SignalThread {
+ public:
+  explicit SignalThread(std::function<void()> on_stop);
+  ~SignalThread();
+  SignalThread(const SignalThread&) = delete;
+  SignalThread& operator=(const SignalThread&) = delete;
+
+ private:
+  void run();
+  std::function<void()> on_stop_;
+  std::thread thread_;
+};
+
+}  // namespace fairlead::app

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/config/settings.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/random.h"
+
+namespace fairlead::config {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Outcome {
+  ServeSettings settings;
+  std::string problems;
+};
+
+Outcome read(std::string_view text) {
+  Problems problems;
+  Section root = Section::parse(text, "f", problems);
+  Outcome outcome{parse_settings(root), {}};
+  root.finish();
+  outcome.problems = problems.to_string();
+  return outcome;
+}
+
+TEST(Settings, ABlankFileGivesTheDefaults) {
+  const Outcome outcome = read("");
+  EXPECT_EQ(outcome.problems, "");
+  EXPECT_EQ(outcome.settings, ServeSettings{});
+}
+
+constexpr std::string_view kFull = R"(
+gateway:
+  listen: ["0.0.0.0:80", "[::]:81"]
+  workers: 4
+  adminListen: 127.0.0.1:0
+  drainTimeout: 1m
+  accessLog: "-"
+  requestIdHeader: x-trace
+limits:
+  bodyBytes: 1Mi
+  headerBytes: 8Ki
+  headerCount: 50
+  connections: 10
+  clientIdle: 1s
+  headerRead: 2s
+  bodyRead: 3s
+  upstreamConnect: 4s
+  upstreamFirstByte: 5s
+  upstreamIdle: 6s
+  requestTotal: 7s
+  retry: {maxAttempts: 1, budgetRatio: 0.5, minPerSecond: 1.25, bufferBytes: 2Mi}
+fleet:
+  endpoints:
+    - name: a
+      address: 10.0.0.1:8000
+      labels: {llm-d.ai/role: decode, "odd \"key\"": "8\n"}
+    - url: http://engine.example:9000/
+    - address: "[fd00::7]:8000"
+  endpointsFile: /etc/endpoints.yaml
+  scrapeInterval: 100ms
+  modelsInterval: 1m
+  health: {interval: 2s, path: /ready, timeout: 500ms, unhealthyAfter: 5, eject: 1s,
+           ejectMax: 2m, returnRamp: 0s}
+prefix: {blockBytes: 512, bytesPerEndpoint: 3Mi, bytesUnreported: 1Mi}
+)";
+
+TEST(Settings, ReadsEveryKey) {
+  const Outcome outcome = read(kFull);
+  ASSERT_EQ(outcome.problems, "");
+  const ServeSettings& s = outcome.settings;
+  EXPECT_EQ(s.gateway.listen, (std::vector<HostPort>{{"0.0.0.0", 80}, {"::", 81}}));
+  EXPECT_EQ(s.gateway.workers, 4U);
+  EXPECT_EQ(s.gateway.admin_listen, (HostPort{"127.0.0.1", 0}));
+  EXPECT_EQ(s.gateway.drain_timeout, 60s);
+  EXPECT_EQ(s.gateway.access_log, "-");
+  EXPECT_EQ(s.gateway.request_id_header, "x-trace");
+  EXPECT_EQ(s.limits.body_bytes, 1U << 20);
+  EXPECT_EQ(s.limits.header_bytes, 8192U);
+  EXPECT_EQ(s.limits.header_count, 50U);
+  EXPECT_EQ(s.limits.connections, 10U);
+  EXPECT_EQ(s.limits.client_idle, 1s);
+  EXPECT_EQ(s.limits.header_read, 2s);
+  EXPECT_EQ(s.limits.body_read, 3s);
+  EXPECT_EQ(s.limits.upstream_connect, 4s);
+  EXPECT_EQ(s.limits.upstream_first_byte, 5s);
+  EXPECT_EQ(s.limits.upstream_idle, 6s);
+  EXPECT_EQ(s.limits.request_total, 7s);
+  EXPECT_EQ(s.limits.retry, (RetrySettings{1, 0.5, 1.25, 2U << 20}));
+  ASSERT_EQ(s.fleet.endpoints.size(), 3U);
+  EXPECT_EQ(s.fleet.endpoints[0].name, "a");
+  EXPECT_EQ(s.fleet.endpoints[0].labels[1].second, "8\n");
+  EXPECT_EQ(s.fleet.endpoints[1].name, "engine.example:9000");
+  EXPECT_EQ(s.fleet.endpoints[2].name, "[fd00::7]:8000");
+  EXPECT_EQ(s.fleet.endpoints[2].address, (HostPort{"fd00::7", 8000}));
+  EXPECT_EQ(s.fleet.endpoints_file, "/etc/endpoints.yaml");
+  EXPECT_EQ(s.fleet.scrape_interval, 100ms);
+  EXPECT_EQ(s.fleet.models_interval, 1min);
+  EXPECT_EQ(s.fleet.health, (HealthSettings{2s, "/ready", 500ms, 5, 1s, 2min, 0s}));
+  EXPECT_EQ(s.prefix.block_bytes, 512U);
+  EXPECT_EQ(s.prefix.bytes_per_endpoint, 3U << 20);
+  EXPECT_EQ(s.prefix.bytes_unreported, 1U << 20);
+}
+
+TEST(Settings, TheEffectiveTextReadsBackEqual) {
+  for (const std::string_view text : {std::string_view(""), kFull}) {
+    const ServeSettings settings = read(text).settings;
+    const Outcome again = read(effective_yaml(settings));
+    EXPECT_EQ(again.problems, "");
+    EXPECT_EQ(again.settings, settings) << effective_yaml(settings);
+  }
+}
+
+TEST(Settings, TheEffectiveTextNamesEverySetting) {
+  const std::string text = effective_yaml({});
+  EXPECT_NE(text.find("gateway:\n  listen: [\"127.0.0.1:8080\"]\n  workers: 1\n"),
+            std::string::npos);
+  EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
+  EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 41);
+}
+
+TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
+  EXPECT_EQ(read("gateway:\n"
+                 "  listen: []\n"
+                 "  workers: 0\n"
+                 "  adminListen: localhost\n"
+                 "  requestIdHeader: X-Id\n"
+                 "limits:\n"
+                 "  bodybytes: 1\n"
+                 "  clientIdle: 75\n"
+                 "  retry: {maxAttempts: 11}\n"
+                 "fleet:\n"
+                 "  health:\n"
+                 "    path: health\n"
+                 "    eject: 2m\n"
+                 "prefix:\n"
+                 "  bytesPerEndpoint: all\n"
+                 "gatway: {}\n")
+                .problems,
+            "f:2: gateway.listen: needs at least one address\n"
+            "f:3: gateway.workers: must be from 1 to 256, is 0\n"
+            "f:4: gateway.adminListen: \"localhost\" has no port; write host:port\n"
+            "f:5: gateway.requestIdHeader: must be a header name in lower case\n"
+            "f:7: limits.bodybytes: unknown key; did you mean \"bodyBytes\"?\n"
+            "f:8: limits.clientIdle: expected a duration with its unit, such as 50ms or 1m30s, "
+            "found \"75\"\n"
+            "f:9: limits.retry.maxAttempts: must be from 1 to 10, is 11\n"
+            "f:12: fleet.health.path: must begin with /\n"
+            "f:13: fleet.health.eject: is longer than ejectMax\n"
+            "f:15: prefix.bytesPerEndpoint: expected a size in bytes, such as 65536, 64Ki or 1Gi, "
+            "found \"all\"\n"
+            "f:16: gatway: unknown key; did you mean \"gateway\"?\n");
+}
+
+TEST(Settings, ReportsEndpointErrors) {
+  EXPECT_EQ(read("fleet:\n"
+                 "  endpoints:\n"
+                 "    - address: 10.0.0.1:8000\n"
+                 "    - url: https://10.0.0.2:8000\n"
+                 "    - name: b\n"
+                 "    - {name: c, address: 'a:1', url: 'b:1'}\n"
+                 "    - {name: 10.0.0.1:8000, address: 'd:1'}\n"
+                 "    - {name: e, address: 10.0.0.1:8000}\n"
+                 "    - {name: 'f f', address: 'f:1'}\n"
+                 "    - {name: g, address: 'g:0', weight: 1}\n"
+                 "    - {name: h, address: 'http://h:1/v1'}\n")
+                .problems,
+            "f:4: fleet.endpoints[1].url: \"https://10.0.0.2:8000\": TLS to engines is not "
+            "supported yet; use http://\n"
+            "f:5: fleet.endpoints[2]: \"address\" is missing\n"
+            "f:6: fleet.endpoints[3].url: is the same as address; give only one of them\n"
+            "f:7: fleet.endpoints[4].name: \"10.0.0.1:8000\" is already used by "
+            "fleet.endpoints[0]\n"
+            "f:8: fleet.endpoints[5].address: \"10.0.0.1:8000\" is already used by "
+            "fleet.endpoints[0]\n"
+            "f:9: fleet.endpoints[6].name: must be at most 253 bytes without white space or "
+            "control characters\n"
+            "f:10: fleet.endpoints[7].weight: unknown key; known here: address, labels, name, "
+            "url\n"
+            "f:10: fleet.endpoints[7].address: \"g:0\": the port must be from 1 to 65535\n"
+            "f:11: fleet.endpoints[8].address: \"http://h:1/v1\": write host:port or "
+            "http://host:port, no path\n");
+}
+
+TEST(HostPort, ReadsAndPrintsNamesAndLiterals) {
+  for (const auto* text : {"10.0.0.1:80", "[::1]:8000", "engine-0.ns.svc:65535", "host:0"}) {
+    const auto address = parse_host_port(text);
+    ASSERT_TRUE(address.has_value()) << text;
+    EXPECT_EQ(to_string(*address), text);
+  }
+}
+
+TEST(HostPort, RefusesAllElse) {
+  for (const auto* text : {"", "host", ":80", "host:", "host:x", "host:65536", "host:-1", "::1:80",
+                           "[::1]", "[]:80", "[host]:80", "[::1:80", "h ost:80", "h/ost:80",
+                           "host:80x", "user@host:80", "[fe80::1%eth0]:80"}) {
+    EXPECT_FALSE(parse_host_port(text).has_value()) << text;
+  }
+  EXPECT_FALSE(parse_host_port(std::string(254, 'a') + ":80").has_value());
+}
+
+TEST(EndpointsFile, ReadsAListAndAllowsAnEmptyOne) {
+  Problems problems;
+  const auto some = parse_endpoints_file(
+      "endpoints:\n- {name: a, address: 'h:1', labels: {zone: z}}\n- address: 'h:2'\n", "e",
+      problems);
+  ASSERT_TRUE(some.has_value());
+  ASSERT_EQ(some->size(), 2U);
+  EXPECT_EQ((*some)[0].labels[0], (std::pair<std::string, std::string>{"zone", "z"}));
+  EXPECT_EQ(parse_endpoints_file("endpoints: []\n", "e", problems)->size(), 0U);
+  EXPECT_EQ(problems.to_string(), "");
+}
+
+TEST(EndpointsFile, AnyErrorGivesNoList) {
+  const auto failure = [](std::string_view text) {
+    Problems problems;
+    EXPECT_FALSE(parse_endpoints_file(text, "e", problems).has_value());
+    return problems.to_string();
+  };
+  EXPECT_EQ(failure(""),
+            "e:1: \"endpoints\" is missing; write `endpoints: []` for an empty pool\n");
+  EXPECT_EQ(failure("endpoints:\n- address: 'h:1'\n- address: x\n"),
+            "e:3: endpoints[1].address: \"x\" has no port; write host:port\n");
+  EXPECT_EQ(failure("endpoints: []\nother: 1\n"),
+            "e:2: other: unknown key; known here: endpoints\n");
+  EXPECT_NE(failure("endpoints: [{address"), "");
+}
+
+TEST(EndpointsFile, EarlierProblemsOfTheCallerDoNotCount) {
+  Problems problems;
+  problems.add({"x", 1, "", "earlier", Severity::kError});
+  EXPECT_TRUE(parse_endpoints_file("endpoints: []", "e", problems).has_value());
+}
+
+TEST(Settings, DamagedDocumentsNeverCrashAndNeverLoseTheRoundTrip) {
+  constexpr std::string_view kBytes = "{}[]:,-?&*!|>'\"%@`#\n\t ~a0\\\xFF\x00.";
+  Random random(7);
+  for (int i = 0; i < 3000; ++i) {
+    std::string text(kFull);
+    for (std::uint64_t edits = 1 + random.below(4); edits > 0; --edits) {
+      const std::size_t at = random.below(text.size());
+      const char byte = kBytes[random.below(kBytes.size())];
+      switch (random.below(3)) {
+        case 0:
+          text[at] = byte;
+          break;
+        case 1:
+          text.insert(at, 1, byte);
+          break;
+        default:
+          text.erase(at, 1 + random.below(20));
+          break;
+      }
+    }
+    const Outcome outcome = read(text);
+    if (!outcome.problems.empty()) continue;
+    EXPECT_EQ(read(effective_yaml(outcome.settings)).settings, outcome.settings) << text;
+  }
+}
+
+}  // namespace
+}  // namespace fairlead::config

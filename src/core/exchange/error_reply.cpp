@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/exchange/error_reply.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/codec/json_text.h"
+
+namespace fairlead::exchange {
+namespace {
+
+using model::ReplyReason;
+
+std::string_view type_of(int status) {
+  if (status == 429) return "rate_limit_error";
+  return status < 500 ? "invalid_request_error" : "server_error";
+}
+
+// OpenAI's own codes where it has one.
+std::string_view code_of(ReplyReason reason) {
+  return reason == ReplyReason::kUnknownModel ? "model_not_found" : model::to_string(reason);
+}
+
+std::string_view param_of(const ErrorText& error) {
+  if (!error.param.empty()) return error.param;
+  return error.reason == ReplyReason::kUnknownModel ? "model" : std::string_view();
+}
+
+}  // namespace
+
+std::string_view default_message(ReplyReason reason) {
+  switch (reason) {
+    case ReplyReason::kNone:
+      return "No error.";
+    case ReplyReason::kNoEndpoint:
+      return "No healthy engine can take this request now. Try again shortly.";
+    case ReplyReason::kUnknownModel:
+      return "No engine serves this model. GET /v1/models lists those that are served.";
+    case ReplyReason::kFilteredOut:
+      return "Every engine is excluded by the routing policy now. Try again shortly.";
+    case ReplyReason::kUpstreamFailed:
+      return "The engine failed before it finished the answer. Try again.";
+    case ReplyReason::kUpstreamTimeout:
+      return "The engine did not answer in time.";
+    case ReplyReason::kBadRequest:
+      return "The request is malformed.";
+    case ReplyReason::kTooLarge:
+      return "The request body is larger than this server accepts.";
+    case ReplyReason::kHeaderTooLarge:
+      return "The request's headers are larger than this server accepts.";
+    case ReplyReason::kNotFound:
+      return "There is no such path. This server routes the OpenAI API under /v1/.";
+    case ReplyReason::kMethodNotAllowed:
+      return "This path does not take this method; see the Allow header.";
+    case ReplyReason::kOverloaded:
+      return "The server is at one of its limits. Try again shortly.";
+    case ReplyReason::kDraining:
+      return "The server is shutting down. Try again; another instance will answer.";
+    case ReplyReason::kRequestTimeout:
+      return "The request did not arrive in time.";
+  }
+  return "The request failed.";
+}
+
+void append_error(const ErrorText& error, std::string& out) {
+  const int status = model::http_status(error.reason);
+  codec::append_error_body(
+      out, {.message = error.message.empty() ? default_message(error.reason) : error.message,
+            .type = type_of(status),
+            .param = param_of(error),
+            .code = code_of(error.reason),
+            .status = status});
+}
+
+void append_error_event(const ErrorText& error, std::string& out) {
+  out += "data: ";
+  append_error(error, out);
+  out += "\n\n";
+}
+
+std::uint64_t retry_after_seconds(ReplyReason reason, Duration wanted) {
+  const int status = model::http_status(reason);
+  if (status != 429 && status != 503) return 0;
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(wanted).count();
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(seconds, 1));
+}
+
+}  // namespace fairlead::exchange

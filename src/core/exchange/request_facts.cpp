@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/exchange/request_facts.h"
+
+#include <algorithm>
+
+#include "core/exchange/session_token.h"
+#include "core/tokens/estimate.h"
+
+namespace fairlead::exchange {
+namespace {
+
+// The same bytes in another role or kind are another prompt.
+std::uint32_t tag_of(const codec::PromptSpan& span) {
+  return static_cast<std::uint32_t>(span.role) << 8 | static_cast<std::uint32_t>(span.kind);
+}
+
+}  // namespace
+
+void RequestFacts::clear() {
+  keys_.clear();
+  model_.clear();
+  session_.clear();
+  prompt_tokens_ = max_output_tokens_ = 0;
+  block_tokens_ = 1;
+  streaming_ = model::Streaming::kWhole;
+}
+
+codec::ScanStatus RequestFacts::read(Route route, std::span<const codec::Http1Header> headers,
+                                     std::string_view body, const KeySettings& settings,
+                                     codec::ChatScanner& scanner) {
+  clear();
+  const auto kind = route == Route::kChatCompletions ? codec::RequestKind::kChatCompletions
+                                                     : codec::RequestKind::kCompletions;
+  const codec::ScanStatus status = scanner.scan(kind, body, scanned_);
+  if (!status.ok()) return status;
+  decode_session_token(codec::header_value(headers, kSessionTokenHeader), session_);
+  derive(settings);
+  // Its views die with the body.
+  scanned_.clear();
+  return status;
+}
+
+void RequestFacts::derive(const KeySettings& settings) {
+  model_ = scanned_.model;
+  streaming_ = scanned_.stream ? model::Streaming::kStreamed : model::Streaming::kWhole;
+  max_output_tokens_ = scanned_.max_completion_tokens.value_or(scanned_.max_tokens.value_or(0));
+  prompt_tokens_ = tokens::estimate_tokens(scanned_.text_bytes) + scanned_.prompt_tokens;
+  spans_.clear();
+  for (const codec::PromptSpan& span : scanned_.spans) spans_.push_back({span.text, tag_of(span)});
+  const std::uint64_t seed =
+      prefix::seed_for(settings.process_seed, model_, {}, scanned_.cache_salt);
+  const std::size_t bytes = prefix::byte_keys(spans_, settings.block_bytes, seed, keys_);
+  spans_.clear();
+  if (bytes == 0) return;
+  // For text this is block_bytes / 4; token ids and opaque parts have other sizes.
+  const double tokens_a_byte = static_cast<double>(prompt_tokens_) / static_cast<double>(bytes);
+  block_tokens_ = std::max(
+      1U, static_cast<std::uint32_t>(tokens_a_byte * static_cast<double>(settings.block_bytes)));
+}
+
+void RequestFacts::read_unscanned(std::span<const codec::Http1Header> headers,
+                                  std::string_view body) {
+  clear();
+  decode_session_token(codec::header_value(headers, kSessionTokenHeader), session_);
+  prompt_tokens_ = tokens::estimate_tokens(body.size());
+}
+
+model::InferenceRequest RequestFacts::request() const {
+  return {model_, session_, keys_, prompt_tokens_, block_tokens_, max_output_tokens_, streaming_};
+}
+
+}  // namespace fairlead::exchange

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// RequestFacts: what the picker needs to know of one request, from its head and body.
+//
+// A chat or completions body is scanned once, in place; prompt blocks are hashed into keys as the
+// spans are found. Other routes yield no model and no keys, so they are placed by load alone.
+// The facts own their memory (model, session, keys), because a request may be decided again after
+// the body's buffer or the scanner moved on; the memory is reused by the next request.
+// Units: tokens are counted where the client sent token ids, else 4 bytes are one. Opaque parts
+// (images, audio) are part of the keys but not of the token count.
+// Threads: thread-compatible.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/codec/chat_scanner.h"
+#include "core/codec/http1.h"
+#include "core/exchange/route.h"
+#include "core/model/request.h"
+#include "core/prefix/byte_keys.h"
+
+namespace fairlead::exchange {
+
+struct KeySettings {
+  std::uint64_t process_seed = 0;
+  std::size_t block_bytes = prefix::kDefaultBlockBytes;
+};
+
+class RequestFacts {
+ public:
+  // A kScan route. After an error there are no facts.
+  [[nodiscard]] codec::ScanStatus read(Route route, std::span<const codec::Http1Header> headers,
+                                       std::string_view body, const KeySettings& settings,
+                                       codec::ChatScanner& scanner);
+  // A kForward route: nothing is known but the body's size.
+  void read_unscanned(std::span<const codec::Http1Header> headers, std::string_view body);
+  void clear();
+
+  // Views into this object, valid until the next call of the above.
+  model::InferenceRequest request() const;
+
+ private:
+  void derive(const KeySettings& settings);
+
+  codec::ScannedRequest scanned_;
+  std::vector<prefix::Span> spans_;
+  std::vector<std::uint64_t> keys_;
+  std::string model_;
+  std::string session_;
+  std::uint64_t prompt_tokens_ = 0;
+  std::uint64_t max_output_tokens_ = 0;
+  std::uint32_t block_tokens_ = 1;
+  model::Streaming streaming_ = model::Streaming::kWhole;
+};
+
+}  // namespace fairlead::exchange

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The head of a request on its way to an engine, rebuilt from the client's.
+//
+// Kept as sent: method, target, and every header that is neither hop-by-hop (RFC 9110 §7.6.1) nor
+// ours to say. Replaced: Host, Content-Length (the body is forwarded whole and decoded), the
+// request id; appended: the client's address to X-Forwarded-For. Removed: Expect, and every header
+// with which a client could steer the router, a gateway behind it or an engine's sidecar, because
+// only the router decides where a request goes.
+// Threads: pure functions. Allocates only to grow `out`.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "core/codec/http1_request.h"
+
+namespace fairlead::exchange {
+
+struct ForwardedHead {
+  const codec::Http1RequestHead& head;  // The client's.
+  std::string_view upstream_authority;  // host:port of the engine.
+  std::string_view request_id_header;   // Lower case.
+  std::string_view request_id;
+  std::string_view client_address;  // Without the port.
+  std::uint64_t body_bytes = 0;
+};
+
+// Replaces `out`.
+void write_request_head(const ForwardedHead& forwarded, std::string& out);
+
+// Whether a client may not send this header through the router.
+bool is_routing_header(std::string_view name);
+
+// A client's request id is kept when it is short, printable ASCII; else a new one is made.
+bool is_request_id(std::string_view text);
+// Replaces `out` by a version 4 UUID from these random bits (RFC 9562 §5.4).
+void make_request_id(std::uint64_t high, std::uint64_t low, std::string& out);
+
+}  // namespace fairlead::exchange

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// The request's side: routes, session tokens, facts, and the head towards an engine.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "core/codec/http1_request.h"
+#include "core/exchange/request_facts.h"
+#include "core/exchange/request_head.h"
+#include "core/exchange/route.h"
+#include "core/exchange/session_token.h"
+
+namespace fairlead::exchange {
+namespace {
+
+std::string chat(std::string_view content, std::string_view more = "") {
+  return R"({"model":"llama","messages":[{"role":"user","content":")" + std::string(content) +
+         R"("}])" + std::string(more) + "}";
+}
+
+class Facts : public ::testing::Test {
+ protected:
+  codec::ScanStatus read(const std::string& body, Route route = Route::kChatCompletions) {
+    return facts_.read(route, headers_, body, settings_, scanner_);
+  }
+  std::vector<std::uint64_t> keys_of(const std::string& body) {
+    EXPECT_TRUE(read(body).ok());
+    const auto keys = facts_.request().keys;
+    return {keys.begin(), keys.end()};
+  }
+
+  codec::ChatScanner scanner_{std::size_t{1} << 20};
+  KeySettings settings_{.process_seed = 7, .block_bytes = 1024};
+  codec::Http1Headers headers_;
+  RequestFacts facts_;
+};
+
+TEST(Route, KnowsPathsMethodsAndWhatToDo) {
+  EXPECT_EQ(match_route("POST", "/v1/chat/completions").handling, Handling::kScan);
+  EXPECT_EQ(match_route("POST", "/v1/completions").route, Route::kCompletions);
+  EXPECT_EQ(match_route("GET", "/v1/models").handling, Handling::kModelList);
+  EXPECT_EQ(match_route("POST", "/v1/embeddings").handling, Handling::kForward);
+  const RouteMatch wrong_method = match_route("GET", "/v1/chat/completions");
+  EXPECT_EQ(wrong_method.handling, Handling::kRefuse);
+  EXPECT_EQ(wrong_method.allow, "POST");
+  EXPECT_EQ(match_route("POST", "/v1/models").allow, "GET");
+  for (const char* path : {"/metrics", "/v1/chat/completions/", "/", "*", "/load_lora_adapter"}) {
+    EXPECT_EQ(match_route("POST", path).route, Route::kNone) << path;
+    EXPECT_TRUE(match_route("POST", path).allow.empty()) << path;
+  }
+}
+
+TEST(SessionToken, RoundTripsEveryLengthAndRefusesGarbage) {
+  std::string token;
+  std::string name;
+  for (const std::string text : {"", "a", "ab", "abc", "gpu-0", "10.0.0.7:8000", "\xff\x00\x01"}) {
+    encode_session_token(text, token);
+    EXPECT_EQ(token.size() % 4, 0U);
+    decode_session_token(token, name);
+    EXPECT_EQ(name, text);
+  }
+  encode_session_token("gpu-0", token);
+  EXPECT_EQ(token, "Z3B1LTA=");
+  decode_session_token("Z3B1LTA", name);
+  EXPECT_EQ(name, "gpu-0");
+  decode_session_token("Z3B1 LTA=", name);
+  EXPECT_EQ(name, "");
+  decode_session_token(std::string(2000, 'A'), name);
+  EXPECT_EQ(name, "");
+}
+
+TEST_F(Facts, ReadModelLimitsStreamingAndSession) {
+  headers_ = {{"X-Session-Token", "Z3B1LTA="}};
+  ASSERT_TRUE(
+      read(chat("hello", R"(,"stream":true,"max_tokens":9,"max_completion_tokens":12)")).ok());
+  const model::InferenceRequest request = facts_.request();
+  EXPECT_EQ(request.model, "llama");
+  EXPECT_EQ(request.session, "gpu-0");
+  EXPECT_EQ(request.streaming, model::Streaming::kStreamed);
+  EXPECT_EQ(request.max_output_tokens, 12U);
+  EXPECT_EQ(request.prompt_tokens, 2U);
+  EXPECT_TRUE(request.keys.empty());
+}
+
+TEST_F(Facts, AModelNameWithEscapesSurvivesTheScannersNextScan) {
+  ASSERT_TRUE(read(R"({"model":"ll\u0061ma","messages":[{"role":"user","content":"x"}]})").ok());
+  codec::ScannedRequest other;
+  const std::string body = R"({"model":"oth\u0065r","messages":[]})";
+  ASSERT_TRUE(scanner_.scan(codec::RequestKind::kChatCompletions, body, other).ok());
+  EXPECT_EQ(facts_.request().model, "llama");
+}
+
+TEST_F(Facts, KeysShareAPrefixAndNothingElse) {
+  const std::string prefix(4096, 'p');
+  const auto one = keys_of(chat(prefix + std::string(2048, 'a')));
+  const auto two = keys_of(chat(prefix + std::string(2048, 'b')));
+  ASSERT_EQ(one.size(), 6U);
+  EXPECT_EQ(facts_.request().block_tokens, 256U);
+  EXPECT_TRUE(std::equal(one.begin(), one.begin() + 4, two.begin()));
+  EXPECT_NE(one[4], two[4]);
+  const auto salted = keys_of(chat(prefix, R"(,"cache_salt":"tenant")"));
+  EXPECT_NE(salted[0], one[0]);
+  settings_.process_seed = 8;
+  EXPECT_NE(keys_of(chat(prefix))[0], one[0]);
+}
+
+TEST_F(Facts, TokenArraysAreCountedExactlyAndBlocksStandForTheirShare) {
+  std::string body = R"({"model":"m","prompt":[10000)";
+  for (int i = 1; i < 1000; ++i) body += ",10000";
+  body += "]}";
+  ASSERT_TRUE(read(body, Route::kCompletions).ok());
+  const model::InferenceRequest request = facts_.request();
+  EXPECT_EQ(request.prompt_tokens, 1000U);
+  ASSERT_EQ(request.keys.size(), 5U);
+  EXPECT_NEAR(request.block_tokens, 1024.0 / 6, 1);
+}
+
+TEST_F(Facts, ErrorsNameTheFieldAndReuseLeavesNothingBehind) {
+  headers_ = {{"x-session-token", "Z3B1LTA="}};
+  ASSERT_TRUE(read(chat(std::string(2048, 'x'))).ok());
+  const codec::ScanStatus status = read(R"({"messages":[]})");
+  EXPECT_EQ(status.field, "model");
+  headers_.clear();
+  facts_.read_unscanned(headers_, "12345678");
+  EXPECT_TRUE(facts_.request().model.empty());
+  EXPECT_TRUE(facts_.request().session.empty());
+  EXPECT_TRUE(facts_.request().keys.empty());
+  EXPECT_EQ(facts_.request().prompt_tokens, 2U);
+}
+
+std::string forwarded(const std::string& head_text, std::uint64_t body_bytes = 5) {
+  codec::Http1RequestParser parser;
+  EXPECT_EQ(parser.parse(head_text), codec::Http1Progress::kComplete);
+  std::string out;
+  write_request_head({.head = parser.head(),
+                      .upstream_authority = "10.0.0.7:8000",
+                      .request_id_header = "x-request-id",
+                      .request_id = "id-1",
+                      .client_address = "192.0.2.9",
+                      .body_bytes = body_bytes},
+                     out);
+  return out;
+}
+
+TEST(RequestHead, KeepsTheEndToEndHeadersInOrderAndReplacesOurs) {
+  EXPECT_EQ(forwarded("POST /v1/completions?a=1&b HTTP/1.1\r\n"
+                      "Host: public.example\r\n"
+                      "Authorization: Bearer k\r\n"
+                      "X-Custom: One\r\n"
+                      "traceparent: 00-1-2-03\r\n"
+                      "X-Request-ID: theirs\r\n"
+                      "Expect: 100-continue\r\n"
+                      "Content-Length: 7\r\n"
+                      "X-Custom: Two\r\n\r\n"),
+            "POST /v1/completions?a=1&b HTTP/1.1\r\n"
+            "host: 10.0.0.7:8000\r\n"
+            "Authorization: Bearer k\r\n"
+            "X-Custom: One\r\n"
+            "traceparent: 00-1-2-03\r\n"
+            "X-Custom: Two\r\n"
+            "x-request-id: id-1\r\n"
+            "x-forwarded-for: 192.0.2.9\r\n"
+            "content-length: 5\r\n\r\n");
+}
+
+TEST(RequestHead, DropsHopByHopHeadersAndThoseThatConnectionNames) {
+  const std::string out = forwarded(
+      "POST /score HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, X-Secret\r\nX-Secret: 1\r\n"
+      "TE: trailers\r\nKeep-Alive: timeout=5\r\nUpgrade: h2c\r\nProxy-Authorization: p\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n");
+  for (const char* name : {"onnection", "ecret", "TE:", "eep-", "pgrade", "roxy", "ransfer"}) {
+    EXPECT_EQ(out.find(name), std::string::npos) << name << " in\n" << out;
+  }
+  EXPECT_NE(out.find("content-length: 5\r\n"), std::string::npos);
+}
+
+TEST(RequestHead, AClientCannotSteerTheRouter) {
+  const std::vector<std::string> steering = {"x-gateway-destination-endpoint",
+                                             "X-Gateway-Destination-Endpoint-Subset",
+                                             "x-gateway-destination-endpoint-served",
+                                             "x-prefiller-host-port",
+                                             "X-Encoder-Hosts-Ports",
+                                             "x-data-parallel-host-port",
+                                             "x-data-parallel-rank",
+                                             "X-Fairlead-Anything",
+                                             "test-epp-endpoint-selection",
+                                             "EPP-Profile",
+                                             "x-session-token",
+                                             "x-llm-d-inference-objective",
+                                             "x-gateway-model-name-rewrite",
+                                             "x-slo-ttft-ms",
+                                             "x-kv-cache-source-host-port"};
+  std::string text = "POST /v1/completions HTTP/1.1\r\nHost: h\r\n";
+  for (const std::string& name : steering) text += name + ": evil\r\n";
+  const std::string out = forwarded(text + "x-fair: stays\r\ntest: stays\r\n\r\n");
+  EXPECT_EQ(out.find("evil"), std::string::npos) << out;
+  EXPECT_NE(out.find("x-fair: stays"), std::string::npos);
+  EXPECT_NE(out.find("test: stays"), std::string::npos);
+}
+
+TEST(RequestHead, ForwardedForGrowsByTheClientsAddress) {
+  const std::string out = forwarded(
+      "POST http://public.example/v1/completions HTTP/1.1\r\nHost: public.example\r\n"
+      "X-Forwarded-For: 198.51.100.1\r\nx-forwarded-for: 198.51.100.2\r\n\r\n",
+      0);
+  EXPECT_NE(out.find("x-forwarded-for: 198.51.100.1, 198.51.100.2, 192.0.2.9\r\n"),
+            std::string::npos)
+      << out;
+  EXPECT_TRUE(out.starts_with("POST /v1/completions HTTP/1.1\r\n")) << out;
+  EXPECT_NE(out.find("content-length: 0\r\n"), std::string::npos);
+}
+
+TEST(RequestId, KeepsPrintableShortOnesAndMakesVersion4Uuids) {
+  EXPECT_TRUE(is_request_id("req_1-2"));
+  EXPECT_FALSE(is_request_id(""));
+  EXPECT_FALSE(is_request_id("with space"));
+  EXPECT_FALSE(is_request_id("\xc3\xa4"));
+  EXPECT_FALSE(is_request_id(std::string(129, 'x')));
+  std::string id;
+  make_request_id(~0ULL, ~0ULL, id);
+  EXPECT_EQ(id, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+  make_request_id(0x0123456789abcdef, 0, id);
+  EXPECT_EQ(id, "01234567-89ab-4def-8000-000000000000");
+}
+
+}  // namespace
+}  // namespace fairlead::exchange

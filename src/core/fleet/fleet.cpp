@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/fleet/fleet.h"
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <utility>
+
+namespace fairlead::fleet {
+
+using model::Health;
+
+namespace {
+
+// Bytes of prompt per token, until usage teaches better.
+constexpr std::uint64_t kBytesPerToken = 4;
+// An engine that claims more is not believed: 4 GiB of prompts are a billion tokens.
+constexpr std::uint64_t kBudgetBytesMax = std::uint64_t{4} << 30;
+// An error names this many endpoints; an operator does not read thousands.
+constexpr std::size_t kNamesMax = 5;
+
+using SettingsByName = std::map<std::string_view, const config::EndpointSetting*>;
+
+Result<SettingsByName> by_name(const std::vector<config::EndpointSetting>& members) {
+  SettingsByName names;
+  std::map<std::pair<std::string_view, std::uint16_t>, std::string_view> addresses;
+  for (const config::EndpointSetting& member : members) {
+    if (!names.emplace(member.name, &member).second) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "two endpoints are named {}; give each a name of its own", member.name);
+    }
+    const auto [other, fresh] = addresses.emplace(
+        std::pair(std::string_view(member.address.host), member.address.port), member.name);
+    if (!fresh) {
+      return fail(ErrorCode::kInvalidArgument, "endpoints {} and {} are both at {}; keep one",
+                  other->second, member.name, config::to_string(member.address));
+    }
+  }
+  return names;
+}
+
+bool same_address(const model::Endpoint& endpoint, const config::EndpointSetting& setting) {
+  return endpoint.host == setting.address.host && endpoint.port == setting.address.port;
+}
+
+bool serving(const model::Endpoint& endpoint) {
+  return endpoint.health == Health::kHealthy || endpoint.health == Health::kReturning;
+}
+
+std::string first_names(const std::vector<config::EndpointSetting>& settings) {
+  std::string names;
+  for (std::size_t i = 0; i < std::min(settings.size(), kNamesMax); ++i) {
+    names += (i == 0 ? "" : ", ") + settings[i].name;
+  }
+  if (settings.size() > kNamesMax)
+    names += fmt::format(" and {} more", settings.size() - kNamesMax);
+  return names;
+}
+
+}  // namespace
+
+Fleet::Fleet(const config::FleetSettings& settings, const config::PrefixSettings& prefix,
+             const InFlightTable& inflight)
+    : settings_(settings), prefix_(prefix), inflight_(inflight) {}
+
+Fleet::Member* Fleet::find(model::EndpointRef endpoint) {
+  const auto found = std::ranges::lower_bound(
+      members_, endpoint.slot, {}, [](const Member& member) { return member.endpoint.ref.slot; });
+  return found != members_.end() && found->endpoint.ref == endpoint ? &*found : nullptr;
+}
+
+void Fleet::add_effect(Effect::Kind kind, const Member& member, std::string why,
+                       std::uint64_t bytes) {
+  effects_.push_back({kind, member.endpoint.ref, bytes, member.endpoint.name, std::move(why)});
+}
+
+std::optional<model::EndpointRef> Fleet::take_slot(Time now) {
+  const auto rested = std::ranges::find_if(resting_, [&](const RestingSlot& resting) {
+    return now >= resting.free_at && !inflight_.in_use(resting.slot);
+  });
+  if (rested != resting_.end()) {
+    const model::EndpointRef ref{rested->slot, rested->generation + 1};
+    resting_.erase(rested);
+    return ref;
+  }
+  if (fresh_slot_ == model::kMaxEndpoints) return std::nullopt;
+  return model::EndpointRef{fresh_slot_++, 0};
+}
+
+void Fleet::retire(const Member& member, Time now) {
+  const model::EndpointRef ref = member.endpoint.ref;
+  resting_.push_back({ref.slot, ref.generation, now + kSlotRest});
+  add_effect(Effect::Kind::kRetire, member, "left the pool");
+}
+
+bool Fleet::join(const config::EndpointSetting& setting, Time now) {
+  const std::optional<model::EndpointRef> ref = take_slot(now);
+  if (!ref) return false;
+  Member member;
+  member.endpoint.ref = *ref;
+  member.endpoint.name = setting.name;
+  member.endpoint.host = setting.address.host;
+  member.endpoint.port = setting.address.port;
+  member.endpoint.labels = setting.labels;
+  add_effect(Effect::Kind::kJoin, member, "joined the pool");
+  const auto place = std::ranges::upper_bound(
+      members_, ref->slot, {}, [](const Member& other) { return other.endpoint.ref.slot; });
+  members_.insert(place, std::move(member));
+  changed_ = true;
+  return true;
+}
+
+Result<void> Fleet::set_members(const std::vector<config::EndpointSetting>& members, Time now) {
+  auto wanted = by_name(members);
+  if (!wanted) return tl::unexpected(std::move(wanted.error()));
+  std::erase_if(members_, [&](const Member& member) {
+    const auto found = wanted->find(member.endpoint.name);
+    if (found != wanted->end() && same_address(member.endpoint, *found->second)) return false;
+    retire(member, now);
+    return true;
+  });
+  for (Member& member : members_) {
+    const auto found = wanted->find(member.endpoint.name);
+    member.endpoint.labels = found->second->labels;
+    wanted->erase(found);
+  }
+  changed_ = true;
+  next_tick_ = now;
+  waiting_.clear();
+  // In the order given, so that the same list always takes the same slots.
+  for (const config::EndpointSetting& setting : members) {
+    if (wanted->contains(setting.name) && !join(setting, now)) waiting_.push_back(setting);
+  }
+  if (waiting_.empty()) return {};
+  return fail(ErrorCode::kLimitExceeded,
+              "the pool is full at {} endpoints; {} waiting for a free slot: {}. Remove endpoints "
+              "or start another router",
+              model::kMaxEndpoints, waiting_.size(), first_names(waiting_));
+}
+
+void Fleet::settle(Member& member, Health before, Time now) {
+  const Health after = member.health.state();
+  const double share = member.health.admit_share(settings_.health, now);
+  if (after == before && share == member.endpoint.admit_share) return;
+  member.endpoint.health = after;
+  member.endpoint.admit_share = share;
+  changed_ = true;
+  // A newcomer serves nothing until its models are known: they are asked for at once.
+  next_tick_ = std::min(next_tick_, now);
+  if (after == Health::kEjected && before != Health::kEjected) {
+    add_effect(Effect::Kind::kForget, member, "ejected after repeated failures");
+  }
+}
+
+void Fleet::observe(const model::Observation& observation, Time now) {
+  Member* member = find(observation.endpoint);
+  if (member == nullptr || observation.failure == model::UpstreamFailure::kStaleConnection) return;
+  const Health before = member->health.state();
+  if (observation.kind == model::Observation::Kind::kSuccess) {
+    member->health.on_request_success();
+  } else {
+    member->health.on_failure(Witness::kRequest, settings_.health, now);
+  }
+  settle(*member, before, now);
+}
+
+void Fleet::on_probe(model::EndpointRef endpoint, ProbeResult result, Time now) {
+  Member* member = find(endpoint);
+  if (member == nullptr) return;
+  const Health before = member->health.state();
+  if (result == ProbeResult::kGood) {
+    member->health.on_probe_success(settings_.health, now);
+  } else {
+    member->health.on_failure(Witness::kProbe, settings_.health, now);
+  }
+  settle(*member, before, now);
+}
+
+void Fleet::on_models(model::EndpointRef endpoint, const std::vector<codec::ModelCard>& models) {
+  Member* member = find(endpoint);
+  if (member == nullptr) return;
+  member->models_known = true;
+  std::vector<std::string> ids;
+  ids.reserve(models.size());
+  for (const codec::ModelCard& card : models) ids.push_back(card.id);
+  if (ids == member->endpoint.models) return;
+  member->endpoint.models = std::move(ids);
+  changed_ = true;
+}
+
+bool Fleet::restarted(Member& member, const codec::EngineMetrics& metrics) const {
+  const bool new_process = metrics.process_start_time && member.started_at &&
+                           *metrics.process_start_time != *member.started_at;
+  const bool went_back = metrics.prefix_queries && member.prefix_queries &&
+                         *metrics.prefix_queries < *member.prefix_queries;
+  if (metrics.process_start_time) member.started_at = metrics.process_start_time;
+  if (metrics.prefix_queries) member.prefix_queries = metrics.prefix_queries;
+  return new_process || went_back;
+}
+
+void Fleet::update_budget(Member& member, const codec::EngineMetrics& metrics) {
+  if (prefix_.bytes_per_endpoint || !metrics.block_size || !metrics.num_gpu_blocks) return;
+  const std::uint64_t block_bytes = std::min(*metrics.block_size, kBudgetBytesMax) * kBytesPerToken;
+  const std::uint64_t blocks = std::min(*metrics.num_gpu_blocks, kBudgetBytesMax / kBytesPerToken);
+  const std::uint64_t bytes = block_bytes > 0 && blocks > kBudgetBytesMax / block_bytes
+                                  ? kBudgetBytesMax
+                                  : block_bytes * blocks;
+  if (bytes == member.budget) return;
+  member.budget = bytes;
+  add_effect(Effect::Kind::kSetBudget, member, "the engine reported its KV cache", bytes);
+}
+
+void Fleet::on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& metrics,
+                      LoadTable& load, Time now) {
+  Member* member = find(endpoint);
+  if (member == nullptr || !metrics.any()) return;
+  load.write(endpoint.slot, {static_cast<float>(metrics.waiting.value_or(0)),
+                             static_cast<float>(metrics.running.value_or(0)),
+                             static_cast<float>(metrics.kv_usage.value_or(0)), now});
+  member->load_at = now;
+  if (restarted(*member, metrics)) {
+    add_effect(Effect::Kind::kForget, *member, "restarted");
+    // It may serve something else now.
+    member->models_next = now;
+  }
+  update_budget(*member, metrics);
+}
+
+void Fleet::drop_stale_load(Member& member, Time now) {
+  const Duration age_max = std::max<Duration>(kLoadStale, 10 * settings_.scrape_interval);
+  if (!member.load_at || now - *member.load_at <= age_max) return;
+  member.load_at.reset();
+  add_effect(Effect::Kind::kStaleLoad, member, "its load figures are too old to be believed");
+}
+
+void Fleet::tick(Time now, std::vector<Work>& due) {
+  while (!waiting_.empty() && join(waiting_.front(), now)) waiting_.erase(waiting_.begin());
+  for (Member& member : members_) {
+    const Health before = member.health.state();
+    member.health.tick(settings_.health, now);
+    settle(member, before, now);
+    drop_stale_load(member, now);
+  }
+  schedule(now, due);
+}
+
+void Fleet::schedule(Time now, std::vector<Work>& due) {
+  const bool probe_all = now >= next_probe_;
+  const bool scrape_all = now >= next_scrape_;
+  if (probe_all) next_probe_ = now + settings_.health.interval;
+  if (scrape_all) next_scrape_ = now + settings_.scrape_interval;
+  next_tick_ = std::min(next_probe_, next_scrape_);
+  for (Member& member : members_) {
+    const model::EndpointRef ref = member.endpoint.ref;
+    if (probe_all || !member.probed) due.push_back({WorkKind::kProbe, ref});
+    member.probed = true;
+    if (!serving(member.endpoint)) continue;
+    if (scrape_all) due.push_back({WorkKind::kScrape, ref});
+    if (now >= member.models_next) {
+      due.push_back({WorkKind::kModels, ref});
+      // Until the first answer, at the pace of probes.
+      member.models_next =
+          now + (member.models_known ? settings_.models_interval : settings_.health.interval);
+    }
+    next_tick_ = std::min(next_tick_, member.models_next);
+  }
+}
+
+void Fleet::take_effects(std::vector<Effect>& effects) {
+  std::ranges::move(effects_, std::back_inserter(effects));
+  effects_.clear();
+}
+
+bool Fleet::take_changed() {
+  if (!changed_) return false;
+  changed_ = false;
+  ++version_;
+  return true;
+}
+
+model::PoolSnapshot Fleet::snapshot() const {
+  model::PoolSnapshot pool;
+  pool.version = version_;
+  pool.endpoints.reserve(members_.size());
+  for (const Member& member : members_) pool.endpoints.push_back(member.endpoint);
+  return pool;
+}
+
+std::vector<Fleet::Status> Fleet::status() const {
+  std::vector<Status> out;
+  out.reserve(members_.size());
+  for (const Member& member : members_) {
+    out.push_back({&member.endpoint, member.health.ejections()});
+  }
+  return out;
+}
+
+}  // namespace fairlead::fleet

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fleet: turns what is seen of the endpoints into who may serve. Pure: observations and `now` go
+// in; due work, effects and a pool snapshot come out. router::Control moves the bytes.
+//
+// Probes, and scrapes too, fall due for all endpoints at the same tick, because sending scrapes in
+// batches costs a quarter of spreading them (one wake-up serves many answers).
+// A slot goes to another endpoint only when nothing is in flight there and kSlotRest has passed, so
+// that no worker still decides over the old snapshot. Until then a late request may still write to
+// the slot's rows; kJoin tells when what is left there has to go.
+// Thread-compatible; owned by control.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "core/codec/json_text.h"
+#include "core/codec/vllm_metrics.h"
+#include "core/config/settings.h"
+#include "core/fleet/health.h"
+#include "core/fleet/inflight_table.h"
+#include "core/fleet/load_table.h"
+#include "core/model/endpoint.h"
+#include "core/model/request.h"
+
+namespace fairlead::fleet {
+
+enum class WorkKind : std::uint8_t { kProbe, kScrape, kModels };
+
+enum class ProbeResult : std::uint8_t { kGood, kBad };
+
+struct Work {
+  WorkKind kind = WorkKind::kProbe;
+  model::EndpointRef endpoint;
+};
+
+// What the owner must do to the shared tables, in the order given.
+struct Effect {
+  enum class Kind : std::uint8_t {
+    kJoin,       // The slot has a new owner: reset its rows, history and budget.
+    kForget,     // The endpoint's cache is gone: forget its prefix history.
+    kSetBudget,  // Remember at most `bytes` of prompts for it.
+    kStaleLoad,  // Its load figures are too old to be believed: clear its row.
+    kRetire,     // It left the pool: drop its metrics, history and pending work.
+  };
+  Kind kind = Kind::kForget;
+  model::EndpointRef endpoint;
+  std::uint64_t bytes = 0;
+  std::string name;  // Of the endpoint.
+  std::string why;   // For the log.
+};
+
+class Fleet {
+ public:
+  static constexpr Duration kSlotRest = std::chrono::seconds(10);
+  // Load figures are dropped at this age, or at ten scrape intervals if that is longer.
+  static constexpr Duration kLoadStale = std::chrono::seconds(2);
+
+  Fleet(const config::FleetSettings& settings, const config::PrefixSettings& prefix,
+        const InFlightTable& inflight);
+
+  // Replaces the membership: known name and address keep their slot and state, changed labels are
+  // taken over. kInvalidArgument: two members share a name or an address, and nothing changed.
+  // kLimitExceeded: the named ones found no slot and join when one is free.
+  Result<void> set_members(const std::vector<config::EndpointSetting>& members, Time now);
+
+  void observe(const model::Observation& observation, Time now);
+  // Results of work; those for an endpoint that left meanwhile are ignored.
+  void on_probe(model::EndpointRef endpoint, ProbeResult result, Time now);
+  void on_models(model::EndpointRef endpoint, const std::vector<codec::ModelCard>& models);
+  void on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& metrics, LoadTable& load,
+                 Time now);
+
+  // Appends the work that is due, each kind at most once an endpoint.
+  void tick(Time now, std::vector<Work>& due);
+  // When tick() should run next.
+  Time next_tick() const { return next_tick_; }
+  void take_effects(std::vector<Effect>& effects);
+
+  // True once after each change that snapshot() shows.
+  bool take_changed();
+  model::PoolSnapshot snapshot() const;
+
+  struct Status {
+    const model::Endpoint* endpoint;
+    std::uint64_t ejections;
+  };
+  std::vector<Status> status() const;
+
+ private:
+  struct Member {
+    model::Endpoint endpoint;
+    HealthMachine health;
+    bool probed = false;  // Asked at least once.
+    bool models_known = false;
+    Time models_next{};
+    std::optional<Time> load_at;  // When its row of the load table was written, until stale.
+    std::uint64_t budget = 0;
+    std::optional<double> started_at;
+    std::optional<double> prefix_queries;
+  };
+  struct RestingSlot {
+    std::uint32_t slot;
+    std::uint32_t generation;
+    Time free_at;
+  };
+
+  Member* find(model::EndpointRef endpoint);
+  std::optional<model::EndpointRef> take_slot(Time now);
+  void retire(const Member& member, Time now);
+  bool join(const config::EndpointSetting& setting, Time now);
+  void settle(Member& member, model::Health before, Time now);
+  bool restarted(Member& member, const codec::EngineMetrics& metrics) const;
+  void update_budget(Member& member, const codec::EngineMetrics& metrics);
+  void drop_stale_load(Member& member, Time now);
+  void schedule(Time now, std::vector<Work>& due);
+  void add_effect(Effect::Kind kind, const Member& member, std::string why,
+                  std::uint64_t bytes = 0);
+
+  config::FleetSettings settings_;
+  config::PrefixSettings prefix_;
+  const InFlightTable& inflight_;
+  std::vector<Member> members_;  // By slot.
+  std::vector<RestingSlot> resting_;
+  std::vector<config::EndpointSetting> waiting_;  // For a slot.
+  std::uint32_t fresh_slot_ = 0;
+  std::vector<Effect> effects_;
+  std::uint64_t version_ = 0;
+  bool changed_ = true;
+  Time next_probe_{};
+  Time next_scrape_{};
+  Time next_tick_{};
+};
+
+}  // namespace fairlead::fleet

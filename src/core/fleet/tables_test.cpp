@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <utility>
+#include <vector>
+
+#include "core/fleet/inflight_table.h"
+#include "core/fleet/load_table.h"
+#include "core/fleet/placement_ledger.h"
+
+namespace fairlead::fleet {
+namespace {
+
+using model::EndpointRef;
+
+TEST(InFlightTable, ThePartsOfAShareEndAtTheirOwnMoments) {
+  InFlightTable table;
+  InFlightShare share(table, EndpointRef{3, 1}, 500);
+  EXPECT_EQ(table.read(3).requests, 1);
+  EXPECT_EQ(table.read(3).uncached_tokens, 500);
+  EXPECT_EQ(table.read(3).unstarted, 1);
+  share.first_token();
+  share.first_token();
+  EXPECT_EQ(table.read(3).requests, 1);
+  EXPECT_EQ(table.read(3).uncached_tokens, 0);
+  EXPECT_EQ(table.read(3).unstarted, 0);
+  EXPECT_TRUE(table.in_use(3));
+  share.release();
+  share.release();
+  share.first_token();
+  EXPECT_FALSE(table.in_use(3));
+  EXPECT_FALSE(share.held());
+}
+
+TEST(InFlightTable, MovesAndDestructionKeepItExact) {
+  InFlightTable table;
+  {
+    InFlightShare one(table, EndpointRef{0, 0}, 10);
+    InFlightShare two(table, EndpointRef{1, 0}, 20);
+    InFlightShare moved(std::move(one));
+    EXPECT_FALSE(one.held());  // NOLINT(bugprone-use-after-move): moved-from holds nothing.
+    EXPECT_EQ(table.total().requests, 2);
+    moved = std::move(two);
+    EXPECT_EQ(table.read(0).requests, 0) << "what it held before is released";
+    EXPECT_EQ(table.read(1).uncached_tokens, 20);
+    moved = InFlightShare(table, EndpointRef{2, 0}, 30);
+    EXPECT_EQ(table.total().uncached_tokens, 30);
+    InFlightShare& self = moved;
+    moved = std::move(self);
+    EXPECT_EQ(table.total().requests, 1);
+  }
+  EXPECT_EQ(table.total().requests, 0);
+  EXPECT_EQ(table.total().uncached_tokens, 0);
+  EXPECT_EQ(table.total().unstarted, 0);
+}
+
+TEST(LoadTable, ARowReadsBackAsWritten) {
+  LoadTable table;
+  EXPECT_EQ(table.read(model::kMaxEndpoints - 1).scraped_at, Time{});
+  const Time now{std::chrono::seconds(7)};
+  table.write(model::kMaxEndpoints - 1, {1.5F, 2.0F, 0.75F, now});
+  const LoadRow row = table.read(model::kMaxEndpoints - 1);
+  EXPECT_EQ(row.waiting, 1.5F);
+  EXPECT_EQ(row.running, 2.0F);
+  EXPECT_EQ(row.kv_usage, 0.75F);
+  EXPECT_EQ(row.scraped_at, now);
+  EXPECT_EQ(table.read(model::kMaxEndpoints - 2).waiting, 0.0F);
+}
+
+TEST(PlacementLedger, ColdStampsAscendAndForgettingIsNever) {
+  PlacementLedger ledger;
+  EXPECT_EQ(ledger.last_cold(4), 0U);
+  ledger.note_cold(4);
+  ledger.note_cold(2);
+  EXPECT_LT(ledger.last_cold(4), ledger.last_cold(2));
+  ledger.forget(2);
+  EXPECT_EQ(ledger.last_cold(2), 0U);
+  const auto first = ledger.next_turn();
+  EXPECT_EQ(ledger.next_turn(), first + 1);
+}
+
+}  // namespace
+}  // namespace fairlead::fleet

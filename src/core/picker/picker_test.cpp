@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/picker/picker.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <optional>
+
+#include "core/prefix/routed_history.h"
+#include "core/scheduling/testing/table.h"
+
+namespace fairlead::picker {
+namespace {
+
+using model::Outcome;
+using model::ReplyReason;
+using model::UpstreamFailure;
+using scheduling::testing::make;
+
+class Recorder final : public DispatchRecorder {
+ public:
+  explicit Recorder(prefix::RoutedHistory& history) : history_(history) {}
+  void record(std::uint32_t slot, std::span<const std::uint64_t> keys) override {
+    history_.record(slot, keys);
+  }
+
+ private:
+  prefix::RoutedHistory& history_;
+};
+
+class Sink final : public ObservationSink {
+ public:
+  void observe(const model::Observation& observation) override { seen.push_back(observation); }
+  std::vector<model::Observation> seen;
+};
+
+class PickerTest : public ::testing::Test {
+ protected:
+  PickerTest() {
+    pool.version = 1;
+    for (std::uint32_t slot = 0; slot < 4; ++slot) {
+      model::Endpoint endpoint;
+      endpoint.ref = {slot, 0};
+      endpoint.name = "e" + std::to_string(slot);
+      endpoint.models = {"m"};
+      endpoint.health = model::Health::kHealthy;
+      pool.endpoints.push_back(endpoint);
+    }
+    const scheduling::Registry registry = scheduling::builtin_registry();
+    profile.kind = scheduling::ScoreKind::kTokens;
+    profile.scorers.push_back({"cost", make(registry.scorer("externality-cost-scorer")), 1});
+    profile.picker = make(registry.picker("max-score-picker"));
+    request.model = "m";
+    request.prompt_tokens = 1024;
+    request.block_tokens = 256;
+    request.keys = keys;
+  }
+
+  // Every part of every in-flight count is zero once all requests have ended.
+  void TearDown() override {
+    const fleet::InFlight left = inflight.total();
+    EXPECT_EQ(left.requests, 0);
+    EXPECT_EQ(left.uncached_tokens, 0);
+    EXPECT_EQ(left.unstarted, 0);
+    EXPECT_EQ(picker.live(), 0U);
+  }
+
+  RequestId start(Action::Kind expected = Action::Kind::kForward) {
+    outbox.clear();
+    const RequestId id = picker.on_request(request, pool, profile, now, outbox);
+    EXPECT_EQ(outbox.size(), 1U);
+    EXPECT_EQ(outbox[0].kind, expected);
+    return id;
+  }
+
+  const Action& fail(RequestId id, UpstreamFailure failure, Replay replay = Replay::kPossible) {
+    outbox.clear();
+    picker.on_upstream_failed(id, failure, replay, request, pool, profile, now, outbox);
+    EXPECT_EQ(outbox.size(), 1U);
+    return outbox[0];
+  }
+
+  std::vector<std::uint64_t> keys = {11, 22, 33, 44};
+  model::PoolSnapshot pool;
+  fleet::InFlightTable inflight;
+  fleet::LoadTable load;
+  fleet::PlacementLedger ledger;
+  prefix::RoutedHistory history{1024, 1 << 20};
+  Recorder recorder{history};
+  Sink sink;
+  scheduling::Profile profile;
+  model::InferenceRequest request;
+  Outbox outbox;
+  Time now{std::chrono::seconds(100)};
+  Picker picker{{{inflight, load, ledger, history}, recorder, sink}, {}, 1};
+};
+
+TEST_F(PickerTest, ABurstSpreadsBecauseAccountingStartsAtTheDecision) {
+  std::vector<RequestId> ids;
+  std::map<std::uint32_t, int> per_slot;
+  for (int i = 0; i < 8; ++i) {
+    ids.push_back(start());
+    ++per_slot[outbox[0].endpoint.slot];
+  }
+  for (const auto& [slot, count] : per_slot) EXPECT_EQ(count, 2) << slot;
+  EXPECT_EQ(per_slot.size(), 4U);
+  for (const RequestId id : ids) picker.on_end(id, Outcome::kCompleted, now);
+}
+
+TEST_F(PickerTest, FirstTokenReleasesPrefillWorkButNotTheRequest) {
+  const RequestId id = start();
+  const std::uint32_t slot = outbox[0].endpoint.slot;
+  EXPECT_EQ(inflight.read(slot).uncached_tokens, 1024);
+  picker.on_first_token(id);
+  EXPECT_EQ(inflight.read(slot).uncached_tokens, 0);
+  EXPECT_EQ(inflight.read(slot).unstarted, 0);
+  EXPECT_EQ(inflight.read(slot).requests, 1);
+  picker.on_end(id, Outcome::kCompleted, now);
+  ASSERT_EQ(sink.seen.size(), 1U);
+  EXPECT_EQ(sink.seen[0].kind, model::Observation::Kind::kSuccess);
+}
+
+TEST_F(PickerTest, HistoryIsWrittenAfterDispatchAndBringsTheNextTurnBack) {
+  const RequestId first = start();
+  const std::uint32_t slot = outbox[0].endpoint.slot;
+  EXPECT_EQ(history.held_blocks(slot), 0U);
+  picker.on_dispatched(first, keys);
+  EXPECT_EQ(history.held_blocks(slot), 4U);
+  picker.on_first_token(first);
+  const RequestId second = start();
+  EXPECT_EQ(outbox[0].endpoint.slot, slot);
+  // The last token of a prompt is always computed.
+  EXPECT_EQ(picker.decision(second).cached_tokens, 1023U);
+  EXPECT_EQ(picker.decision(second).reason, scheduling::Reason::kPrefix);
+  picker.on_end(first, Outcome::kCompleted, now);
+  picker.on_end(second, Outcome::kCompleted, now);
+}
+
+TEST_F(PickerTest, AFailedTryGoesElsewhereAndNeverBackWithinTheRequest) {
+  const RequestId id = start();
+  std::vector<std::uint32_t> tried = {outbox[0].endpoint.slot};
+  for (int i = 0; i < 2; ++i) {
+    const Action& next = fail(id, UpstreamFailure::kConnectRefused);
+    ASSERT_EQ(next.kind, Action::Kind::kForward);
+    for (const std::uint32_t slot : tried) EXPECT_NE(next.endpoint.slot, slot);
+    tried.push_back(next.endpoint.slot);
+  }
+  const Action& last = fail(id, UpstreamFailure::kConnectRefused);
+  EXPECT_EQ(last.kind, Action::Kind::kReply);
+  EXPECT_EQ(last.reason, ReplyReason::kUpstreamFailed);
+  EXPECT_EQ(picker.decision(id).attempts, 3U);
+  EXPECT_EQ(sink.seen.size(), 3U);
+  picker.on_end(id, Outcome::kUpstreamFailed, now);
+}
+
+TEST_F(PickerTest, AFailureMasksTheEndpointForThisWorkerUntilItsDeadline) {
+  const RequestId id = start();
+  const std::uint32_t bad = outbox[0].endpoint.slot;
+  fail(id, UpstreamFailure::kResetBeforeResponse);
+  picker.on_end(id, Outcome::kCompleted, now);
+  for (int i = 0; i < 8; ++i) {
+    const RequestId next = start();
+    EXPECT_NE(outbox[0].endpoint.slot, bad);
+    picker.on_end(next, Outcome::kCompleted, now);
+  }
+  now += std::chrono::milliseconds(1001);
+  bool seen = false;
+  for (int i = 0; i < 64 && !seen; ++i) {
+    const RequestId next = start();
+    seen = outbox[0].endpoint.slot == bad;
+    picker.on_end(next, Outcome::kCompleted, now);
+  }
+  EXPECT_TRUE(seen);
+}
+
+TEST_F(PickerTest, AStaleConnectionIsNotHeldAgainstTheEndpoint) {
+  const RequestId id = start();
+  EXPECT_EQ(fail(id, UpstreamFailure::kStaleConnection).kind, Action::Kind::kForward);
+  EXPECT_TRUE(sink.seen.empty());
+  picker.on_end(id, Outcome::kCompleted, now);
+}
+
+TEST_F(PickerTest, NothingIsRetriedOnceTheClientSawAByteOrTheBudgetIsSpent) {
+  RequestId id = start();
+  EXPECT_EQ(fail(id, UpstreamFailure::kResetMidBody, Replay::kImpossible).kind,
+            Action::Kind::kReply);
+  picker.on_end(id, Outcome::kUpstreamFailed, now);
+  std::uint64_t refused = 0;
+  for (int i = 0; i < 400; ++i) {
+    id = start();
+    const Action& next = fail(id, UpstreamFailure::kConnectRefused);
+    refused += next.kind == Action::Kind::kReply ? 1 : 0;
+    picker.on_end(id, Outcome::kUpstreamFailed, now);
+  }
+  // 110 in the bank and 0.2 for each of 401 requests.
+  EXPECT_NEAR(static_cast<double>(picker.counters().retries), 110 + 400 * 0.2, 3);
+  EXPECT_EQ(refused, picker.counters().retry_budget_exhausted);
+}
+
+TEST_F(PickerTest, UnknownModelAndEmptyPoolAreTypedReplies) {
+  request.model = "other";
+  RequestId id = start(Action::Kind::kReply);
+  EXPECT_EQ(outbox[0].reason, ReplyReason::kUnknownModel);
+  picker.on_end(id, Outcome::kRejected, now);
+
+  request.model = "m";
+  for (auto& endpoint : pool.endpoints) endpoint.health = model::Health::kEjected;
+  id = start(Action::Kind::kReply);
+  EXPECT_EQ(outbox[0].reason, ReplyReason::kNoEndpoint);
+  EXPECT_GT(outbox[0].retry_after, Duration{});
+  picker.on_end(id, Outcome::kRejected, now);
+}
+
+TEST_F(PickerTest, OnlyEndpointsThatServeTheModelAreCandidates) {
+  pool.endpoints[2].models = {"m", "adapter"};
+  request.model = "adapter";
+  for (int i = 0; i < 5; ++i) {
+    const RequestId id = start();
+    EXPECT_EQ(outbox[0].endpoint.slot, 2U);
+    picker.on_end(id, Outcome::kCompleted, now);
+  }
+}
+
+TEST_F(PickerTest, AReturningEndpointGetsItsShareOnly) {
+  pool.endpoints[0].health = model::Health::kReturning;
+  pool.endpoints[0].admit_share = 0.2;
+  profile.scorers.clear();
+  profile.picker = make(scheduling::builtin_registry().picker("random-picker"));
+  int returned = 0;
+  for (int i = 0; i < 4000; ++i) {
+    const RequestId id = start();
+    returned += outbox[0].endpoint.slot == 0 ? 1 : 0;
+    picker.on_end(id, Outcome::kCompleted, now);
+  }
+  // A candidate in a fifth of the decisions, chosen in a quarter of those.
+  EXPECT_NEAR(returned, 4000 * 0.2 / 4, 50);
+}
+
+TEST_F(PickerTest, NewPrefixesArePlacedInTurn) {
+  const scheduling::Registry registry = scheduling::builtin_registry();
+  profile.scorers.clear();
+  profile.scorers.push_back(
+      {"cold", make(registry.scorer("cold-placement-cost-scorer")), 1});
+  std::map<std::uint32_t, int> per_slot;
+  for (std::uint64_t i = 0; i < 40; ++i) {
+    keys.assign({i * 100 + 1, i * 100 + 2, i * 100 + 3, i * 100 + 4});
+    request.keys = keys;
+    const RequestId id = start();
+    ++per_slot[outbox[0].endpoint.slot];
+    picker.on_dispatched(id, keys);
+    picker.on_end(id, Outcome::kCompleted, now);
+  }
+  for (const auto& [slot, count] : per_slot) EXPECT_EQ(count, 10) << slot;
+}
+
+// Any order of events leaves the accounting exact; the tear-down checks it.
+TEST_F(PickerTest, RandomLifecyclesBalance) {
+  Random random(99);
+  std::vector<RequestId> live;
+  for (int step = 0; step < 20000; ++step) {
+    now += std::chrono::milliseconds(random.below(20));
+    const std::uint64_t what = random.below(10);
+    if (live.empty() || what < 4) {
+      outbox.clear();
+      const RequestId id = picker.on_request(request, pool, profile, now, outbox);
+      if (outbox[0].kind == Action::Kind::kForward) {
+        live.push_back(id);
+      } else {
+        picker.on_end(id, Outcome::kRejected, now);
+      }
+      continue;
+    }
+    const std::size_t at = random.below(live.size());
+    const RequestId id = live[at];
+    if (what == 4) picker.on_first_token(id);
+    if (what == 5) picker.on_dispatched(id, keys);
+    bool ended = what >= 7;
+    if (what == 6) {
+      const auto failure = static_cast<UpstreamFailure>(random.below(8));
+      ended = fail(id, failure).kind == Action::Kind::kReply;
+    }
+    if (ended) {
+      picker.on_end(id, static_cast<Outcome>(random.below(4)), now);
+      live[at] = live.back();
+      live.pop_back();
+    }
+  }
+  for (const RequestId id : live) picker.on_end(id, Outcome::kClientGone, now);
+}
+
+}  // namespace
+}  // namespace fairlead::picker

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contract every shipped plugin keeps, whatever its formula: values in range, no dependence on
+// row order, determinism, strict parameters.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "core/scheduling/testing/table.h"
+
+namespace fairlead::scheduling {
+namespace {
+
+using testing::all_rows;
+using testing::Chance;
+using testing::make;
+using testing::Table;
+
+// Outlives the loops over its lists.
+const Registry& registry() {
+  static const Registry kRegistry = builtin_registry();
+  return kRegistry;
+}
+
+Table random_table(std::size_t rows, Random& random) {
+  Table table(rows);
+  Candidates& c = table.candidates;
+  for (std::size_t row = 0; row < rows; ++row) {
+    c.waiting[row] = static_cast<float>(random.below(20));
+    c.running[row] = static_cast<float>(random.below(200));
+    c.kv_usage[row] = static_cast<float>(random.uniform());
+    c.inflight_requests[row] = static_cast<float>(random.below(100));
+    c.unstarted[row] = static_cast<float>(
+        random.below(1 + static_cast<std::uint64_t>(c.inflight_requests[row])));
+    c.inflight_tokens[row] = static_cast<float>(random.below(200000));
+    c.cached_tokens[row] = static_cast<float>(random.below(3) * 2000);
+    c.own_uncached_tokens[row] = 8000 - c.cached_tokens[row];
+    c.cold_order[row] = static_cast<float>(random.below(rows));
+  }
+  return table;
+}
+
+model::InferenceRequest prompt_of(std::uint64_t tokens) {
+  model::InferenceRequest request;
+  request.prompt_tokens = tokens;
+  request.session = "e1";
+  return request;
+}
+
+// Parameters a type cannot do without.
+std::string_view needed_parameters(std::string_view type) {
+  return type == "utilization-filter" ? "conditions: [{metric: waiting-queue, maxValue: 10}]" : "{}";
+}
+
+TEST(Catalog, TypesAreUniqueAndAllKindsArePresent) {
+  std::set<std::string_view> types;
+  for (const auto& spec : registry().filters()) EXPECT_TRUE(types.insert(spec.type).second);
+  for (const auto& spec : registry().scorers()) EXPECT_TRUE(types.insert(spec.type).second);
+  for (const auto& spec : registry().pickers()) EXPECT_TRUE(types.insert(spec.type).second);
+  EXPECT_GE(types.size(), 19U);
+  Registry again = builtin_registry();
+  EXPECT_FALSE(again.add(registry().scorers().front()).has_value());
+}
+
+TEST(ScorerContract, ValuesAreInRangeAndFinite) {
+  Random random(11);
+  for (const ScorerSpec& spec : registry().scorers()) {
+    const auto scorer = make(&spec);
+    for (int round = 0; round < 200; ++round) {
+      const Table table = random_table(1 + random.below(12), random);
+      const Rows rows = all_rows(table.candidates);
+      std::vector<float> out(rows.size(), 0.0F);
+      scorer->score(prompt_of(8000), table.candidates, rows, out);
+      for (const float value : out) {
+        ASSERT_TRUE(std::isfinite(value)) << spec.type;
+        ASSERT_GE(value, 0.0F) << spec.type;
+        if (spec.kind == ScoreKind::kUnit) {
+          ASSERT_LE(value, 1.0F) << spec.type;
+        }
+      }
+    }
+  }
+}
+
+TEST(ScorerContract, RowOrderDoesNotMatter) {
+  Random random(12);
+  for (const ScorerSpec& spec : registry().scorers()) {
+    const auto scorer = make(&spec);
+    for (int round = 0; round < 50; ++round) {
+      const Table table = random_table(6, random);
+      const Rows rows = {0, 2, 3, 5};
+      const Rows reversed(rows.rbegin(), rows.rend());
+      std::vector<float> out(4, 0.0F), out_reversed(4, 0.0F);
+      scorer->score(prompt_of(8000), table.candidates, rows, out);
+      scorer->score(prompt_of(8000), table.candidates, reversed, out_reversed);
+      std::ranges::reverse(out_reversed);
+      for (std::size_t i = 0; i < out.size(); ++i) {
+        ASSERT_FLOAT_EQ(out[i], out_reversed[i]) << spec.type;
+      }
+    }
+  }
+}
+
+TEST(ScorerContract, RowsFilteredOutHaveNoInfluence) {
+  Random random(13);
+  for (const ScorerSpec& spec : registry().scorers()) {
+    const auto scorer = make(&spec);
+    Table table = random_table(6, random);
+    const Rows rows = {1, 2, 4};
+    std::vector<float> before(3, 0.0F), after(3, 0.0F);
+    scorer->score(prompt_of(8000), table.candidates, rows, before);
+    table.candidates.waiting[0] = table.candidates.running[0] = 1e6F;
+    table.candidates.inflight_tokens[0] = table.candidates.inflight_requests[0] = 1e6F;
+    table.candidates.cached_tokens[0] = 8000;
+    scorer->score(prompt_of(8000), table.candidates, rows, after);
+    EXPECT_EQ(before, after) << spec.type;
+  }
+}
+
+TEST(FilterContract, OnlyRemovesRowsAndKeepsTheirOrder) {
+  Random random(14);
+  Chance chance;
+  for (const FilterSpec& spec : registry().filters()) {
+    const auto filter = make(&spec, needed_parameters(spec.type));
+    for (int round = 0; round < 100; ++round) {
+      const Table table = random_table(1 + random.below(10), random);
+      const Rows all = all_rows(table.candidates);
+      Rows rows = all;
+      filter->narrow(prompt_of(8000), table.candidates, rows, chance.context);
+      ASSERT_TRUE(std::ranges::is_sorted(rows)) << spec.type;
+      ASSERT_TRUE(std::ranges::includes(all, rows)) << spec.type;
+      ASSERT_EQ(std::ranges::adjacent_find(rows), rows.end()) << spec.type;
+    }
+  }
+}
+
+TEST(PickerContract, PicksARowWhateverTheTotals) {
+  Random random(15);
+  Chance chance;
+  for (const PickerSpec& spec : registry().pickers()) {
+    const auto picker = make(&spec);
+    for (int round = 0; round < 300; ++round) {
+      const Table table = random_table(1 + random.below(10), random);
+      const Rows rows = all_rows(table.candidates);
+      std::vector<float> totals(rows.size());
+      for (float& total : totals) total = static_cast<float>(random.uniform() * 4 - 2);
+      ASSERT_LT(picker->pick(rows, totals, table.candidates, chance.context), rows.size())
+          << spec.type;
+    }
+  }
+}
+
+TEST(PluginContract, UnknownParametersAreRefusedWithTheirName) {
+  const auto refused = [](const auto& spec) {
+    config::Problems problems;
+    make(&spec, "noSuchParameter: 1", problems);
+    return problems.has_errors() &&
+           problems.to_string().find("noSuchParameter") != std::string::npos;
+  };
+  for (const auto& spec : registry().filters()) {
+    // The label selector's own keys are fixed too.
+    EXPECT_TRUE(refused(spec)) << spec.type;
+  }
+  for (const auto& spec : registry().scorers()) EXPECT_TRUE(refused(spec)) << spec.type;
+  for (const auto& spec : registry().pickers()) EXPECT_TRUE(refused(spec)) << spec.type;
+}
+
+TEST(PluginContract, EveryColumnReadIsOneThatExists) {
+  const Columns all = {Column::kWaiting,         Column::kRunning,       Column::kKvUsage,
+                       Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
+                       Column::kCachedTokens,    Column::kOwnUncachedTokens, Column::kColdOrder,
+                       Column::kHealth,          Column::kLabels,        Column::kModels};
+  for (const auto& spec : registry().scorers()) {
+    EXPECT_TRUE(spec.reads.missing_from(all).none()) << spec.type;
+  }
+  EXPECT_EQ(to_string(Columns{Column::kWaiting, Column::kLabels}), "waiting, labels");
+}
+
+}  // namespace
+}  // namespace fairlead::scheduling

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fronts/admin/admin_server.h"
+
+#include <string_view>
+
+#include "core/codec/json_text.h"
+
+namespace fairlead::admin {
+namespace {
+
+constexpr codec::Http1Header kText{"content-type", "text/plain; charset=utf-8"};
+constexpr codec::Http1Header kJson{"content-type", "application/json"};
+constexpr codec::Http1Header kYaml{"content-type", "application/yaml"};
+constexpr codec::Http1Header kExposition{"content-type",
+                                         "text/plain; version=0.0.4; charset=utf-8"};
+
+net::Http1ServerOptions options() {
+  net::Http1ServerOptions options;
+  options.body_bytes_max = 64 * 1024;
+  options.connections_max = 256;
+  return options;
+}
+
+}  // namespace
+
+AdminServer::AdminServer(router::Router& router, router::Control& control)
+    : router_(router), control_(control), server_(control.loop(), *this, options()) {}
+
+Result<void> AdminServer::listen(const config::HostPort& address) {
+  const auto parsed = net::SocketAddress::parse(address.host, address.port);
+  if (!parsed) return with_context(parsed.error(), "gateway.adminListen");
+  auto listening = server_.listen(*parsed, net::PortSharing::kExclusive);
+  if (!listening) return with_context(listening.error(), "gateway.adminListen");
+  return {};
+}
+
+void AdminServer::on_request(net::Http1Exchange& exchange) {
+  const std::string_view target = exchange.head().target;
+  const std::string_view path = target.substr(0, target.find('?'));
+  const bool known = path == "/metrics" || path == "/healthz" || path == "/readyz" ||
+                     path == "/debug/endpoints" || path == "/debug/config";
+  if (!known) return exchange.send_response(404, {kText}, "no such page\n");
+  if (exchange.head().method != "GET" && exchange.head().method != "HEAD") {
+    return exchange.send_response(405, {kText, {"allow", "GET, HEAD"}}, "read only\n");
+  }
+  if (path == "/metrics") {
+    control_.refresh_metrics();
+    return exchange.send_response(200, {kExposition}, router_.metrics().expose());
+  }
+  if (path == "/healthz") return exchange.send_response(200, {kText}, "ok\n");
+  if (path == "/readyz") return ready(exchange);
+  if (path == "/debug/endpoints") {
+    return exchange.send_response(200, {kJson}, endpoints_json());
+  }
+  exchange.send_response(200, {kYaml},
+                         config::effective_yaml(router_.generation().load()->settings));
+}
+
+void AdminServer::ready(net::Http1Exchange& exchange) const {
+  if (draining_.load(std::memory_order_relaxed)) {
+    return exchange.send_response(503, {kText}, "draining\n");
+  }
+  if (!control_.ready()) {
+    return exchange.send_response(503, {kText}, "no healthy endpoint has told its models yet\n");
+  }
+  exchange.send_response(200, {kText}, "ready\n");
+}
+
+std::string AdminServer::endpoints_json() const {
+  const auto pool = router_.pool().load();
+  std::string out;
+  codec::JsonWriter json(out);
+  json.begin_object().key("version").number(pool->version).key("endpoints").begin_array();
+  for (const model::Endpoint& endpoint : pool->endpoints) {
+    const fleet::InFlight inflight = router_.inflight().read(endpoint.ref.slot);
+    const fleet::LoadRow load = router_.load().read(endpoint.ref.slot);
+    json.begin_object();
+    json.key("name").string(endpoint.name);
+    json.key("host").string(endpoint.host);
+    json.key("port").number(std::uint64_t{endpoint.port});
+    json.key("slot").number(std::uint64_t{endpoint.ref.slot});
+    json.key("generation").number(std::uint64_t{endpoint.ref.generation});
+    json.key("health").string(model::to_string(endpoint.health));
+    json.key("admit_share").number(endpoint.admit_share);
+    json.key("inflight_requests").number(inflight.requests);
+    json.key("inflight_uncached_tokens").number(inflight.uncached_tokens);
+    json.key("inflight_unstarted").number(inflight.unstarted);
+    json.key("waiting").number(static_cast<double>(load.waiting));
+    json.key("running").number(static_cast<double>(load.running));
+    json.key("kv_usage").number(static_cast<double>(load.kv_usage));
+    json.key("models").begin_array();
+    for (const std::string& model : endpoint.models) json.string(model);
+    json.end_array().key("labels").begin_object();
+    for (const auto& [key, value] : endpoint.labels) json.key(key).string(value);
+    json.end_object().end_object();
+  }
+  json.end_array().end_object();
+  out += '\n';
+  return out;
+}
+
+}  // namespace fairlead::admin

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// GatewayMetrics: the metric cells of one gateway worker. Each worker has cells of its own, which
+// the registry sums, so no two workers write one cache line. What is known at start-up is
+// registered there; a (route, code, outcome) or a histogram of a route is registered when it first
+// occurs. docs/operations.md documents every metric.
+// Threads: the worker's thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <unordered_map>
+
+#include "base/metrics.h"
+#include "base/time.h"
+#include "core/codec/sse_scanner.h"
+#include "core/exchange/route.h"
+#include "core/model/request.h"
+#include "core/picker/picker.h"
+#include "io/net/http1_server.h"
+
+namespace fairlead::gateway {
+
+// Cumulative but for the numbers of connections; the metrics take the differences.
+struct SocketFigures {
+  std::uint64_t connections = 0;
+  std::uint64_t accepted = 0;
+  std::uint64_t accept_failures = 0;
+  std::uint64_t bytes_received = 0;
+  std::uint64_t bytes_sent = 0;
+  std::uint64_t upstream_connections = 0;
+  std::uint64_t upstream_idle = 0;
+  std::uint64_t upstream_connects = 0;
+  std::uint64_t upstream_reuses = 0;
+};
+
+class GatewayMetrics {
+ public:
+  explicit GatewayMetrics(MetricRegistry& registry);
+
+  void on_begin();
+  void on_end(exchange::Route route, int status, model::Outcome outcome, Duration total);
+  void on_first_token(model::Streaming streaming, Duration after);
+  void on_decision(const picker::Decision& decision);
+  void on_upstream_failure(model::UpstreamFailure failure);
+  void on_retry() { retries_->add(); }
+  void on_stale_retry() { stale_retries_->add(); }
+  void on_retry_budget_exhausted() { budget_exhausted_->add(); }
+  void on_beyond_retry_buffer() { beyond_retry_buffer_->add(); }
+  void on_reply(model::ReplyReason reason);
+  void on_refusal(net::RefusalKind kind);
+  void on_usage(const codec::Usage& usage);
+  void set_sockets(const SocketFigures& now);
+
+  std::uint64_t in_flight() const { return in_flight_; }
+
+ private:
+  static constexpr std::size_t kFailures = 8;
+  static constexpr std::size_t kReasons = 5;
+  static constexpr std::size_t kReplies = 14;
+  void add_sockets();
+
+  MetricRegistry& registry_;
+  std::uint64_t in_flight_ = 0;
+  Gauge* in_flight_gauge_;
+  std::unordered_map<std::uint32_t, Counter*> requests_;  // By route, code and outcome.
+  std::array<Histogram*, exchange::kRouteCount> duration_{};
+  std::array<Histogram*, 2> first_token_{};  // By model::Streaming.
+  std::array<Counter*, kReasons> decisions_{};
+  std::array<Counter*, kFailures> failures_{};
+  std::array<Counter*, kReplies> replies_{};
+  std::array<Counter*, net::kRefusalKindCount> refusals_{};
+  Counter* predicted_cached_tokens_;
+  Counter* client_disconnects_;
+  Counter* retries_;
+  Counter* stale_retries_;
+  Counter* budget_exhausted_;
+  Counter* beyond_retry_buffer_;
+  Counter* prompt_tokens_;
+  Counter* cached_tokens_;
+  Counter* output_tokens_;
+  SocketFigures sockets_;  // As last reported.
+  Gauge* connections_;
+  Counter* accepted_;
+  Counter* accept_failures_;
+  Counter* bytes_received_;
+  Counter* bytes_sent_;
+  Gauge* upstream_connections_;
+  Gauge* upstream_idle_;
+  Counter* upstream_connects_;
+  Counter* upstream_reuses_;
+};
+
+}  // namespace fairlead::gateway

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fronts/gateway/gateway_worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/exchange/error_reply.h"
+#include "core/exchange/response_head.h"
+#include "core/exchange/route.h"
+#include "fronts/gateway/relay.h"
+
+namespace fairlead::gateway {
+namespace {
+
+using model::ReplyReason;
+
+// After running requests were cut off, how long their last bytes may take to leave.
+constexpr Duration kCutOffGrace = std::chrono::seconds(1);
+// Request bytes that all workers together may hold.
+constexpr std::size_t kBufferedBytes = std::size_t{1} << 30;
+
+net::Http1ServerOptions server_options(const config::LimitSettings& limits, WorkerPlace place) {
+  net::Http1ServerOptions options;
+  options.head.head_bytes = limits.header_bytes;
+  options.head.headers = limits.header_count;
+  options.body_bytes_max = limits.body_bytes;
+  options.buffered_bytes_max = std::max(kBufferedBytes / place.workers, 2 * limits.body_bytes);
+  options.connections_max = std::max(1U, limits.connections / place.workers);
+  options.idle_timeout = limits.client_idle;
+  options.head_timeout = limits.header_read;
+  options.body_timeout = limits.body_read;
+  return options;
+}
+
+ReplyReason reason_of(const net::Http1Refusal& refusal) {
+  switch (refusal.kind) {
+    case net::RefusalKind::kMalformed:
+      return refusal.status == 431 ? ReplyReason::kHeaderTooLarge : ReplyReason::kBadRequest;
+    case net::RefusalKind::kBodyTooLarge:
+      return ReplyReason::kTooLarge;
+    case net::RefusalKind::kHeadTimeout:
+    case net::RefusalKind::kBodyTimeout:
+      return ReplyReason::kRequestTimeout;
+    case net::RefusalKind::kOutOfMemory:
+    case net::RefusalKind::kTooManyConnections:
+      return ReplyReason::kOverloaded;
+  }
+  return ReplyReason::kBadRequest;
+}
+
+}  // namespace
+
+GatewayWorker::GatewayWorker(net::EventLoop& loop, router::Router& router, AccessLog* access_log,
+                             WorkerPlace place)
+    : loop_(loop),
+      host_(loop, router, access_log, place.number),
+      options_(server_options(router.generation().load()->settings.limits, place)),
+      drain_timer_(loop, [this] { on_drain_timer(); }),
+      socket_metrics_timer_(loop, [this] {
+        report_sockets();
+        socket_metrics_timer_.arm(kSocketMetricsInterval);
+      }) {
+  socket_metrics_timer_.arm(kSocketMetricsInterval);
+}
+
+GatewayWorker::~GatewayWorker() = default;
+
+Result<net::SocketAddress> GatewayWorker::listen(const net::SocketAddress& address,
+                                                 net::PortSharing sharing) {
+  net::RequestHandler& handler = *this;
+  auto server = std::make_unique<net::Http1Server>(loop_, handler, options_);
+  auto listening = server->listen(address, sharing);
+  if (!listening) return tl::unexpected<Error>(std::move(listening.error()));
+  servers_.push_back(std::move(server));
+  return servers_.back()->local_address();
+}
+
+void GatewayWorker::on_request(net::Http1Exchange& exchange) {
+  const codec::Http1RequestHead& head = exchange.head();
+  host_.take().begin(exchange, exchange::match_route(head.method, head.path()));
+}
+
+void GatewayWorker::on_refusal(const net::Http1Refusal& refusal, net::RefusalReply& reply) {
+  host_.metrics().on_refusal(refusal.kind);
+  const ReplyReason reason = reason_of(refusal);
+  reply.body.clear();
+  exchange::append_error({reason, refusal.message, {}}, reply.body);
+  reply.content_type = "application/json";
+  reply.headers.push_back({exchange::kReasonHeader, model::to_string(reason)});
+  if (reason == ReplyReason::kOverloaded) reply.headers.push_back({"retry-after", "1"});
+}
+
+void GatewayWorker::drain(std::function<void()> on_drained) {
+  on_drained_ = std::move(on_drained);
+  // One more than there are, so that it ends here even when all are idle.
+  servers_draining_ = servers_.size() + 1;
+  drain_timer_.arm(host_.generation()->settings.gateway.drain_timeout);
+  for (const auto& server : servers_) server->drain([this] { on_server_drained(); });
+  on_server_drained();
+}
+
+void GatewayWorker::on_server_drained() {
+  if (--servers_draining_ == 0) end_drain();
+}
+
+void GatewayWorker::on_drain_timer() {
+  // The second time: whoever still holds a connection has not even sent a request.
+  if (std::exchange(cut_off_, true)) return end_drain();
+  drain_timer_.arm(kCutOffGrace);
+  host_.cut_off_all();
+}
+
+void GatewayWorker::end_drain() {
+  drain_timer_.cancel();
+  host_.upstream().close_all_idle();
+  report_sockets();
+  if (on_drained_) std::exchange(on_drained_, nullptr)();
+}
+
+void GatewayWorker::report_sockets() {
+  SocketFigures now;
+  for (const auto& server : servers_) {
+    const net::Http1ServerCounters& counters = server->counters();
+    now.connections += counters.connections;
+    now.accepted += counters.accepted;
+    now.accept_failures += counters.accept_failures;
+    now.bytes_received += counters.bytes_received;
+    now.bytes_sent += counters.bytes_sent;
+  }
+  const net::UpstreamPoolCounters& upstream = host_.upstream().counters();
+  now.upstream_connections = upstream.connections;
+  now.upstream_idle = upstream.idle;
+  now.upstream_connects = upstream.connects;
+  now.upstream_reuses = upstream.reuses;
+  host_.metrics().set_sockets(now);
+}
+
+}  // namespace fairlead::gateway

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: Apache-2.0
+// The request's way: facts, decision, tries, replies of our own. relay_response.cpp has the answer.
+#include "fronts/gateway/relay.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <charconv>
+#include <utility>
+
+#include "base/assert.h"
+#include "core/exchange/access_record.h"
+#include "core/exchange/request_head.h"
+
+namespace fairlead::gateway {
+namespace {
+
+using model::Outcome;
+using model::ReplyReason;
+using model::UpstreamFailure;
+
+Outcome outcome_of(ReplyReason reason) {
+  switch (reason) {
+    case ReplyReason::kUpstreamFailed:
+      return Outcome::kUpstreamFailed;
+    case ReplyReason::kUpstreamTimeout:
+      return Outcome::kTimedOut;
+    default:
+      return Outcome::kRejected;
+  }
+}
+
+}  // namespace
+
+Relay::Relay(RelayHost& host) : host_(host), upstream_(host.upstream(), *this) {}
+
+void Relay::reset() {
+  facts_.clear();
+  has_id_ = dispatch_due_ = failed_try_held_ = first_token_noted_ = false;
+  response_.clear();
+  held_body_.clear();
+  reply_reason_ = ReplyReason::kNone;
+  last_failure_.reset();
+  departed_at_.reset();
+  first_token_at_.reset();
+  response_bytes_ = 0;
+}
+
+void Relay::begin(net::Http1Exchange& exchange, const exchange::RouteMatch& match) {
+  FAIRLEAD_ASSERT(phase_ == Phase::kFree);
+  reset();
+  exchange_ = &exchange;
+  match_ = match;
+  phase_ = Phase::kDeciding;
+  generation_ = host_.generation();
+  client_address_ = exchange.peer().host();
+  read_request_id();
+  host_.metrics().on_begin();
+  exchange.set_observer(this);
+  switch (match.handling) {
+    case exchange::Handling::kRefuse:
+      return reply(
+          {match.allow.empty() ? ReplyReason::kNotFound : ReplyReason::kMethodNotAllowed, {}, {}});
+    case exchange::Handling::kModelList:
+      return reply_model_list();
+    case exchange::Handling::kScan:
+    case exchange::Handling::kForward:
+      return read_and_decide();
+  }
+}
+
+void Relay::read_request_id() {
+  const std::string_view sent = codec::header_value(exchange_->head().headers, request_id_header());
+  if (exchange::is_request_id(sent)) {
+    request_id_ = sent;
+  } else {
+    host_.make_request_id(request_id_);
+  }
+}
+
+void Relay::read_and_decide() {
+  const codec::Http1Headers& headers = exchange_->head().headers;
+  if (match_.handling == exchange::Handling::kScan) {
+    const exchange::KeySettings keys{host_.process_seed(), host_.history_block_bytes()};
+    const codec::ScanStatus status =
+        facts_.read(match_.route, headers, exchange_->body(), keys, host_.scanner());
+    if (!status.ok()) {
+      const auto reason = status.error == codec::ScanError::kBodyTooLarge
+                              ? ReplyReason::kTooLarge
+                              : ReplyReason::kBadRequest;
+      return reply({reason, status.message(), status.field});
+    }
+  } else {
+    facts_.read_unscanned(headers, exchange_->body());
+  }
+  id_ = host_.picker().on_request(facts_.request(), *host_.pool_snapshot(), generation_->profile,
+                                  host_.loop().now(), host_.outbox());
+  has_id_ = true;
+  host_.bind(id_, *this);
+  host_.run_outbox();
+}
+
+void Relay::on_action(const picker::Action& action) {
+  switch (action.kind) {
+    case picker::Action::Kind::kForward:
+      return forward(action.endpoint);
+    case picker::Action::Kind::kReply:
+      break;
+  }
+  if (failed_try_held_ && response_.held()) return relay_held_answer();
+  if (action.reason == ReplyReason::kUnknownModel) {
+    const std::string message =
+        fmt::format("The model '{}' is not served by any engine. GET /v1/models lists the models.",
+                    facts_.request().model);
+    return reply({action.reason, message, {}}, action.retry_after);
+  }
+  reply({action.reason, {}, {}}, action.retry_after);
+}
+
+void Relay::forward(model::EndpointRef endpoint) {
+  const picker::Decision& decision = host_.picker().decision(id_);
+  host_.metrics().on_decision(decision);
+  if (decision.attempts > 1) host_.metrics().on_retry();
+  response_.clear();
+  held_body_.clear();
+  failed_try_held_ = false;
+  target_ = host_.target(endpoint);
+  // It left the pool after the decision, or its host is a name that nobody resolved.
+  if (!target_) return try_failed(UpstreamFailure::kConnectRefused);
+  exchange::write_request_head({.head = exchange_->head(),
+                                .upstream_authority = target_->authority,
+                                .request_id_header = request_id_header(),
+                                .request_id = request_id_,
+                                .client_address = client_address_,
+                                .body_bytes = exchange_->body().size()},
+                               head_);
+  send_to_target();
+}
+
+void Relay::send_to_target() {
+  const config::LimitSettings& limits = generation_->settings.limits;
+  const Duration left = exchange_->received_at() + limits.request_total - host_.loop().now();
+  if (left <= Duration::zero()) return reply({ReplyReason::kUpstreamTimeout, {}, {}});
+  net::UpstreamCall call;
+  call.pieces[0] = head_;
+  call.pieces[1] = exchange_->body();
+  call.connect_timeout = limits.upstream_connect;
+  call.reply_timeout = limits.upstream_first_byte;
+  call.idle_timeout = limits.upstream_idle;
+  call.total_timeout = left;
+  phase_ = Phase::kTrying;
+  dispatch_due_ = true;
+  if (!departed_at_) departed_at_ = host_.loop().now();
+  upstream_.start(target_->address, call);
+}
+
+void Relay::on_connected(net::ConnectionUse) { host_.loop().at_turn_end(*this); }
+
+void Relay::on_turn_end() {
+  if (upstream_.active()) record_dispatch();
+}
+
+// The prompt is written down after the request has left, so that the write delays nobody's bytes.
+// The last bytes of a very large body may still be on their way.
+void Relay::record_dispatch() {
+  if (std::exchange(dispatch_due_, false)) {
+    host_.picker().on_dispatched(id_, facts_.request().keys);
+  }
+}
+
+void Relay::on_failed(const net::UpstreamError& error) {
+  using Kind = net::UpstreamFailure;
+  if (phase_ == Phase::kRelaying) {
+    const bool timed_out = error.failure == Kind::kTotalTimeout;
+    if (!timed_out) count_against_endpoint(UpstreamFailure::kResetMidBody);
+    return break_off(timed_out ? ReplyReason::kUpstreamTimeout : ReplyReason::kUpstreamFailed);
+  }
+  response_.clear();
+  held_body_.clear();
+  failed_try_held_ = false;
+  const bool descriptors = error.os_error == EMFILE || error.os_error == ENFILE ||
+                           error.os_error == ENOMEM || error.os_error == EADDRNOTAVAIL;
+  switch (error.failure) {
+    case Kind::kStale:
+      // Says nothing about the endpoint, which never saw the request. The idle ones beside it are
+      // suspect, so the next try is on a fresh connection, and this cannot repeat itself.
+      host_.metrics().on_stale_retry();
+      host_.upstream().close_idle(target_->address);
+      return send_to_target();
+    case Kind::kConnectionLimit:
+      return reply({ReplyReason::kOverloaded, {}, {}});
+    case Kind::kConnectFailed:
+      if (descriptors) return reply({ReplyReason::kOverloaded, {}, {}});
+      return try_failed(UpstreamFailure::kConnectRefused);
+    case Kind::kConnectRefused:
+      return try_failed(UpstreamFailure::kConnectRefused);
+    case Kind::kConnectTimeout:
+      return try_failed(UpstreamFailure::kConnectTimeout);
+    case Kind::kTotalTimeout:
+      return reply({ReplyReason::kUpstreamTimeout, {}, {}});
+    case Kind::kReplyTimeout:
+    case Kind::kIdleTimeout:
+      return try_failed(UpstreamFailure::kResponseTimeout);
+    case Kind::kMalformed:
+      return try_failed(UpstreamFailure::kMalformedResponse);
+    case Kind::kClosedBeforeReply:
+    case Kind::kResetMidReply:
+    case Kind::kTruncated:
+      return try_failed(UpstreamFailure::kResetBeforeResponse);
+  }
+}
+
+// Asks the picker what to do now; it answers with another endpoint or with a reply.
+void Relay::try_failed(UpstreamFailure failure) {
+  last_failure_ = failure;
+  host_.metrics().on_upstream_failure(failure);
+  dispatch_due_ = false;
+  const std::size_t body_bytes = exchange_->body().size();
+  const picker::Replay replay = exchange::replay_rule(
+      exchange::ClientSaw::kNothing, body_bytes, generation_->settings.limits.retry.buffer_bytes);
+  if (replay == picker::Replay::kImpossible) host_.metrics().on_beyond_retry_buffer();
+  picker::Picker& picker = host_.picker();
+  const std::uint64_t exhausted = picker.counters().retry_budget_exhausted;
+  phase_ = Phase::kDeciding;
+  picker.on_upstream_failed(id_, failure, replay, facts_.request(), *host_.pool_snapshot(),
+                            generation_->profile, host_.loop().now(), host_.outbox());
+  if (picker.counters().retry_budget_exhausted != exhausted) {
+    host_.metrics().on_retry_budget_exhausted();
+  }
+  host_.run_outbox();
+}
+
+// A failure that leaves nothing to decide, because the client has an answer, or part of one.
+void Relay::count_against_endpoint(UpstreamFailure failure) {
+  last_failure_ = failure;
+  host_.metrics().on_upstream_failure(failure);
+  host_.picker().on_upstream_failed(id_, failure, picker::Replay::kImpossible, facts_.request(),
+                                    *host_.pool_snapshot(), generation_->profile,
+                                    host_.loop().now(), host_.outbox());
+  // With kImpossible the picker's answer is always to reply, which is too late here.
+  host_.outbox().pop_back();
+}
+
+void Relay::reply(const exchange::ErrorText& text, Duration retry_after) {
+  const ReplyReason reason = text.reason;
+  reply_reason_ = reason;
+  host_.metrics().on_reply(reason);
+  std::string body;
+  exchange::append_error(text, body);
+  char digits[24];
+  const std::uint64_t seconds = exchange::retry_after_seconds(reason, retry_after);
+  const auto end = std::to_chars(std::begin(digits), std::end(digits), seconds).ptr;
+  codec::Http1Headers& headers = host_.header_scratch();
+  headers.clear();
+  headers.push_back({"content-type", "application/json"});
+  headers.push_back({exchange::kReasonHeader, model::to_string(reason)});
+  headers.push_back({request_id_header(), request_id_});
+  if (seconds > 0) headers.push_back({"retry-after", {digits, end}});
+  if (!match_.allow.empty()) headers.push_back({"allow", match_.allow});
+  response_bytes_ = body.size();
+  const int status = model::http_status(reason);
+  conclude(status, outcome_of(reason));
+  exchange_->send_response(status, headers, body);
+  release();
+}
+
+void Relay::reply_model_list() {
+  const std::string_view body = host_.model_list();
+  codec::Http1Headers& headers = host_.header_scratch();
+  headers.clear();
+  headers.push_back({"content-type", "application/json"});
+  headers.push_back({request_id_header(), request_id_});
+  response_bytes_ = body.size();
+  conclude(200, Outcome::kCompleted);
+  exchange_->send_response(200, headers, body);
+  release();
+}
+
+void Relay::on_client_gone() {
+  upstream_.cancel();
+  if (phase_ != Phase::kBreaking) conclude(status_seen(), Outcome::kClientGone);
+  release();
+}
+
+void Relay::cut_off() {
+  upstream_.cancel();
+  switch (phase_) {
+    case Phase::kFree:
+      return;
+    case Phase::kDeciding:
+    case Phase::kTrying:
+      return reply({ReplyReason::kDraining, {}, {}});
+    case Phase::kRelaying:
+      return break_off(ReplyReason::kDraining);
+    case Phase::kBreaking:
+      return abort_response();
+  }
+}
+
+// The request is over for picker, metrics and log. Its exchange is still alive, as the log line
+// reads its head.
+void Relay::conclude(int status, Outcome outcome) {
+  const Time now = host_.loop().now();
+  if (watch_.facts().usage && response_.held()) host_.metrics().on_usage(*watch_.facts().usage);
+  host_.metrics().on_end(match_.route, status, outcome, now - exchange_->received_at());
+  if (host_.access_log() != nullptr) write_access_line(status, outcome);
+  if (!std::exchange(has_id_, false)) return;
+  host_.unbind(id_);
+  host_.picker().on_end(id_, outcome, now);
+}
+
+void Relay::write_access_line(int status, Outcome outcome) {
+  const Time began = exchange_->received_at();
+  const model::InferenceRequest request = facts_.request();
+  exchange::AccessRecord record;
+  record.unix_seconds = host_.loop().unix_seconds();
+  record.request_id = request_id_;
+  record.client_address = client_address_;
+  record.method = exchange_->head().method;
+  record.path = exchange_->head().path();
+  record.route = match_.route;
+  record.model = request.model;
+  record.status = status;
+  record.outcome = outcome;
+  record.reply_reason = reply_reason_;
+  record.last_failure = last_failure_;
+  if (target_) record.endpoint = target_->name;
+  if (has_id_) record.decision = host_.picker().decision(id_);
+  record.streaming = request.streaming;
+  if (response_.held()) record.usage = watch_.facts().usage;
+  record.request_bytes = exchange_->body().size();
+  record.response_bytes = response_bytes_;
+  if (departed_at_) record.queue = *departed_at_ - exchange_->complete_at();
+  if (first_token_at_) record.first_token = *first_token_at_ - began;
+  record.total = host_.loop().now() - began;
+  std::string& line = host_.scratch();
+  line.clear();
+  exchange::append_access_line(record, line);
+  host_.access_log()->write(line);
+}
+
+void Relay::release() {
+  phase_ = Phase::kFree;
+  exchange_ = nullptr;
+  generation_.reset();
+  target_.reset();
+  host_.release(*this);
+}
+
+}  // namespace fairlead::gateway

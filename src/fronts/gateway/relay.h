@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Relay: one request on its way from a client's exchange over the picker to an engine, and its
+// answer on the way back.
+//
+//   kDeciding ─▶ kTrying ─▶ kRelaying ─▶ done        kTrying: an engine was asked, and the client
+//        ▲          │           │                    has seen nothing yet; the answer's head is
+//        held └─ retry ──┤           └─▶ kBreaking ─▶ reset    until its first body bytes.
+//                   └─▶ reply                       kBreaking: a last error event is leaving.
+//
+// Bytes are relayed as they come, raw where both sides take chunks. When more than
+// kPendingBytesHigh wait for the client, the engine's connection is not read until all have left.
+// A client that leaves closes the engine's connection at once. After the client saw a byte, any
+// failure ends in a reset, never in an answer that looks complete.
+// Threads: the worker's thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/exchange/error_reply.h"
+#include "core/exchange/request_facts.h"
+#include "core/exchange/response_head.h"
+#include "core/exchange/response_relay.h"
+#include "core/exchange/route.h"
+#include "core/picker/picker.h"
+#include "fronts/gateway/relay_host.h"
+#include "io/net/http1_client.h"
+#include "io/net/http1_server.h"
+
+namespace fairlead::gateway {
+
+inline constexpr std::size_t kPendingBytesHigh = 256 * 1024;
+// Of an engine's 502 or 503, kept in case nobody else can be asked.
+inline constexpr std::size_t kHeldBodyBytesMax = 16 * 1024;
+
+class Relay final : private net::ExchangeObserver,
+                    private net::UpstreamObserver,
+                    private net::TurnTask {
+ public:
+  explicit Relay(RelayHost& host);
+
+  void begin(net::Http1Exchange& exchange, const exchange::RouteMatch& match);
+  void on_action(const picker::Action& action);
+  // Ends the request now, if one runs.
+  void cut_off();
+
+ private:
+  enum class Phase : std::uint8_t { kFree, kDeciding, kTrying, kRelaying, kBreaking };
+  // How the answer's bytes are passed on.
+  enum class Copy : std::uint8_t { kRaw, kPayload };
+
+  void on_client_gone() override;
+  void on_drained() override;
+  void on_connected(net::ConnectionUse use) override;
+  void on_response_head(const codec::Http1ResponseHead& head) override;
+  void on_body(std::string_view raw, std::span<const std::string_view> payload) override;
+  void on_complete() override;
+  void on_failed(const net::UpstreamError& error) override;
+  void on_turn_end() override;
+
+  // relay.cpp: the request.
+  void reset();
+  void read_request_id();
+  void read_and_decide();
+  void forward(model::EndpointRef endpoint);
+  void send_to_target();
+  void record_dispatch();
+  void try_failed(model::UpstreamFailure failure);
+  void count_against_endpoint(model::UpstreamFailure failure);
+  void reply(const exchange::ErrorText& text, Duration retry_after = {});
+  void reply_model_list();
+  void conclude(int status, model::Outcome outcome);
+  void write_access_line(int status, model::Outcome outcome);
+  void release();
+  std::string_view request_id_header() const {
+    return generation_->settings.gateway.request_id_header;
+  }
+
+  // relay_response.cpp: the answer.
+  void start_response();
+  void pass_on(std::string_view raw, std::span<const std::string_view> payload);
+  void note_first_token();
+  void finish_response();
+  void relay_held_answer();
+  void break_off(model::ReplyReason reason);
+  bool error_event_fits() const;
+  void abort_response();
+  int status_seen() const;
+
+  RelayHost& host_;
+  net::UpstreamRequest upstream_;
+  Phase phase_ = Phase::kFree;
+  net::Http1Exchange* exchange_ = nullptr;
+  exchange::RouteMatch match_;
+  std::shared_ptr<const router::Generation> generation_;
+  std::shared_ptr<const UpstreamTarget> target_;
+  exchange::RequestFacts facts_;
+  picker::RequestId id_;
+  bool has_id_ = false;
+  bool dispatch_due_ = false;  // The history has not been told of this try.
+  std::string request_id_;
+  std::string client_address_;
+  std::string head_;  // Towards the engine.
+
+  exchange::ResponseHead response_;
+  exchange::ResponseWatch watch_;
+  bool failed_try_held_ = false;  // The answer in hand is a 502 or 503.
+  std::string held_body_;
+  Copy copy_ = Copy::kRaw;
+  bool first_token_noted_ = false;
+
+  // For metrics and the access log.
+  model::ReplyReason reply_reason_ = model::ReplyReason::kNone;
+  std::optional<model::UpstreamFailure> last_failure_;
+  std::optional<Time> departed_at_;
+  std::optional<Time> first_token_at_;
+  std::uint64_t response_bytes_ = 0;
+};
+
+}  // namespace fairlead::gateway

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fronts/gateway/relay_host.h"
+
+#include "base/assert.h"
+#include "core/exchange/request_head.h"
+#include "fronts/gateway/relay.h"
+
+namespace fairlead::gateway {
+namespace {
+
+// Keeps the request ids of a worker apart from its picker's chances.
+constexpr std::uint64_t kIdStream = 0x72657175657374;
+
+net::UpstreamPoolOptions upstream_options() {
+  net::UpstreamPoolOptions options;
+  options.head.head_bytes = 64 * 1024;
+  return options;
+}
+
+}  // namespace
+
+RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* access_log,
+                     std::uint32_t worker)
+    : loop_(loop),
+      generation_(router.generation()),
+      pool_snapshot_(router.pool()),
+      access_log_(access_log),
+      process_seed_(router.process_seed()),
+      history_block_bytes_(router.history().block_bytes()),
+      random_(mix64(router.process_seed() ^ kIdStream) + worker),
+      metrics_(router.metrics()),
+      scanner_(router.generation().load()->settings.limits.body_bytes),
+      picker_(router.make_picker(worker)),
+      model_list_(static_cast<std::uint64_t>(loop.unix_seconds())),
+      upstream_(loop, upstream_options()) {}
+
+RelayHost::~RelayHost() = default;
+
+Relay& RelayHost::take() {
+  if (free_.empty()) {
+    relays_.push_back(std::make_unique<Relay>(*this));
+    return *relays_.back();
+  }
+  Relay* relay = free_.back();
+  free_.pop_back();
+  return *relay;
+}
+
+void RelayHost::release(Relay& relay) { free_.push_back(&relay); }
+
+void RelayHost::cut_off_all() {
+  for (const auto& relay : relays_) relay->cut_off();
+}
+
+void RelayHost::bind(picker::RequestId id, Relay& relay) {
+  if (id.index >= bound_.size()) bound_.resize(id.index + 1);
+  bound_[id.index] = &relay;
+}
+
+void RelayHost::unbind(picker::RequestId id) { bound_[id.index] = nullptr; }
+
+void RelayHost::run_outbox() {
+  if (running_outbox_) return;
+  running_outbox_ = true;
+  for (std::size_t i = 0; i < outbox_.size(); ++i) {
+    const picker::Action action = outbox_[i];
+    Relay* relay = bound_[action.request.index];
+    FAIRLEAD_ASSERT(relay != nullptr);
+    relay->on_action(action);
+  }
+  outbox_.clear();
+  running_outbox_ = false;
+}
+
+std::shared_ptr<const UpstreamTarget> RelayHost::target(model::EndpointRef ref) {
+  return targets_.find(ref, pool_snapshot_.get());
+}
+
+void RelayHost::make_request_id(std::string& out) {
+  const std::uint64_t high = random_.next();
+  exchange::make_request_id(high, random_.next(), out);
+}
+
+}  // namespace fairlead::gateway

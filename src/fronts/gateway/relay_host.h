@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// RelayHost: what the requests of one worker share: picker, outbox, upstream connections, scanner,
+// published snapshots, metrics, access log, and the pool of Relay objects themselves. Relays are
+// reused, so that a request allocates nothing once the worker is warm.
+// Threads: the worker's thread, but for construction and destruction while its loop does not run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/published.h"
+#include "base/random.h"
+#include "core/codec/chat_scanner.h"
+#include "core/picker/picker.h"
+#include "fronts/gateway/access_log.h"
+#include "fronts/gateway/gateway_metrics.h"
+#include "fronts/gateway/model_list.h"
+#include "fronts/gateway/upstream_targets.h"
+#include "io/net/event_loop.h"
+#include "io/net/http1_client.h"
+#include "router/router.h"
+
+namespace fairlead::gateway {
+
+class Relay;
+
+class RelayHost {
+ public:
+  // `access_log` may be null.
+  RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* access_log,
+            std::uint32_t worker);
+  ~RelayHost();
+  RelayHost(const RelayHost&) = delete;
+  RelayHost& operator=(const RelayHost&) = delete;
+
+  Relay& take();
+  // After its exchange ended; nothing may use the relay in this call stack.
+  void release(Relay& relay);
+  std::size_t live() const { return relays_.size() - free_.size(); }
+  // Ends every running request with a typed error: the time for draining is over.
+  void cut_off_all();
+
+  // Makes `relay` the receiver of the picker's actions for this id.
+  void bind(picker::RequestId id, Relay& relay);
+  void unbind(picker::RequestId id);
+  // Hands out what the picker put into outbox(). Actions that arise meanwhile are handed out by the
+  // outermost call.
+  void run_outbox();
+
+  std::shared_ptr<const router::Generation> generation() { return generation_.share(); }
+  std::shared_ptr<const model::PoolSnapshot> pool_snapshot() { return pool_snapshot_.share(); }
+  std::shared_ptr<const UpstreamTarget> target(model::EndpointRef ref);
+  std::string_view model_list() { return model_list_.body(pool_snapshot_.share()); }
+  void make_request_id(std::string& out);
+
+  net::EventLoop& loop() { return loop_; }
+  net::UpstreamPool& upstream() { return upstream_; }
+  picker::Picker& picker() { return picker_; }
+  picker::Outbox& outbox() { return outbox_; }
+  codec::ChatScanner& scanner() { return scanner_; }
+  GatewayMetrics& metrics() { return metrics_; }
+  AccessLog* access_log() { return access_log_; }
+  std::uint64_t process_seed() const { return process_seed_; }
+  std::size_t history_block_bytes() const { return history_block_bytes_; }
+  // For composing one reply or log line; whoever uses it clears it first.
+  std::string& scratch() { return scratch_; }
+  codec::Http1Headers& header_scratch() { return header_scratch_; }
+
+ private:
+  net::EventLoop& loop_;
+  Published<router::Generation>::Reader generation_;
+  Published<model::PoolSnapshot>::Reader pool_snapshot_;
+  AccessLog* access_log_;
+  std::uint64_t process_seed_;
+  std::size_t history_block_bytes_;
+  Random random_;
+  GatewayMetrics metrics_;
+  codec::ChatScanner scanner_;
+  picker::Picker picker_;
+  picker::Outbox outbox_;
+  bool running_outbox_ = false;
+  UpstreamTargets targets_;
+  ModelList model_list_;
+  std::string scratch_;
+  codec::Http1Headers header_scratch_;
+  net::UpstreamPool upstream_;
+  std::vector<std::unique_ptr<Relay>> relays_;
+  std::vector<Relay*> free_;
+  std::vector<Relay*> bound_;  // By RequestId::index; null when free.
+};
+
+}  // namespace fairlead::gateway

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// The answer's way back through a Relay.
+#include <array>
+#include <string>
+
+#include "core/codec/http1_write.h"
+#include "fronts/gateway/relay.h"
+
+namespace fairlead::gateway {
+namespace {
+
+using model::Outcome;
+using model::ReplyReason;
+
+// As NGINX logs a client that left before its answer; never sent.
+constexpr int kClientClosedRequest = 499;
+
+}  // namespace
+
+int Relay::status_seen() const {
+  return phase_ == Phase::kRelaying ? response_.status() : kClientClosedRequest;
+}
+
+void Relay::on_response_head(const codec::Http1ResponseHead& head) {
+  record_dispatch();
+  response_.hold(head, {.endpoint_name = target_->name,
+                        .session_token = target_->session_token,
+                        .request_id_header = request_id_header(),
+                        .request_id = request_id_});
+  watch_.begin(head, match_.route);
+  failed_try_held_ = exchange::is_failed_try(head.status);
+  const bool chunked = head.body.kind == codec::BodyKind::kChunked;
+  copy_ =
+      chunked && exchange_->accepts_chunked() && !failed_try_held_ ? Copy::kRaw : Copy::kPayload;
+  // An answer that is not streamed begins when its prefill and decoding are over.
+  if (!failed_try_held_ && watch_.form() != exchange::ResponseForm::kEventStream) {
+    note_first_token();
+  }
+}
+
+void Relay::on_body(std::string_view raw, std::span<const std::string_view> payload) {
+  if (phase_ == Phase::kTrying && failed_try_held_) {
+    for (const std::string_view piece : payload) held_body_ += piece;
+    if (held_body_.size() <= kHeldBodyBytesMax) return;
+    // Too long for an error; whatever it is, it goes to the client.
+    failed_try_held_ = false;
+    start_response();
+    const std::string_view held = held_body_;
+    return pass_on(held, {&held, 1});
+  }
+  if (payload.empty() && phase_ == Phase::kTrying) {
+    // A part of a chunk's size line: no reason to commit to this endpoint yet. As it is not kept,
+    // the chunks have to be framed anew.
+    copy_ = Copy::kPayload;
+    return;
+  }
+  if (phase_ == Phase::kTrying) start_response();
+  pass_on(raw, payload);
+}
+
+// From here on the client sees bytes of this endpoint's answer.
+void Relay::start_response() {
+  phase_ = Phase::kRelaying;
+  codec::BodyFraming framing = response_.body();
+  // Towards an HTTP/1.0 client the server turns chunked into until_close.
+  if (framing.kind == codec::BodyKind::kUntilClose) framing = codec::BodyFraming::chunked();
+  exchange_->start(response_.status(), response_.headers(), framing);
+}
+
+void Relay::pass_on(std::string_view raw, std::span<const std::string_view> payload) {
+  watch_.feed(raw, payload);
+  if (!first_token_noted_ && watch_.first_token()) note_first_token();
+  for (const std::string_view piece : payload) {
+    response_bytes_ += piece.size();
+    if (copy_ == Copy::kPayload) exchange_->write_chunk(piece);
+  }
+  if (copy_ == Copy::kRaw) exchange_->write_raw(raw);
+  if (exchange_->pending_bytes() > kPendingBytesHigh) upstream_.pause();
+}
+
+void Relay::note_first_token() {
+  first_token_noted_ = true;
+  host_.picker().on_first_token(id_);
+  if (response_.status() != 200) return;
+  first_token_at_ = host_.loop().now();
+  host_.metrics().on_first_token(facts_.request().streaming,
+                                 *first_token_at_ - exchange_->received_at());
+}
+
+void Relay::on_complete() {
+  // The picker may send the request elsewhere; if not, on_action() relays what is held.
+  if (phase_ == Phase::kTrying && failed_try_held_) {
+    return try_failed(model::UpstreamFailure::kServerError);
+  }
+  if (phase_ == Phase::kTrying) start_response();
+  finish_response();
+}
+
+void Relay::relay_held_answer() {
+  start_response();
+  if (!held_body_.empty()) {
+    const std::string_view held = held_body_;
+    pass_on(held, {&held, 1});
+  }
+  conclude(response_.status(), Outcome::kUpstreamFailed);
+  exchange_->finish();
+  release();
+}
+
+void Relay::finish_response() {
+  const auto failure = exchange::failure_of_status(response_.status());
+  if (failure) count_against_endpoint(*failure);
+  // An engine that fails after its 200 says so in an event.
+  const bool failed = failure.has_value() || (response_.status() == 200 && watch_.facts().error);
+  conclude(response_.status(), failed ? Outcome::kUpstreamFailed : Outcome::kCompleted);
+  exchange_->finish();
+  release();
+}
+
+void Relay::on_drained() {
+  if (phase_ == Phase::kBreaking) return abort_response();
+  upstream_.resume();
+}
+
+bool Relay::error_event_fits() const {
+  return watch_.form() == exchange::ResponseForm::kEventStream && watch_.between_events() &&
+         (copy_ == Copy::kPayload || watch_.between_chunks()) &&
+         response_.body().kind != codec::BodyKind::kLength;
+}
+
+// The client has part of an answer. Its end is an error event where one can stand, and then a
+// reset: without a last chunk no HTTP client takes the answer for complete.
+void Relay::break_off(ReplyReason reason) {
+  reply_reason_ = reason;
+  conclude(response_.status(),
+           reason == ReplyReason::kUpstreamFailed ? Outcome::kUpstreamFailed : Outcome::kTimedOut);
+  phase_ = Phase::kBreaking;
+  if (error_event_fits()) {
+    std::string& event = host_.scratch();
+    event.clear();
+    exchange::append_error_event({reason, {}, {}}, event);
+    if (copy_ == Copy::kPayload) {
+      exchange_->write_chunk(event);
+    } else {
+      std::string framed;
+      codec::append_chunk_size(framed, event.size());
+      framed += event;
+      framed += codec::kChunkEnd;
+      exchange_->write_raw(framed);
+    }
+  }
+  // A reset would overtake bytes that still wait here; on_drained() goes on.
+  if (exchange_->pending_bytes() == 0) abort_response();
+}
+
+void Relay::abort_response() {
+  exchange_->abort();
+  release();
+}
+
+}  // namespace fairlead::gateway

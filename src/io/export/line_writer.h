@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// LineWriter: appends lines to a file or standard output from a thread of its own, so that the
+// threads that produce them never wait for a disk. The queue is bounded in bytes; lines that do
+// not fit, or that the file refuses, are dropped and counted.
+// Threads: write() and dropped() from any thread.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "base/result.h"
+
+namespace fairlead::exporting {
+
+class LineWriter {
+ public:
+  static constexpr std::size_t kQueueBytes = std::size_t{8} << 20;
+
+  // "-" is standard output; another path is opened for appending and created when missing.
+  static Result<std::unique_ptr<LineWriter>> open(const std::string& path);
+  // Writes what is queued, then ends.
+  ~LineWriter();
+  LineWriter(const LineWriter&) = delete;
+  LineWriter& operator=(const LineWriter&) = delete;
+
+  // `line` has no line end.
+  void write(std::string_view line);
+  std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+
+ private:
+  enum class Close : std::uint8_t { kOwned, kBorrowed };
+  LineWriter(int fd, Close close);
+  void run();
+  void write_out(std::string_view text);
+
+  int fd_;
+  Close close_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::string queued_;     // Guarded by mutex_.
+  bool stopping_ = false;  // Guarded by mutex_.
+  std::atomic<std::uint64_t> dropped_{0};
+  bool cut_off_ = false;  // The file ends in a part of a dropped line. Owned by thread_.
+  std::thread thread_;
+};
+
+}  // namespace fairlead::exporting

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/fleet/fleet_worker.h"
+
+#include <algorithm>
+
+namespace fairlead::fleet {
+namespace {
+
+// A scrape is worth nothing once it is this old, and an engine that slow is found by its probes.
+constexpr Duration kScrapeTimeout = std::chrono::seconds(2);
+constexpr Duration kModelsTimeout = std::chrono::seconds(5);
+
+std::pair<std::uint32_t, std::uint32_t> key_of(model::EndpointRef endpoint) {
+  return {endpoint.slot, endpoint.generation};
+}
+
+}  // namespace
+
+FleetWorker::ResultCounters FleetWorker::result_counters(MetricRegistry& metrics, const char* name,
+                                                         const char* help) {
+  return {&metrics.counter(name, help, {{"result", "ok"}}),
+          &metrics.counter(name, help, {{"result", "failed"}})};
+}
+
+FleetWorker::FleetWorker(net::EventLoop& loop, Fleet& fleet, LoadTable& load,
+                         const config::FleetSettings& settings, MetricRegistry& metrics)
+    : loop_(loop),
+      fleet_(fleet),
+      load_(load),
+      settings_(settings),
+      pool_(loop, {}),
+      probes_(result_counters(metrics, "fairlead_probes_total",
+                              "Health probes of endpoints, by result.")),
+      scrapes_(result_counters(metrics, "fairlead_scrapes_total",
+                               "Scrapes of endpoints' metrics, by result.")),
+      model_lists_(result_counters(metrics, "fairlead_model_lists_total",
+                                   "Model lists fetched from endpoints, by result.")),
+      skipped_(metrics.counter(
+          "fairlead_fleet_work_skipped_total",
+          "Probes, scrapes and model lists not started because the one before was still out.")) {}
+
+FleetWorker::Target* FleetWorker::target(const model::Endpoint& endpoint) {
+  const auto known = targets_.find(key_of(endpoint.ref));
+  if (known != targets_.end()) return known->second.get();
+  const auto address = net::SocketAddress::parse(endpoint.host, endpoint.port);
+  if (!address) return nullptr;
+  auto fresh = std::make_unique<Target>(pool_);
+  fresh->address = *address;
+  return targets_.emplace(key_of(endpoint.ref), std::move(fresh)).first->second.get();
+}
+
+void FleetWorker::start(const Work& work, const model::Endpoint& endpoint) {
+  Target* const to = target(endpoint);
+  if (to == nullptr) return;
+  switch (work.kind) {
+    case WorkKind::kProbe:
+      return probe(*to, work.endpoint);
+    case WorkKind::kScrape:
+      return scrape(*to, work.endpoint);
+    case WorkKind::kModels:
+      return models(*to, work.endpoint);
+  }
+}
+
+void FleetWorker::probe(Target& target, model::EndpointRef endpoint) {
+  if (target.probe.active()) return skipped_.add();
+  net::FetchOptions options;
+  options.timeout = settings_.health.timeout;
+  target.probe.get(target.address, settings_.health.path, options,
+                   [this, endpoint](const Result<net::FetchReply>& reply) {
+                     const bool good = reply && reply->status == 200;
+                     (good ? probes_.good : probes_.failed)->add();
+                     fleet_.on_probe(endpoint, good ? ProbeResult::kGood : ProbeResult::kBad,
+                                     loop_.now());
+                   });
+}
+
+void FleetWorker::scrape(Target& target, model::EndpointRef endpoint) {
+  if (target.scrape.active()) return skipped_.add();
+  net::FetchOptions options;
+  options.timeout = kScrapeTimeout;
+  target.scrape.get(target.address, "/metrics", options,
+                    [this, endpoint](const Result<net::FetchReply>& reply) {
+                      if (!reply || reply->status != 200) return scrapes_.failed->add();
+                      const auto metrics = codec::parse_engine_metrics(reply->body);
+                      if (!metrics.any()) return scrapes_.failed->add();
+                      scrapes_.good->add();
+                      fleet_.on_scrape(endpoint, metrics, load_, loop_.now());
+                    });
+}
+
+void FleetWorker::models(Target& target, model::EndpointRef endpoint) {
+  if (target.models.active()) return skipped_.add();
+  net::FetchOptions options;
+  options.timeout = kModelsTimeout;
+  target.models.get(target.address, "/v1/models", options,
+                    [this, endpoint](const Result<net::FetchReply>& reply) {
+                      if (!reply || reply->status != 200) return model_lists_.failed->add();
+                      const auto models = codec::parse_model_list(reply->body);
+                      if (!models) return model_lists_.failed->add();
+                      model_lists_.good->add();
+                      fleet_.on_models(endpoint, *models);
+                    });
+}
+
+void FleetWorker::forget(model::EndpointRef endpoint) {
+  const auto found = targets_.find(key_of(endpoint));
+  if (found == targets_.end()) return;
+  Target& target = *found->second;
+  target.probe.cancel();
+  target.scrape.cancel();
+  target.models.cancel();
+  pool_.close_idle(target.address);
+  // This may run inside a callback of one of its own fetches.
+  loop_.destroy_later(std::move(found->second));
+  targets_.erase(found);
+}
+
+}  // namespace fairlead::fleet

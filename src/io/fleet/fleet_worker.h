@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// FleetWorker: does the Fleet's work over HTTP: probes, scrapes and model lists, and hands the
+// results back to it. One fetch per endpoint and kind at a time; work that falls due while the one
+// before is still out is skipped and counted, so that a slow engine costs one connection.
+// Threads: the loop's thread, which also owns the Fleet.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/metrics.h"
+#include "core/config/settings.h"
+#include "core/fleet/fleet.h"
+#include "core/fleet/load_table.h"
+#include "io/net/http_fetch.h"
+
+namespace fairlead::fleet {
+
+class FleetWorker {
+ public:
+  FleetWorker(net::EventLoop& loop, Fleet& fleet, LoadTable& load,
+              const config::FleetSettings& settings, MetricRegistry& metrics);
+
+  // Starts the work on an endpoint of the current snapshot; its result goes to the Fleet in a later
+  // turn of the loop.
+  void start(const Work& work, const model::Endpoint& endpoint);
+  // Cancels what is out for it; no result follows.
+  void forget(model::EndpointRef endpoint);
+
+ private:
+  struct Target {
+    explicit Target(net::UpstreamPool& pool) : probe(pool), scrape(pool), models(pool) {}
+    net::SocketAddress address;
+    net::HttpFetch probe;
+    net::HttpFetch scrape;
+    net::HttpFetch models;
+  };
+  struct ResultCounters {
+    Counter* good;
+    Counter* failed;
+  };
+
+  Target* target(const model::Endpoint& endpoint);
+  void probe(Target& target, model::EndpointRef endpoint);
+  void scrape(Target& target, model::EndpointRef endpoint);
+  void models(Target& target, model::EndpointRef endpoint);
+  static ResultCounters result_counters(MetricRegistry& metrics, const char* name,
+                                        const char* help);
+
+  net::EventLoop& loop_;
+  Fleet& fleet_;
+  LoadTable& load_;
+  config::FleetSettings settings_;
+  net::UpstreamPool pool_;
+  // Keyed by slot and generation, so that a late answer never meets a slot's next owner.
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::unique_ptr<Target>> targets_;
+  ResultCounters probes_;
+  ResultCounters scrapes_;
+  ResultCounters model_lists_;
+  Counter& skipped_;
+};
+
+}  // namespace fairlead::fleet

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "router/control.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace fairlead::router {
+namespace {
+
+constexpr std::string_view kFileLoadsHelp =
+    "Changes of the endpoints file, by whether the pool took them over.";
+
+bool takes_traffic(const model::Endpoint& endpoint) {
+  return endpoint.health == model::Health::kHealthy || endpoint.health == model::Health::kReturning;
+}
+
+// Adds what a cumulative figure grew by since the counter last saw it.
+void raise_to(Counter& counter, std::uint64_t value) { counter.add(value - counter.value()); }
+
+}  // namespace
+
+Result<std::unique_ptr<Control>> Control::create(Router& router) {
+  auto loop = net::EventLoop::create();
+  if (!loop) return tl::unexpected(loop.error());
+  std::unique_ptr<Control> control(new Control(router, std::move(*loop)));
+  const std::string& file = control->generation_->settings.fleet.endpoints_file;
+  if (!file.empty()) {
+    // Watched before it is read, or a change in between would go unseen.
+    auto watch = fleet::FileWatch::create(*control->loop_, file,
+                                          [c = control.get()] { c->on_endpoints_file(); });
+    if (!watch) return tl::unexpected(watch.error());
+    control->watch_ = std::move(*watch);
+    const auto text = fleet::FileWatch::read_file(file);
+    control->file_seen_ = text ? *text : std::string();
+    if (auto taken = control->take_endpoints_file(text); !taken) {
+      return tl::unexpected(taken.error());
+    }
+  } else if (auto loaded = control->load_members(); !loaded) {
+    return tl::unexpected(loaded.error());
+  }
+  control->tick();
+  return control;
+}
+
+Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop)
+    : router_(router),
+      loop_(std::move(loop)),
+      generation_(router.generation().load()),
+      fleet_(generation_->settings.fleet, generation_->settings.prefix, router.inflight()),
+      worker_(*loop_, fleet_, router.load(), generation_->settings.fleet, router.metrics()),
+      timer_(*loop_, [this] { tick(); }),
+      pool_(std::make_shared<model::PoolSnapshot>()),
+      dropped_(router.metrics().counter("fairlead_observations_dropped_total",
+                                        "Observations of workers lost to a full inbox.")),
+      history_bytes_(
+          router.metrics().gauge("fairlead_history_bytes", "Memory held by the prefix history.")),
+      history_blocks_(router.metrics().gauge("fairlead_history_blocks",
+                                             "Prompt blocks remembered, summed over endpoints.")),
+      history_runs_(router.metrics().gauge("fairlead_history_runs",
+                                           "Unbranched stretches in the prefix history.")),
+      history_evicted_(
+          router.metrics().counter("fairlead_history_evicted_blocks_total",
+                                   "Blocks pushed out of the prefix history by a budget.")),
+      file_taken_(router.metrics().counter("fairlead_endpoints_file_loads_total", kFileLoadsHelp,
+                                           {{"result", "ok"}})),
+      file_refused_(router.metrics().counter("fairlead_endpoints_file_loads_total", kFileLoadsHelp,
+                                             {{"result", "failed"}})) {}
+
+Control::~Control() { stop(); }
+
+void Control::start() {
+  thread_ = std::thread([this] { loop_->run(); });
+}
+
+void Control::stop() {
+  if (!thread_.joinable()) return;
+  loop_->stop();
+  thread_.join();
+}
+
+Result<void> Control::load_members() {
+  std::vector<config::EndpointSetting> members = generation_->settings.fleet.endpoints;
+  members.insert(members.end(), file_members_.begin(), file_members_.end());
+  for (const config::EndpointSetting& member : members) {
+    const auto address = net::SocketAddress::parse(member.address.host, member.address.port);
+    if (!address) return with_context(address.error(), "endpoint " + member.name);
+  }
+  return fleet_.set_members(members, loop_->now());
+}
+
+Result<void> Control::take_endpoints_file(const Result<std::string>& text) {
+  if (!text) return tl::unexpected(text.error());
+  const std::string& file = generation_->settings.fleet.endpoints_file;
+  config::Problems problems;
+  auto members = config::parse_endpoints_file(*text, file, problems);
+  if (!members) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
+  auto before = std::exchange(file_members_, std::move(*members));
+  auto loaded = load_members();
+  if (loaded) {
+    router_.log().info("{}: {} endpoints", file, file_members_.size());
+  } else if (loaded.error().code != ErrorCode::kLimitExceeded) {
+    file_members_ = std::move(before);
+    return with_context(loaded.error(), file);
+  }
+  return loaded;
+}
+
+void Control::on_endpoints_file() {
+  const auto text = fleet::FileWatch::read_file(generation_->settings.fleet.endpoints_file);
+  // Other files of the folder change too, and one problem is told once.
+  const std::string& seen = text ? *text : text.error().message;
+  if (seen == file_seen_) return;
+  file_seen_ = seen;
+  const auto taken = take_endpoints_file(text);
+  (taken ? file_taken_ : file_refused_).add();
+  if (!taken && taken.error().code == ErrorCode::kLimitExceeded) {
+    router_.log().error("{}", taken.error().message);
+  } else if (!taken) {
+    router_.log().error("keeping the old endpoints: {}", taken.error().message);
+  }
+  tick();
+}
+
+void Control::drain_observations() {
+  observations_.clear();
+  router_.inbox().drain(observations_);
+  for (const model::Observation& seen : observations_) fleet_.observe(seen, loop_->now());
+}
+
+void Control::tick() {
+  const Time now = loop_->now();
+  drain_observations();
+  due_.clear();
+  fleet_.tick(now, due_);
+  effects_.clear();
+  fleet_.take_effects(effects_);
+  for (const fleet::Effect& effect : effects_) apply(effect);
+  if (fleet_.take_changed()) publish();
+  for (const fleet::Work& work : due_) {
+    const model::Endpoint* endpoint = pool_->find(work.endpoint.slot);
+    if (endpoint != nullptr && endpoint->ref == work.endpoint) worker_.start(work, *endpoint);
+  }
+  timer_.arm_at(std::clamp(fleet_.next_tick(), now + kTickMin, now + kTickMax));
+}
+
+void Control::reset_slot(std::uint32_t slot) {
+  const config::PrefixSettings& prefix = generation_->settings.prefix;
+  router_.history().forget(slot);
+  router_.history().set_budget(slot, prefix.bytes_per_endpoint.value_or(prefix.bytes_unreported));
+  router_.ledger().forget(slot);
+  router_.load().write(slot, {});
+}
+
+void Control::apply(const fleet::Effect& effect) {
+  const std::uint32_t slot = effect.endpoint.slot;
+  switch (effect.kind) {
+    case fleet::Effect::Kind::kJoin:
+      // Requests that were in flight when the slot's last owner left may have written since.
+      reset_slot(slot);
+      break;
+    case fleet::Effect::Kind::kSetBudget:
+      router_.history().set_budget(slot, effect.bytes);
+      break;
+    case fleet::Effect::Kind::kForget:
+      router_.history().forget(slot);
+      router_.ledger().forget(slot);
+      router_.log().warning("endpoint {}: {}; its prefix history is forgotten", effect.name,
+                            effect.why);
+      break;
+    case fleet::Effect::Kind::kStaleLoad:
+      router_.load().write(slot, {});
+      router_.log().warning("endpoint {}: {}", effect.name, effect.why);
+      break;
+    case fleet::Effect::Kind::kRetire:
+      reset_slot(slot);
+      router_.metrics().retire("endpoint", effect.name);
+      endpoint_metrics_.erase(effect.name);
+      worker_.forget(effect.endpoint);
+      router_.log().info("endpoint {}: {}", effect.name, effect.why);
+      break;
+  }
+}
+
+void Control::publish() {
+  auto next = std::make_shared<const model::PoolSnapshot>(fleet_.snapshot());
+  for (const model::Endpoint& endpoint : next->endpoints) {
+    const model::Endpoint* before = pool_->find(endpoint.ref.slot);
+    const bool known = before != nullptr && before->ref == endpoint.ref;
+    if (known ? before->health != endpoint.health : true) {
+      router_.log().info("endpoint {}: {}", endpoint.name, model::to_string(endpoint.health));
+    }
+  }
+  pool_ = next;
+  router_.pool().publish(next);
+  ready_.store(std::ranges::any_of(pool_->endpoints,
+                                   [](const model::Endpoint& endpoint) {
+                                     return takes_traffic(endpoint) && !endpoint.models.empty();
+                                   }),
+               std::memory_order_relaxed);
+}
+
+Control::EndpointMetrics& Control::metrics_of(const model::Endpoint& endpoint) {
+  const auto found = endpoint_metrics_.find(endpoint.name);
+  if (found != endpoint_metrics_.end()) return found->second;
+  MetricRegistry& metrics = router_.metrics();
+  const Labels labels = {{"endpoint", endpoint.name}};
+  EndpointMetrics cells{
+      &metrics.gauge("fairlead_endpoint_up",
+                     "1 when the endpoint takes traffic, its share while returning, else 0.",
+                     labels),
+      &metrics.gauge("fairlead_endpoint_inflight_requests",
+                     "Requests sent there by this router and not ended.", labels),
+      &metrics.gauge("fairlead_endpoint_inflight_uncached_tokens",
+                     "Uncached prompt tokens among them, up to their first token.", labels),
+      &metrics.gauge("fairlead_endpoint_waiting", "Requests in the engine's queue, scraped.",
+                     labels),
+      &metrics.gauge("fairlead_endpoint_running", "Requests in the engine's batch, scraped.",
+                     labels),
+      &metrics.gauge("fairlead_endpoint_kv_usage",
+                     "Share of the engine's KV blocks in use, scraped.", labels),
+      &metrics.counter("fairlead_ejections_total",
+                       "How often the endpoint was ejected after repeated failures.", labels)};
+  return endpoint_metrics_.emplace(endpoint.name, cells).first->second;
+}
+
+void Control::refresh_metrics() {
+  for (const fleet::Fleet::Status& status : fleet_.status()) {
+    const model::Endpoint& endpoint = *status.endpoint;
+    EndpointMetrics& cells = metrics_of(endpoint);
+    cells.up->set(takes_traffic(endpoint) ? endpoint.admit_share : 0);
+    const fleet::InFlight inflight = router_.inflight().read(endpoint.ref.slot);
+    cells.inflight_requests->set(static_cast<double>(inflight.requests));
+    cells.inflight_tokens->set(static_cast<double>(inflight.uncached_tokens));
+    const fleet::LoadRow load = router_.load().read(endpoint.ref.slot);
+    cells.waiting->set(static_cast<double>(load.waiting));
+    cells.running->set(static_cast<double>(load.running));
+    cells.kv_usage->set(static_cast<double>(load.kv_usage));
+    raise_to(*cells.ejections, status.ejections);
+  }
+  const prefix::RoutedHistory::Figures figures = router_.history().figures();
+  history_bytes_.set(static_cast<double>(router_.history().memory_bytes()));
+  history_blocks_.set(static_cast<double>(figures.held_blocks));
+  history_runs_.set(static_cast<double>(figures.runs));
+  raise_to(history_evicted_, figures.evicted_blocks);
+  raise_to(dropped_, router_.inbox().dropped());
+}
+
+}  // namespace fairlead::router

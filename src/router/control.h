@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Control: the one thread that keeps a router's picture of the fleet: it drains the workers'
+// observations, probes, scrapes, watches the endpoints file and publishes the pool, only when
+// something changed. Results and observations wait for the next tick, at most kTickMax; a worker
+// that saw a failure avoids the endpoint meanwhile by itself.
+//
+//   auto control = Control::create(router);   // The admin server may join its loop here.
+//   (*control)->start();                      // From here on the loop belongs to its thread.
+//   ... (*control)->stop();                   // Or the destructor; what joined the loop dies
+//   between.
+//
+// Threads: ready() from any thread; start() and stop() from the creator's; the rest belongs to the
+// creator until start() and after stop(), and to the loop's thread in between.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/fleet/fleet.h"
+#include "io/fleet/file_watch.h"
+#include "io/fleet/fleet_worker.h"
+#include "io/net/event_loop.h"
+#include "router/router.h"
+
+namespace fairlead::router {
+
+class Control {
+ public:
+  // Fails when the configured endpoints and those of the endpoints file make no pool: an address
+  // that does not parse, a name used twice, a file that is missing or has errors.
+  static Result<std::unique_ptr<Control>> create(Router& router);
+  ~Control();
+  Control(const Control&) = delete;
+  Control& operator=(const Control&) = delete;
+
+  net::EventLoop& loop() { return *loop_; }
+  void start();
+  void stop();
+
+  // At least one endpoint takes traffic and has told its models.
+  bool ready() const { return ready_.load(std::memory_order_relaxed); }
+  // Sets the metrics that are read off tables, to be called before they are exposed.
+  void refresh_metrics();
+
+ private:
+  static constexpr Duration kTickMin = std::chrono::milliseconds(5);
+  static constexpr Duration kTickMax = std::chrono::milliseconds(50);
+
+  struct EndpointMetrics {
+    Gauge* up;
+    Gauge* inflight_requests;
+    Gauge* inflight_tokens;
+    Gauge* waiting;
+    Gauge* running;
+    Gauge* kv_usage;
+    Counter* ejections;
+  };
+
+  Control(Router& router, std::unique_ptr<net::EventLoop> loop);
+  Result<void> load_members();
+  Result<void> take_endpoints_file(const Result<std::string>& text);
+  void on_endpoints_file();
+  void tick();
+  void drain_observations();
+  void apply(const fleet::Effect& effect);
+  void publish();
+  void reset_slot(std::uint32_t slot);
+  EndpointMetrics& metrics_of(const model::Endpoint& endpoint);
+
+  Router& router_;
+  std::unique_ptr<net::EventLoop> loop_;
+  std::shared_ptr<const Generation> generation_;
+  fleet::Fleet fleet_;
+  fleet::FleetWorker worker_;
+  net::Timer timer_;
+  std::unique_ptr<fleet::FileWatch> watch_;
+  std::vector<config::EndpointSetting> file_members_;
+  std::string file_seen_;  // The endpoints file's text, or why it could not be read.
+  std::shared_ptr<const model::PoolSnapshot> pool_;
+  std::vector<model::Observation> observations_;
+  std::vector<fleet::Work> due_;
+  std::vector<fleet::Effect> effects_;
+  std::map<std::string, EndpointMetrics> endpoint_metrics_;
+  Counter& dropped_;
+  Gauge& history_bytes_;
+  Gauge& history_blocks_;
+  Gauge& history_runs_;
+  Counter& history_evicted_;
+  Counter& file_taken_;
+  Counter& file_refused_;
+  std::atomic<bool> ready_{false};
+  std::thread thread_;
+};
+
+}  // namespace fairlead::router
