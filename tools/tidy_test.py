@@ -52,7 +52,13 @@ CLEAN = {
     "src/fronts/gateway/gateway.h": HEADER
     + "class Gateway {\n public:\n  bool open() const;\n};\n",
     "src/base/table.cpp": SPDX + "int rows[] = {\n" + "  1,\n" * 90 + "};\n",
-    "src/base/list.cpp": SPDX + "constexpr std::array<int, 90> kRows{{\n" + "  1,\n" * 90 + "}};\n",
+    "src/base/list.cpp": SPDX
+    + "constexpr std::array<int, 90> kRows{{\n"
+    + "  1,\n" * 90
+    + "}};\n"
+    + "constexpr auto kMore = std::to_array<int>({\n"
+    + "  1,\n" * 90
+    + "});\n",
     "apps/fairlead/CMakeLists.txt": "# SPDX-License-Identifier: Apache-2.0\nfile(GLOB x *.cpp)\n",
     "apps/fairlead/main.cpp": SPDX
     + '#include <CLI/CLI.hpp>\n#include "fronts/gateway/gateway.h"\n'

@@ -41,8 +41,8 @@ int check(const Flags& flags) {
     return 0;
   }
   config::Problems problems;
-  auto text = flags.config.empty() ? Result<std::string>("{}")
-                                   : fleet::FileWatch::read_file(flags.config);
+  auto text =
+      flags.config.empty() ? Result<std::string>("{}") : fleet::FileWatch::read_file(flags.config);
   if (!text) return complain(text.error().message, 2);
   const auto generation = router::build_generation(
       *text, flags.config.empty() ? "defaults" : flags.config, flags.policy, problems);
@@ -57,8 +57,8 @@ int check(const Flags& flags) {
 }  // namespace
 
 Command add_check(CLI::App& parent) {
-  CLI::App* command = parent.add_subcommand(
-      "check", "Validates a configuration and prints what it amounts to");
+  CLI::App* command =
+      parent.add_subcommand("check", "Validates a configuration and prints what it amounts to");
   auto flags = std::make_shared<Flags>();
   command->add_option("config", flags->config, "Configuration file (YAML); default: no file");
   command->add_option("--policy", flags->policy, "Shipped policy instead of the configured one");

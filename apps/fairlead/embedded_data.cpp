@@ -43,8 +43,8 @@ Result<engine::EngineProfile> find_engine_profile(const std::string& name_or_pat
   const auto text = fleet::FileWatch::read_file(name_or_path);
   if (!text) {
     return fail(ErrorCode::kNotFound,
-                "{} is neither a shipped engine profile ({}) nor a readable file: {}",
-                name_or_path, fmt::join(engine_profile_names(), ", "), text.error().message);
+                "{} is neither a shipped engine profile ({}) nor a readable file: {}", name_or_path,
+                fmt::join(engine_profile_names(), ", "), text.error().message);
   }
   return engine::parse_profile(*text, name_or_path);
 }

@@ -56,7 +56,8 @@ Command add_engine(CLI::App& parent) {
   flags->fleet.base_port = 9001;
   engine::FleetOptions& fleet = flags->fleet;
   command->add_option("--engines", fleet.engines, "How many, a port each")
-      ->check(CLI::Range(std::size_t{1}, engine::kFleetEnginesMax))->capture_default_str();
+      ->check(CLI::Range(std::size_t{1}, engine::kFleetEnginesMax))
+      ->capture_default_str();
   command->add_option("--host", fleet.host, "Address to listen on")->capture_default_str();
   command->add_option("--base-port", fleet.base_port, "Port of the first; 0 takes any free ones")
       ->capture_default_str();
@@ -65,10 +66,10 @@ Command add_engine(CLI::App& parent) {
   command->add_flag("--list-profiles", flags->list_profiles, "Names the shipped profiles");
   command->add_option("--speed", fleet.speed, "Seconds of model time in a second")
       ->capture_default_str();
-  command->add_option("--seed", fleet.seed, "Of step noise and fault draws")
-      ->capture_default_str();
+  command->add_option("--seed", fleet.seed, "Of step noise and fault draws")->capture_default_str();
   command->add_option("--stream-interval", fleet.stream_interval, "Tokens a streamed event")
-      ->check(CLI::Range(1, 4096))->capture_default_str();
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
   command->add_option("--served-model-name", fleet.served_names, "Model ids; default: profile's");
   command->add_option("--lora", fleet.adapters, "LoRA adapter to offer; repeatable");
   command->add_option("--api-key", fleet.api_key, "Bearer key that clients must send");

@@ -26,9 +26,8 @@ int main(int argc, char** argv) {
   program.footer("Each command has a --help of its own, with examples.");
 
   using namespace fairlead::app;
-  const std::vector<Command> commands = {add_serve(program), add_engine(program),
-                                         add_load(program), add_check(program),
-                                         add_demo(program)};
+  const std::vector<Command> commands = {add_serve(program), add_engine(program), add_load(program),
+                                         add_check(program), add_demo(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

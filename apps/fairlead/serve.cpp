@@ -97,8 +97,8 @@ int serve(const Flags& flags) {
     if (!read) return complain(read.error().message, 2);
     text = std::move(*read);
   }
-  auto generation = router::build_generation(
-      text, flags.config.empty() ? "defaults" : flags.config, flags.policy, problems);
+  auto generation = router::build_generation(text, flags.config.empty() ? "defaults" : flags.config,
+                                             flags.policy, problems);
   if (!problems.list().empty()) std::fprintf(stderr, "%s", problems.to_string().c_str());
   if (!generation) return complain("the configuration has errors; nothing was started", 2);
   if (auto merged = override_settings(flags, generation->settings); !merged) {
@@ -140,7 +140,8 @@ Command add_serve(CLI::App& parent) {
                       "File with the endpoints, watched for changes");
   command->add_option("--workers", flags->workers, "Event loops, each a thread")
       ->check(CLI::Range(1, 256));
-  command->add_option("--access-log", flags->access_log, "File for JSON lines, - for standard output");
+  command->add_option("--access-log", flags->access_log,
+                      "File for JSON lines, - for standard output");
   command->add_flag("--debug", flags->debug, "Log at debug level");
   command->footer(
       "Examples:\n"

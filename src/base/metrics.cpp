@@ -154,8 +154,8 @@ std::string MetricRegistry::expose() const {
         append_labels(out, cell.labels);
         fmt::format_to(std::back_inserter(out), " {}\n", cell.gauge->value());
       } else {
-        const auto same = std::ranges::find_if(
-            sums, [&](const auto& sum) { return *sum.first == cell.labels; });
+        const auto same =
+            std::ranges::find_if(sums, [&](const auto& sum) { return *sum.first == cell.labels; });
         if (same == sums.end()) {
           sums.emplace_back(&cell.labels, cell.counter->value());
         } else {

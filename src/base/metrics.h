@@ -61,8 +61,8 @@ class MetricRegistry {
  public:
   Counter& counter(std::string_view name, std::string_view help, Labels labels = {});
   Gauge& gauge(std::string_view name, std::string_view help, Labels labels = {});
-  Histogram& histogram(std::string_view name, std::string_view help,
-                       std::span<const double> bounds, Labels labels = {});
+  Histogram& histogram(std::string_view name, std::string_view help, std::span<const double> bounds,
+                       Labels labels = {});
   // Drops every cell whose labels contain this pair, as when an endpoint leaves the pool. Their
   // storage stays, so a late writer is harmless.
   void retire(std::string_view label, std::string_view value);

@@ -35,7 +35,7 @@ Result<std::unique_ptr<Control>> Control::create(Router& router) {
     if (auto taken = control->take_endpoints_file(text); !taken) {
       return tl::unexpected(taken.error());
     }
-  } else if (auto loaded = control->load_members(); !loaded) {
+  } else if (auto loaded = control->load_members({}); !loaded) {
     return tl::unexpected(loaded.error());
   }
   control->tick();
@@ -78,9 +78,9 @@ void Control::stop() {
   thread_.join();
 }
 
-Result<void> Control::load_members() {
+Result<void> Control::load_members(const std::vector<config::EndpointSetting>& from_file) {
   std::vector<config::EndpointSetting> members = generation_->settings.fleet.endpoints;
-  members.insert(members.end(), file_members_.begin(), file_members_.end());
+  members.insert(members.end(), from_file.begin(), from_file.end());
   for (const config::EndpointSetting& member : members) {
     const auto address = net::SocketAddress::parse(member.address.host, member.address.port);
     if (!address) return with_context(address.error(), "endpoint " + member.name);
@@ -94,15 +94,9 @@ Result<void> Control::take_endpoints_file(const Result<std::string>& text) {
   config::Problems problems;
   auto members = config::parse_endpoints_file(*text, file, problems);
   if (!members) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
-  auto before = std::exchange(file_members_, std::move(*members));
-  auto loaded = load_members();
-  if (loaded) {
-    router_.log().info("{}: {} endpoints", file, file_members_.size());
-  } else if (loaded.error().code != ErrorCode::kLimitExceeded) {
-    file_members_ = std::move(before);
-    return with_context(loaded.error(), file);
-  }
-  return loaded;
+  if (auto loaded = load_members(*members); !loaded) return with_context(loaded.error(), file);
+  router_.log().info("{}: {} endpoints", file, members->size());
+  return {};
 }
 
 void Control::on_endpoints_file() {

@@ -61,7 +61,7 @@ class Control {
   };
 
   Control(Router& router, std::unique_ptr<net::EventLoop> loop);
-  Result<void> load_members();
+  Result<void> load_members(const std::vector<config::EndpointSetting>& from_file);
   Result<void> take_endpoints_file(const Result<std::string>& text);
   void on_endpoints_file();
   void tick();
@@ -78,7 +78,6 @@ class Control {
   fleet::FleetWorker worker_;
   net::Timer timer_;
   std::unique_ptr<fleet::FileWatch> watch_;
-  std::vector<config::EndpointSetting> file_members_;
   std::string file_seen_;  // The endpoints file's text, or why it could not be read.
   std::shared_ptr<const model::PoolSnapshot> pool_;
   std::vector<model::Observation> observations_;

@@ -26,8 +26,7 @@ constexpr std::uint32_t kEngineBlock = 64;
 scheduling::Profile shipped(std::string_view name) {
   const scheduling::Registry registry = scheduling::builtin_registry();
   config::Problems problems;
-  config::Section root =
-      config::Section::parse(scheduling::shipped_policy(name), name, problems);
+  config::Section root = config::Section::parse(scheduling::shipped_policy(name), name, problems);
   auto built = scheduling::build_policy(root, registry, picker::filled_columns(), problems);
   EXPECT_FALSE(problems.has_errors()) << problems.to_string();
   return std::move(*built.profile);
@@ -64,10 +63,11 @@ Means run_seeds(std::string_view policy, const std::vector<world::PreparedWorklo
     means.hit_rate += summary.overall.hit_rate / count;
     means.worst_ttft_mean = std::max(means.worst_ttft_mean, summary.overall.ttft.mean);
   }
-  fmt::print("{:<14} out {:>6.0f} tok/s  TTFT mean {:>7.3f} s (worst seed {:>7.3f})  p95 {:>8.3f} s"
-             "  hit {:.3f}\n",
-             policy, means.output_rate, means.ttft_mean, means.worst_ttft_mean, means.ttft_p95,
-             means.hit_rate);
+  fmt::print(
+      "{:<14} out {:>6.0f} tok/s  TTFT mean {:>7.3f} s (worst seed {:>7.3f})  p95 {:>8.3f} s"
+      "  hit {:.3f}\n",
+      policy, means.output_rate, means.ttft_mean, means.worst_ttft_mean, means.ttft_p95,
+      means.hit_rate);
   return means;
 }
 

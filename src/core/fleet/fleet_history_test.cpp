@@ -25,8 +25,8 @@ Key key_of(EndpointRef ref) { return {ref.slot, ref.generation}; }
 std::string text_of(const model::PoolSnapshot& pool) {
   std::string text;
   for (const model::Endpoint& e : pool.endpoints) {
-    text += fmt::format("{}/{} {} {}:{} {} {}", e.ref.slot, e.ref.generation, e.name, e.host, e.port,
-                        model::to_string(e.health), e.admit_share);
+    text += fmt::format("{}/{} {} {}:{} {} {}", e.ref.slot, e.ref.generation, e.name, e.host,
+                        e.port, model::to_string(e.health), e.admit_share);
     for (const auto& [key, value] : e.labels) text += " " + key + "=" + value;
     for (const std::string& model : e.models) text += " " + model;
     text += "\n";
@@ -42,12 +42,24 @@ class History {
   void step() {
     now_ += milliseconds(random_.below(400));
     switch (random_.below(8)) {
-      case 0: change_members(); break;
-      case 1: start_or_end_request(); break;
-      case 2: observe(); break;
-      case 3: answer_models(); break;
-      case 4: answer_scrape(); break;
-      default: probe(); break;
+      case 0:
+        change_members();
+        break;
+      case 1:
+        start_or_end_request();
+        break;
+      case 2:
+        observe();
+        break;
+      case 3:
+        answer_models();
+        break;
+      case 4:
+        answer_scrape();
+        break;
+      default:
+        probe();
+        break;
     }
     due_.clear();
     fleet_.tick(now_, due_);
@@ -111,7 +123,9 @@ class History {
     for (const model::Endpoint& e : pool.endpoints) {
       EXPECT_GT(e.admit_share, 0);
       EXPECT_LE(e.admit_share, 1);
-      if (e.health != Health::kReturning) EXPECT_EQ(e.admit_share, 1) << e.name;
+      if (e.health != Health::kReturning) {
+        EXPECT_EQ(e.admit_share, 1) << e.name;
+      }
     }
     for (const Work& work : due_) {
       const model::Endpoint* e = pool.find(work.endpoint.slot);
@@ -121,7 +135,9 @@ class History {
     }
     EXPECT_GT(fleet_.next_tick(), now_) << "everything that was due was given out";
     const std::string text = text_of(pool);
-    if (!fleet_.take_changed()) EXPECT_EQ(text, published_) << "a change went unannounced";
+    if (!fleet_.take_changed()) {
+      EXPECT_EQ(text, published_) << "a change went unannounced";
+    }
     published_ = text;
   }
   void check_membership(const model::PoolSnapshot& pool) {
@@ -147,7 +163,9 @@ class History {
         EXPECT_TRUE(live_.insert(key).second);
         EXPECT_EQ(inflight_.read(key.first).requests, 0) << "a slot in use was given away";
         const auto left = left_at_.find(key.first);
-        if (left != left_at_.end()) EXPECT_GE(now_ - left->second, Fleet::kSlotRest);
+        if (left != left_at_.end()) {
+          EXPECT_GE(now_ - left->second, Fleet::kSlotRest);
+        }
         EXPECT_EQ(key.second, generations_[key.first]++);
       } else {
         EXPECT_TRUE(live_.contains(key)) << "an effect on one that is not in the pool";

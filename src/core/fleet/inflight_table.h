@@ -82,8 +82,7 @@ class InFlightTable {
     std::atomic<std::int64_t> uncached_tokens{0};
     std::atomic<std::int64_t> unstarted{0};
   };
-  void add(std::uint32_t slot, std::int64_t requests, std::int64_t tokens,
-           std::int64_t unstarted) {
+  void add(std::uint32_t slot, std::int64_t requests, std::int64_t tokens, std::int64_t unstarted) {
     Cell& cell = cells_[slot];
     if (requests != 0) cell.requests.fetch_add(requests, std::memory_order_relaxed);
     if (tokens != 0) cell.uncached_tokens.fetch_add(tokens, std::memory_order_relaxed);

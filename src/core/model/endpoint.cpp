@@ -7,18 +7,23 @@ namespace fairlead::model {
 
 std::string_view to_string(Health health) {
   switch (health) {
-    case Health::kUnknown: return "unknown";
-    case Health::kHealthy: return "healthy";
-    case Health::kReturning: return "returning";
-    case Health::kEjected: return "ejected";
-    case Health::kDraining: return "draining";
+    case Health::kUnknown:
+      return "unknown";
+    case Health::kHealthy:
+      return "healthy";
+    case Health::kReturning:
+      return "returning";
+    case Health::kEjected:
+      return "ejected";
+    case Health::kDraining:
+      return "draining";
   }
   return "unknown";
 }
 
 std::string_view Endpoint::label(std::string_view key) const {
-  const auto found =
-      std::ranges::lower_bound(labels, key, {}, [](const auto& pair) -> std::string_view { return pair.first; });
+  const auto found = std::ranges::lower_bound(
+      labels, key, {}, [](const auto& pair) -> std::string_view { return pair.first; });
   return found != labels.end() && found->first == key ? std::string_view(found->second)
                                                       : std::string_view();
 }

@@ -15,11 +15,11 @@ namespace fairlead::model {
 enum class Streaming : std::uint8_t { kWhole, kStreamed };
 
 struct InferenceRequest {
-  std::string_view model;              // Model or adapter id.
-  std::string_view session;            // Affinity token the client sent back; empty when none.
+  std::string_view model;               // Model or adapter id.
+  std::string_view session;             // Affinity token the client sent back; empty when none.
   std::span<const std::uint64_t> keys;  // Chained prefix keys, one per whole block.
-  std::uint64_t prompt_tokens = 0;     // Exact, or bytes / 4.
-  std::uint32_t block_tokens = 1;      // Tokens one key stands for.
+  std::uint64_t prompt_tokens = 0;      // Exact, or bytes / 4.
+  std::uint32_t block_tokens = 1;       // Tokens one key stands for.
   std::uint64_t max_output_tokens = 0;  // 0: not stated.
   Streaming streaming = Streaming::kWhole;
 };
@@ -58,19 +58,19 @@ std::string_view to_string(Outcome outcome);
 // Why we answered ourselves; the value of the x-fairlead-reason header.
 enum class ReplyReason : std::uint8_t {
   kNone,
-  kNoEndpoint,       // The pool is empty or nothing is healthy: 503.
-  kUnknownModel,     // 404.
-  kFilteredOut,      // Every endpoint was removed by a filter: 429, as llm-d.
-  kUpstreamFailed,   // All tries failed: 502.
-  kUpstreamTimeout,  // 504.
-  kBadRequest,       // 400.
-  kTooLarge,         // 413.
-  kHeaderTooLarge,   // 431.
-  kNotFound,         // 404, no such route.
+  kNoEndpoint,        // The pool is empty or nothing is healthy: 503.
+  kUnknownModel,      // 404.
+  kFilteredOut,       // Every endpoint was removed by a filter: 429, as llm-d.
+  kUpstreamFailed,    // All tries failed: 502.
+  kUpstreamTimeout,   // 504.
+  kBadRequest,        // 400.
+  kTooLarge,          // 413.
+  kHeaderTooLarge,    // 431.
+  kNotFound,          // 404, no such route.
   kMethodNotAllowed,  // 405.
-  kOverloaded,       // 503, a bound of ours is reached.
-  kDraining,         // 503, we are shutting down.
-  kRequestTimeout,   // 408, the client was too slow.
+  kOverloaded,        // 503, a bound of ours is reached.
+  kDraining,          // 503, we are shutting down.
+  kRequestTimeout,    // 408, the client was too slow.
 };
 
 std::string_view to_string(ReplyReason reason);

@@ -11,18 +11,19 @@ namespace {
 constexpr double kColdShare = 0.1;
 
 bool takes_traffic(const model::Endpoint& endpoint) {
-  return endpoint.health == model::Health::kHealthy ||
-         endpoint.health == model::Health::kReturning;
+  return endpoint.health == model::Health::kHealthy || endpoint.health == model::Health::kReturning;
 }
 
 }  // namespace
 
 scheduling::Columns filled_columns() {
   using scheduling::Column;
-  return {Column::kWaiting,         Column::kRunning,        Column::kKvUsage,
-          Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
-          Column::kCachedTokens,    Column::kOwnUncachedTokens, Column::kColdOrder,
-          Column::kHealth,          Column::kLabels,         Column::kModels};
+  return {Column::kWaiting,        Column::kRunning,
+          Column::kKvUsage,        Column::kInFlightRequests,
+          Column::kInFlightTokens, Column::kUnstarted,
+          Column::kCachedTokens,   Column::kOwnUncachedTokens,
+          Column::kColdOrder,      Column::kHealth,
+          Column::kLabels,         Column::kModels};
 }
 
 CandidateBuilder::CandidateBuilder(SharedState shared) : shared_(shared) {}

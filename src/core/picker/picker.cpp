@@ -14,13 +14,11 @@ using model::UpstreamFailure;
 constexpr Duration kRetryAfter = std::chrono::seconds(1);
 
 bool worth_another_try(UpstreamFailure failure) {
-  return failure != UpstreamFailure::kResetMidBody &&
-         failure != UpstreamFailure::kResponseTimeout;
+  return failure != UpstreamFailure::kResetMidBody && failure != UpstreamFailure::kResponseTimeout;
 }
 
 model::ReplyReason reason_of(UpstreamFailure failure) {
-  return failure == UpstreamFailure::kConnectTimeout ||
-                 failure == UpstreamFailure::kResponseTimeout
+  return failure == UpstreamFailure::kConnectTimeout || failure == UpstreamFailure::kResponseTimeout
              ? model::ReplyReason::kUpstreamTimeout
              : model::ReplyReason::kUpstreamFailed;
 }
@@ -97,9 +95,9 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
   }
   const model::EndpointRef endpoint = table.endpoint[choice.row]->ref;
   if (builder_.cold()) ports_.shared.ledger.note_cold(endpoint.slot);
-  mine.share = fleet::InFlightShare(
-      ports_.shared.inflight, endpoint,
-      static_cast<std::int64_t>(table.own_uncached_tokens[choice.row]));
+  mine.share =
+      fleet::InFlightShare(ports_.shared.inflight, endpoint,
+                           static_cast<std::int64_t>(table.own_uncached_tokens[choice.row]));
   mine.tried[decision.attempts] = endpoint.slot;
   decision = {endpoint,
               choice.reason,
@@ -131,8 +129,8 @@ void Picker::mask(std::uint32_t slot, Time until) {
 
 void Picker::on_upstream_failed(RequestId id, UpstreamFailure failure, Replay replay,
                                 const model::InferenceRequest& request,
-                                const model::PoolSnapshot& pool,
-                                const scheduling::Profile& profile, Time now, Outbox& outbox) {
+                                const model::PoolSnapshot& pool, const scheduling::Profile& profile,
+                                Time now, Outbox& outbox) {
   State& mine = state(id);
   mine.share.release();
   // A pooled connection that died idle says nothing about the endpoint.

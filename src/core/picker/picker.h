@@ -130,9 +130,8 @@ class Picker {
   State& state(RequestId id);
   const State& state(RequestId id) const;
   RequestId allocate();
-  void decide(RequestId id, const model::InferenceRequest& request,
-              const model::PoolSnapshot& pool, const scheduling::Profile& profile, Time now,
-              Outbox& outbox);
+  void decide(RequestId id, const model::InferenceRequest& request, const model::PoolSnapshot& pool,
+              const scheduling::Profile& profile, Time now, Outbox& outbox);
   void reply(RequestId id, model::ReplyReason reason, Outbox& outbox) const;
   void mask(std::uint32_t slot, Time until);
 

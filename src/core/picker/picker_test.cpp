@@ -239,8 +239,7 @@ TEST_F(PickerTest, AReturningEndpointGetsItsShareOnly) {
 TEST_F(PickerTest, NewPrefixesArePlacedInTurn) {
   const scheduling::Registry registry = scheduling::builtin_registry();
   profile.scorers.clear();
-  profile.scorers.push_back(
-      {"cold", make(registry.scorer("cold-placement-cost-scorer")), 1});
+  profile.scorers.push_back({"cold", make(registry.scorer("cold-placement-cost-scorer")), 1});
   std::map<std::uint32_t, int> per_slot;
   for (std::uint64_t i = 0; i < 40; ++i) {
     keys.assign({i * 100 + 1, i * 100 + 2, i * 100 + 3, i * 100 + 4});

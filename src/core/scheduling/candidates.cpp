@@ -8,18 +8,30 @@ namespace fairlead::scheduling {
 
 std::string_view to_string(Column column) {
   switch (column) {
-    case Column::kWaiting: return "waiting";
-    case Column::kRunning: return "running";
-    case Column::kKvUsage: return "kv_usage";
-    case Column::kInFlightRequests: return "inflight_requests";
-    case Column::kInFlightTokens: return "inflight_tokens";
-    case Column::kUnstarted: return "unstarted";
-    case Column::kCachedTokens: return "cached_tokens";
-    case Column::kOwnUncachedTokens: return "own_uncached_tokens";
-    case Column::kColdOrder: return "cold_order";
-    case Column::kHealth: return "health";
-    case Column::kLabels: return "labels";
-    case Column::kModels: return "models";
+    case Column::kWaiting:
+      return "waiting";
+    case Column::kRunning:
+      return "running";
+    case Column::kKvUsage:
+      return "kv_usage";
+    case Column::kInFlightRequests:
+      return "inflight_requests";
+    case Column::kInFlightTokens:
+      return "inflight_tokens";
+    case Column::kUnstarted:
+      return "unstarted";
+    case Column::kCachedTokens:
+      return "cached_tokens";
+    case Column::kOwnUncachedTokens:
+      return "own_uncached_tokens";
+    case Column::kColdOrder:
+      return "cold_order";
+    case Column::kHealth:
+      return "health";
+    case Column::kLabels:
+      return "labels";
+    case Column::kModels:
+      return "models";
   }
   return "unknown";
 }

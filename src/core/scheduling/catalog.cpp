@@ -28,30 +28,28 @@ namespace fairlead::scheduling {
 Registry builtin_registry() {
   Registry registry;
   const FilterSpec filters[] = {
-        decode_filter_spec(),
-        label_selector_filter_spec(),
-        prefill_filter_spec(),
-        prefix_cache_affinity_filter_spec(),
-        utilization_filter_spec(),
+      decode_filter_spec(),      label_selector_filter_spec(),
+      prefill_filter_spec(),     prefix_cache_affinity_filter_spec(),
+      utilization_filter_spec(),
   };
   const ScorerSpec scorers[] = {
-        active_request_scorer_spec(),
-        cold_placement_cost_scorer_spec(),
-        externality_cost_scorer_spec(),
-        kv_cache_utilization_scorer_spec(),
-        load_aware_scorer_spec(),
-        no_hit_lru_scorer_spec(),
-        prefix_cache_scorer_spec(),
-        queue_scorer_spec(),
-        running_requests_size_scorer_spec(),
-        session_affinity_scorer_spec(),
-        token_load_scorer_spec(),
+      active_request_scorer_spec(),
+      cold_placement_cost_scorer_spec(),
+      externality_cost_scorer_spec(),
+      kv_cache_utilization_scorer_spec(),
+      load_aware_scorer_spec(),
+      no_hit_lru_scorer_spec(),
+      prefix_cache_scorer_spec(),
+      queue_scorer_spec(),
+      running_requests_size_scorer_spec(),
+      session_affinity_scorer_spec(),
+      token_load_scorer_spec(),
   };
   const PickerSpec pickers[] = {
-        max_score_picker_spec(),
-        random_picker_spec(),
-        round_robin_picker_spec(),
-        weighted_random_picker_spec(),
+      max_score_picker_spec(),
+      random_picker_spec(),
+      round_robin_picker_spec(),
+      weighted_random_picker_spec(),
   };
   for (const FilterSpec& spec : filters) FAIRLEAD_ASSERT(registry.add(spec).has_value());
   for (const ScorerSpec& spec : scorers) FAIRLEAD_ASSERT(registry.add(spec).has_value());

@@ -29,8 +29,7 @@ Rows narrow(std::string_view type, const Table& table, const model::InferenceReq
   const Registry registry = builtin_registry();
   Chance chance;
   Rows rows = all_rows(table.candidates);
-  make(registry.filter(type), parameters)
-      ->narrow(request, table.candidates, rows, chance.context);
+  make(registry.filter(type), parameters)->narrow(request, table.candidates, rows, chance.context);
   return rows;
 }
 
@@ -128,8 +127,7 @@ TEST(PrefixCacheAffinityFilter, KeepsWarmEndpointsUntilTheyAreTooFarBehind) {
   // The valve is 1 s at 1000 tokens/s: the least loaded warm one is 1001 tokens behind.
   table.candidates.inflight_tokens = {5000, 10, 1011};
   const std::string_view valve = "{maxTTFTPenaltyMs: 1000, peakPrefillThroughput: 1000}";
-  EXPECT_EQ(narrow("prefix-cache-affinity-filter", table, prompt_of(1000), valve),
-            (Rows{0, 1, 2}));
+  EXPECT_EQ(narrow("prefix-cache-affinity-filter", table, prompt_of(1000), valve), (Rows{0, 1, 2}));
   table.candidates.inflight_tokens[2] = 1010;
   EXPECT_EQ(narrow("prefix-cache-affinity-filter", table, prompt_of(1000), valve), (Rows{0, 2}));
 }
@@ -168,9 +166,9 @@ TEST(UtilizationFilter, RemovesSaturatedEndpointsAndMayFallBack) {
   EXPECT_EQ(narrow("utilization-filter", table, prompt_of(1), conditions), (Rows{1}));
   table.candidates.waiting = {11, 12};
   EXPECT_EQ(narrow("utilization-filter", table, prompt_of(1), conditions), Rows{});
-  EXPECT_EQ(narrow("utilization-filter", table, prompt_of(1),
-                   conditions + "\nfallbackOnEmpty: true"),
-            (Rows{0, 1}));
+  EXPECT_EQ(
+      narrow("utilization-filter", table, prompt_of(1), conditions + "\nfallbackOnEmpty: true"),
+      (Rows{0, 1}));
 }
 
 TEST(Pickers, DistributionsAreWhatTheyClaim) {
@@ -246,8 +244,8 @@ TEST(Runner, NamesTheFilterThatLeftNothing) {
   const Registry registry = builtin_registry();
   Table table(2);
   Profile profile;
-  profile.filters.push_back({"only-h100", make(registry.filter("label-selector-filter"),
-                                               "matchLabels: {gpu: h100}")});
+  profile.filters.push_back(
+      {"only-h100", make(registry.filter("label-selector-filter"), "matchLabels: {gpu: h100}")});
   profile.picker = make(registry.picker("random-picker"));
   Runner runner;
   Chance chance;

@@ -31,8 +31,8 @@ Table random_table(std::size_t rows, Random& random) {
     c.running[row] = static_cast<float>(random.below(200));
     c.kv_usage[row] = static_cast<float>(random.uniform());
     c.inflight_requests[row] = static_cast<float>(random.below(100));
-    c.unstarted[row] = static_cast<float>(
-        random.below(1 + static_cast<std::uint64_t>(c.inflight_requests[row])));
+    c.unstarted[row] =
+        static_cast<float>(random.below(1 + static_cast<std::uint64_t>(c.inflight_requests[row])));
     c.inflight_tokens[row] = static_cast<float>(random.below(200000));
     c.cached_tokens[row] = static_cast<float>(random.below(3) * 2000);
     c.own_uncached_tokens[row] = 8000 - c.cached_tokens[row];
@@ -50,7 +50,8 @@ model::InferenceRequest prompt_of(std::uint64_t tokens) {
 
 // Parameters a type cannot do without.
 std::string_view needed_parameters(std::string_view type) {
-  return type == "utilization-filter" ? "conditions: [{metric: waiting-queue, maxValue: 10}]" : "{}";
+  return type == "utilization-filter" ? "conditions: [{metric: waiting-queue, maxValue: 10}]"
+                                      : "{}";
 }
 
 TEST(Catalog, TypesAreUniqueAndAllKindsArePresent) {
@@ -167,10 +168,12 @@ TEST(PluginContract, UnknownParametersAreRefusedWithTheirName) {
 }
 
 TEST(PluginContract, EveryColumnReadIsOneThatExists) {
-  const Columns all = {Column::kWaiting,         Column::kRunning,       Column::kKvUsage,
-                       Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
-                       Column::kCachedTokens,    Column::kOwnUncachedTokens, Column::kColdOrder,
-                       Column::kHealth,          Column::kLabels,        Column::kModels};
+  const Columns all = {Column::kWaiting,        Column::kRunning,
+                       Column::kKvUsage,        Column::kInFlightRequests,
+                       Column::kInFlightTokens, Column::kUnstarted,
+                       Column::kCachedTokens,   Column::kOwnUncachedTokens,
+                       Column::kColdOrder,      Column::kHealth,
+                       Column::kLabels,         Column::kModels};
   for (const auto& spec : registry().scorers()) {
     EXPECT_TRUE(spec.reads.missing_from(all).none()) << spec.type;
   }

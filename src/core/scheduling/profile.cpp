@@ -11,11 +11,16 @@ namespace fairlead::scheduling {
 
 std::string_view to_string(Reason reason) {
   switch (reason) {
-    case Reason::kOnlyCandidate: return "only_candidate";
-    case Reason::kPrefix: return "prefix";
-    case Reason::kScore: return "score";
-    case Reason::kTie: return "tie";
-    case Reason::kNoScorer: return "no_scorer";
+    case Reason::kOnlyCandidate:
+      return "only_candidate";
+    case Reason::kPrefix:
+      return "prefix";
+    case Reason::kScore:
+      return "score";
+    case Reason::kTie:
+      return "tie";
+    case Reason::kNoScorer:
+      return "no_scorer";
   }
   return "unknown";
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -67,6 +69,26 @@ TEST(LineWriter, LinesAFullDiskRefusesAreCounted) {
   full.write("one");
   while (full.dropped() == 0) std::this_thread::yield();
   EXPECT_EQ(full.dropped(), 1U);
+}
+
+TEST(LineWriter, ALineThatTheDiskCutOffDoesNotSwallowTheNext) {
+  const TempFile file;
+  auto writer = LineWriter::open(file.path);
+  ASSERT_TRUE(writer.has_value());
+  const auto before = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit unlimited{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+  rlimit tight = unlimited;
+  tight.rlim_cur = 8;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &tight), 0);
+  (*writer)->write("first");
+  (*writer)->write("second");
+  while ((*writer)->dropped() == 0) std::this_thread::yield();
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+  (*writer)->write("third");
+  writer->reset();
+  std::signal(SIGXFSZ, before);
+  EXPECT_EQ(file.read(), "first\nse\nthird\n");
 }
 
 TEST(LineWriter, ALineBeyondTheBoundIsDroppedNotQueued) {

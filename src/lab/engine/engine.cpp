@@ -101,7 +101,9 @@ tl::expected<void, ApiError> Engine::admit(const CompletionRequest& request) {
     metrics_.add(Count::kFinishedError);
     return tl::unexpected(injected(status));
   }
-  const std::size_t waiting = living_sequences_ - model_.load().running;
+  // A sequence aborted during a step counts as running to the step's end.
+  const std::size_t running = model_.load().running;
+  const std::size_t waiting = living_sequences_ > running ? living_sequences_ - running : 0;
   if (options_.max_waiting > 0 && waiting >= options_.max_waiting) {
     metrics_.add(Count::kRejected);
     return tl::unexpected(

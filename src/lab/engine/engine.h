@@ -32,13 +32,13 @@
 namespace fairlead::engine {
 
 struct EngineOptions {
-  EngineProfile profile;
+  EngineProfile profile{};
   double speed = 1;                   // Model time per real time, above 0.
   std::uint64_t seed = 0;             // Of the step noise, the faults' draws and the answers' ids.
   std::uint32_t stream_interval = 1;  // Tokens an event, at least 1.
-  std::vector<std::string> served_names;  // At least one; the first is the model's id.
-  std::vector<std::string> adapters;      // LoRA adapters loaded from the start.
-  std::uint32_t max_waiting = 0;          // More requests than this waiting: 429; 0: no bound.
+  std::vector<std::string> served_names{};  // At least one; the first is the model's id.
+  std::vector<std::string> adapters{};      // LoRA adapters loaded from the start.
+  std::uint32_t max_waiting = 0;            // More requests than this waiting: 429; 0: no bound.
 };
 
 class Engine final : private GenerationHost {

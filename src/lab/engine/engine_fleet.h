@@ -27,7 +27,7 @@ struct FleetOptions {
   std::size_t engines = 1;
   std::string host = "127.0.0.1";
   std::uint16_t base_port = 0;  // The first engine's; the others follow. 0: any free one each.
-  EngineProfile profile;
+  EngineProfile profile{};
   double speed = 1;  // Model time per real time; in (0, 10'000].
   std::uint64_t seed = 0;
   std::uint32_t stream_interval = 1;        // Tokens an event.

@@ -22,9 +22,9 @@
 namespace fairlead::engine {
 
 struct EngineServerOptions {
-  net::SocketAddress address;  // Port 0: any free one.
-  std::string api_key;         // Wanted as bearer token below /v1; empty: none.
-  EngineOptions engine;
+  net::SocketAddress address{};  // Port 0: any free one.
+  std::string api_key{};         // Wanted as bearer token below /v1; empty: none.
+  EngineOptions engine{};
 };
 
 class EngineServer final : private net::RequestHandler {

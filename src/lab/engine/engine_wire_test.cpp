@@ -118,8 +118,9 @@ TEST_F(EngineWire, StreamIntervalGathersTokensButNotTheFirst) {
   EXPECT_EQ(texts[1].size(), 16U);
   EXPECT_EQ(texts[2].size(), 16U);
   EXPECT_EQ(texts[3].size(), 4U);
-  EXPECT_EQ(texts[0] + texts[1] + texts[2] + texts[3],
-            json(complete(R"("prompt":"a","max_tokens":10)"))["choices"][0]["text"]);
+  EXPECT_EQ(
+      texts[0] + texts[1] + texts[2] + texts[3],
+      json(complete(R"("prompt":"a","max_tokens":10)"))["choices"][0]["text"].get<std::string>());
 }
 
 TEST_F(EngineWire, EveryPromptAndEveryNGivesAChoice) {

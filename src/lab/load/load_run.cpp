@@ -143,7 +143,8 @@ void LoadRun::pump() {
 
 void LoadRun::launch(const Pacer::Issue& issue) {
   if (idle_.empty()) {
-    flights_.push_back(std::make_unique<Flight>(pool_, *this, flight_settings_));
+    FlightOwner& owner = *this;
+    flights_.push_back(std::make_unique<Flight>(pool_, owner, flight_settings_));
     idle_.push_back(flights_.back().get());
   }
   Flight& flight = *idle_.back();

@@ -18,8 +18,8 @@ PreparedWorkload::PreparedWorkload(load::Workload workload, std::uint32_t engine
   std::unordered_map<std::uint32_t, std::uint32_t> prompt_at;
   prompt_of_.reserve(workload_.requests.size());
   for (const load::PlannedRequest& request : workload_.requests) {
-    const auto [found, fresh] = prompt_at.try_emplace(
-        request.first_part, static_cast<std::uint32_t>(prompts_.size()));
+    const auto [found, fresh] =
+        prompt_at.try_emplace(request.first_part, static_cast<std::uint32_t>(prompts_.size()));
     if (fresh) {
       PromptKeys keys;
       auto engine = std::make_shared<std::vector<std::uint64_t>>();

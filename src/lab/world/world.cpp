@@ -98,8 +98,7 @@ Run::Run(const PreparedWorkload& prepared, const scheduling::Profile& policy,
       settings_(settings),
       history_(std::size_t{prepared.router_block_tokens()} * kBytesPerToken,
                history_bytes(settings)),
-      picker_({{inflight_, load_, ledger_, history_}, recorder_, observations_}, {},
-              settings.seed),
+      picker_({{inflight_, load_, ledger_, history_}, recorder_, observations_}, {}, settings.seed),
       pacer_(prepared.workload(), {}, Time{}) {
   FAIRLEAD_ASSERT(prepared.engine_block_tokens() == settings.engine.block_size);
   for (std::uint32_t slot = 0; slot < settings.engines; ++slot) {
@@ -144,12 +143,16 @@ WorldResult Run::go() {
 
 void Run::handle(const Event& event) {
   switch (event.kind) {
-    case Event::Kind::kStepEnd: end_step(event.engine); break;
+    case Event::Kind::kStepEnd:
+      end_step(event.engine);
+      break;
     case Event::Kind::kStepStart:
       start_planned_[event.engine] = 0;
       start_step(event.engine);
       break;
-    case Event::Kind::kScrape: scrape(); break;
+    case Event::Kind::kScrape:
+      scrape();
+      break;
   }
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kRoleLabel = "llm-d.ai/role";
 constexpr std::array<std::string_view, 4> kRoles = {"decode", "prefill-decode", "both",
-                                                     "encode-prefill-decode"};
+                                                    "encode-prefill-decode"};
 
 class RoleFilter final : public Filter {
  public:

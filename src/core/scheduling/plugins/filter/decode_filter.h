@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// decode-filter: keeps endpoints that may decode: label llm-d.ai/role is decode, prefill-decode, both
-// or encode-prefill-decode. Absence: no role label means a full engine, which is kept.
+// decode-filter: keeps endpoints that may decode: label llm-d.ai/role is decode, prefill-decode,
+// both or encode-prefill-decode. Absence: no role label means a full engine, which is kept.
 // Parameters: none.
 #pragma once
 

@@ -17,14 +17,19 @@ struct Requirement {
   std::vector<std::string> values;
 
   bool holds(const model::Endpoint& endpoint) const {
-    const auto found = std::ranges::find(endpoint.labels, key, &std::pair<std::string, std::string>::first);
+    const auto found =
+        std::ranges::find(endpoint.labels, key, &std::pair<std::string, std::string>::first);
     const bool exists = found != endpoint.labels.end();
     const bool listed = exists && std::ranges::find(values, found->second) != values.end();
     switch (op) {
-      case Operator::kIn: return listed;
-      case Operator::kNotIn: return !listed;
-      case Operator::kExists: return exists;
-      case Operator::kDoesNotExist: return !exists;
+      case Operator::kIn:
+        return listed;
+      case Operator::kNotIn:
+        return !listed;
+      case Operator::kExists:
+        return exists;
+      case Operator::kDoesNotExist:
+        return !exists;
     }
     return false;
   }
@@ -53,8 +58,8 @@ Requirement read_expression(config::Section& section) {
   const std::string op =
       section.choice("operator", "In", {"In", "NotIn", "Exists", "DoesNotExist"});
   requirement.values = section.texts("values");
-  requirement.op = op == "In"      ? Operator::kIn
-                   : op == "NotIn" ? Operator::kNotIn
+  requirement.op = op == "In"       ? Operator::kIn
+                   : op == "NotIn"  ? Operator::kNotIn
                    : op == "Exists" ? Operator::kExists
                                     : Operator::kDoesNotExist;
   const bool takes_values = requirement.op == Operator::kIn || requirement.op == Operator::kNotIn;

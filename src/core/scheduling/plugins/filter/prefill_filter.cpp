@@ -9,9 +9,8 @@ namespace fairlead::scheduling {
 namespace {
 
 constexpr std::string_view kRoleLabel = "llm-d.ai/role";
-constexpr std::array<std::string_view, 5> kRoles = {"prefill", "encode-prefill",
-                                                     "prefill-decode", "both",
-                                                     "encode-prefill-decode"};
+constexpr std::array<std::string_view, 5> kRoles = {"prefill", "encode-prefill", "prefill-decode",
+                                                    "both", "encode-prefill-decode"};
 
 class RoleFilter final : public Filter {
  public:

@@ -30,7 +30,8 @@ class PrefixCacheAffinityFilter final : public Filter {
       load = std::min(load, table.inflight_tokens[row]);
     }
     const bool any_warm = warm_load < std::numeric_limits<float>::max();
-    if (!any_warm || static_cast<double>(warm_load - cold_load) > parameters_.penalty_tokens) return;
+    if (!any_warm || static_cast<double>(warm_load - cold_load) > parameters_.penalty_tokens)
+      return;
     if (parameters_.exploration > 0 && context.random.uniform() < parameters_.exploration) return;
     std::erase_if(rows, [&](std::uint32_t row) { return !warm(row); });
   }
@@ -47,13 +48,20 @@ std::unique_ptr<Filter> create(config::Section& parameters) {
   const double rate = parameters.number("peakPrefillThroughput", 15928, 1, 1e9);
   read.penalty_tokens = penalty_ms / 1000 * rate;
   parameters.choice("ttftSource", "prefillThroughput", {"prefillThroughput"});
+  for (const char* key : {"prefixMatchInfoProducerName", "inFlightLoadProducerName",
+                          "latencyPredictionInfoProducerName"}) {
+    parameters.text(key, "");
+  }
   return std::make_unique<PrefixCacheAffinityFilter>(read);
 }
 
 }  // namespace
 
 FilterSpec prefix_cache_affinity_filter_spec() {
-  return {"prefix-cache-affinity-filter", Stability::kBeta, {Column::kCachedTokens, Column::kInFlightTokens}, create};
+  return {"prefix-cache-affinity-filter",
+          Stability::kBeta,
+          {Column::kCachedTokens, Column::kInFlightTokens},
+          create};
 }
 
 }  // namespace fairlead::scheduling

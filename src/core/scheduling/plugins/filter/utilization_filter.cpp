@@ -44,10 +44,9 @@ class UtilizationFilter final : public Filter {
 };
 
 Condition read_condition(config::Section& section) {
-  const std::string metric =
-      section.choice("metric", "waiting-queue",
-                     {"active-requests", "running-requests", "waiting-queue",
-                      "kv-cache-utilization"});
+  const std::string metric = section.choice(
+      "metric", "waiting-queue",
+      {"active-requests", "running-requests", "waiting-queue", "kv-cache-utilization"});
   const double top = metric == "kv-cache-utilization" ? 1.0 : 1e9;
   if (!section.has("maxValue")) section.error("maxValue", "is required");
   const auto max = static_cast<float>(section.number("maxValue", top, 0, top));
@@ -72,7 +71,10 @@ std::unique_ptr<Filter> create(config::Section& parameters) {
 }  // namespace
 
 FilterSpec utilization_filter_spec() {
-  return {"utilization-filter", Stability::kAlpha, {Column::kWaiting, Column::kRunning, Column::kKvUsage, Column::kInFlightRequests}, create};
+  return {"utilization-filter",
+          Stability::kAlpha,
+          {Column::kWaiting, Column::kRunning, Column::kKvUsage, Column::kInFlightRequests},
+          create};
 }
 
 }  // namespace fairlead::scheduling

@@ -6,8 +6,8 @@ namespace {
 
 class MaxScorePicker final : public Picker {
  public:
-  std::size_t pick(std::span<const std::uint32_t>, std::span<const float> totals,
-                   const Candidates&, DecisionContext& context) const override {
+  std::size_t pick(std::span<const std::uint32_t>, std::span<const float> totals, const Candidates&,
+                   DecisionContext& context) const override {
     std::size_t best = 0;
     std::uint64_t ties = 1;
     for (std::size_t i = 1; i < totals.size(); ++i) {
@@ -32,8 +32,6 @@ std::unique_ptr<Picker> create(config::Section& parameters) {
 
 }  // namespace
 
-PickerSpec max_score_picker_spec() {
-  return {"max-score-picker", Stability::kBeta, {}, create};
-}
+PickerSpec max_score_picker_spec() { return {"max-score-picker", Stability::kBeta, {}, create}; }
 
 }  // namespace fairlead::scheduling

@@ -22,8 +22,6 @@ std::unique_ptr<Picker> create(config::Section& parameters) {
 
 }  // namespace
 
-PickerSpec random_picker_spec() {
-  return {"random-picker", Stability::kBeta, {}, create};
-}
+PickerSpec random_picker_spec() { return {"random-picker", Stability::kBeta, {}, create}; }
 
 }  // namespace fairlead::scheduling

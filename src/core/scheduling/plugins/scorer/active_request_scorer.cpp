@@ -36,7 +36,11 @@ std::unique_ptr<Scorer> create(config::Section& parameters) {
 }  // namespace
 
 ScorerSpec active_request_scorer_spec() {
-  return {"active-request-scorer", Stability::kBeta, {Column::kInFlightRequests}, ScoreKind::kUnit, create};
+  return {"active-request-scorer",
+          Stability::kBeta,
+          {Column::kInFlightRequests},
+          ScoreKind::kUnit,
+          create};
 }
 
 }  // namespace fairlead::scheduling

@@ -27,7 +27,11 @@ std::unique_ptr<Scorer> create(config::Section& parameters) {
 }  // namespace
 
 ScorerSpec cold_placement_cost_scorer_spec() {
-  return {"cold-placement-cost-scorer", Stability::kBeta, {Column::kColdOrder}, ScoreKind::kTokens, create};
+  return {"cold-placement-cost-scorer",
+          Stability::kBeta,
+          {Column::kColdOrder},
+          ScoreKind::kTokens,
+          create};
 }
 
 }  // namespace fairlead::scheduling

@@ -23,7 +23,8 @@ class ExternalityCostScorer final : public Scorer {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::uint32_t row = rows[i];
       const float decoding = table.inflight_requests[row] - table.unstarted[row];
-      const float delayed = 1 + weights_.own + weights_.waiting * crowd + weights_.decode * decoding;
+      const float delayed =
+          1 + weights_.own + weights_.waiting * crowd + weights_.decode * decoding;
       out[i] = table.inflight_tokens[row] + table.own_uncached_tokens[row] * delayed +
                weights_.slot_tokens * decoding;
     }
@@ -45,8 +46,12 @@ std::unique_ptr<Scorer> create(config::Section& parameters) {
 }  // namespace
 
 ScorerSpec externality_cost_scorer_spec() {
-  return {"externality-cost-scorer", Stability::kBeta, {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
-                                     Column::kOwnUncachedTokens}, ScoreKind::kTokens, create};
+  return {"externality-cost-scorer",
+          Stability::kBeta,
+          {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
+           Column::kOwnUncachedTokens},
+          ScoreKind::kTokens,
+          create};
 }
 
 }  // namespace fairlead::scheduling

@@ -23,7 +23,11 @@ std::unique_ptr<Scorer> create(config::Section& /*parameters*/) {
 }  // namespace
 
 ScorerSpec kv_cache_utilization_scorer_spec() {
-  return {"kv-cache-utilization-scorer", Stability::kBeta, {Column::kKvUsage}, ScoreKind::kUnit, create};
+  return {"kv-cache-utilization-scorer",
+          Stability::kBeta,
+          {Column::kKvUsage},
+          ScoreKind::kUnit,
+          create};
 }
 
 }  // namespace fairlead::scheduling

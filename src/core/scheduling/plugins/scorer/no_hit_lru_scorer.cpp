@@ -10,8 +10,8 @@ class NoHitLruScorer final : public Scorer {
  public:
   void score(const model::InferenceRequest&, const Candidates& table,
              std::span<const std::uint32_t> rows, std::span<float> out) const override {
-    const bool hit = std::ranges::any_of(
-        rows, [&](std::uint32_t row) { return table.cached_tokens[row] > 0; });
+    const bool hit =
+        std::ranges::any_of(rows, [&](std::uint32_t row) { return table.cached_tokens[row] > 0; });
     if (hit || rows.size() == 1) {
       std::ranges::fill(out, hit ? 0.5F : 1.0F);
       return;
@@ -29,8 +29,7 @@ class NoHitLruScorer final : public Scorer {
 
 std::unique_ptr<Scorer> create(config::Section& parameters) {
   parameters.integer("lruSize", 1024, 1, 1000000);
-  for (const char* key :
-       {"prefixMatchInfoProducerName", "prefixPluginType", "prefixPluginName"}) {
+  for (const char* key : {"prefixMatchInfoProducerName", "prefixPluginType", "prefixPluginName"}) {
     parameters.text(key, "");
   }
   return std::make_unique<NoHitLruScorer>();
@@ -39,7 +38,11 @@ std::unique_ptr<Scorer> create(config::Section& parameters) {
 }  // namespace
 
 ScorerSpec no_hit_lru_scorer_spec() {
-  return {"no-hit-lru-scorer", Stability::kBeta, {Column::kCachedTokens, Column::kColdOrder}, ScoreKind::kUnit, create};
+  return {"no-hit-lru-scorer",
+          Stability::kBeta,
+          {Column::kCachedTokens, Column::kColdOrder},
+          ScoreKind::kUnit,
+          create};
 }
 
 }  // namespace fairlead::scheduling

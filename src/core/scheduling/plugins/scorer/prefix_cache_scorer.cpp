@@ -30,14 +30,14 @@ std::unique_ptr<Scorer> create(config::Section& parameters) {
   parameters.text("prefixMatchInfoProducerName", "");
   const double weight = parameters.number("matchLengthWeight", 0, 0, 1);
   const double scale = parameters.number("matchLengthScaleTokens", 8192, 1, 1e9);
-  return std::make_unique<PrefixCacheScorer>(static_cast<float>(weight),
-                                             static_cast<float>(scale));
+  return std::make_unique<PrefixCacheScorer>(static_cast<float>(weight), static_cast<float>(scale));
 }
 
 }  // namespace
 
 ScorerSpec prefix_cache_scorer_spec() {
-  return {"prefix-cache-scorer", Stability::kBeta, {Column::kCachedTokens}, ScoreKind::kUnit, create};
+  return {
+      "prefix-cache-scorer", Stability::kBeta, {Column::kCachedTokens}, ScoreKind::kUnit, create};
 }
 
 }  // namespace fairlead::scheduling

@@ -31,7 +31,11 @@ std::unique_ptr<Scorer> create(config::Section& /*parameters*/) {
 }  // namespace
 
 ScorerSpec running_requests_size_scorer_spec() {
-  return {"running-requests-size-scorer", Stability::kBeta, {Column::kRunning}, ScoreKind::kUnit, create};
+  return {"running-requests-size-scorer",
+          Stability::kBeta,
+          {Column::kRunning},
+          ScoreKind::kUnit,
+          create};
 }
 
 }  // namespace fairlead::scheduling

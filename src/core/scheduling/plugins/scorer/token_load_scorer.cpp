@@ -31,7 +31,11 @@ std::unique_ptr<Scorer> create(config::Section& parameters) {
 }  // namespace
 
 ScorerSpec token_load_scorer_spec() {
-  return {"token-load-scorer", Stability::kBeta, {Column::kInFlightTokens, Column::kOwnUncachedTokens}, ScoreKind::kUnit, create};
+  return {"token-load-scorer",
+          Stability::kBeta,
+          {Column::kInFlightTokens, Column::kOwnUncachedTokens},
+          ScoreKind::kUnit,
+          create};
 }
 
 }  // namespace fairlead::scheduling

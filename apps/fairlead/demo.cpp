@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+// `fairlead demo`: the main job in one command. Simulated engines, the gateway and the load
+// generator run in this process over real loopback sockets; each policy gets fresh engines and the
+// same stretch of a production trace.
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "commands.h"
+#include "embedded_data.h"
+#include "io/export/log_sink.h"
+#include "lab/engine/engine_thread.h"
+#include "lab/load/load_run.h"
+#include "report_text.h"
+#include "router/build.h"
+#include "server.h"
+#include "signals.h"
+
+namespace fairlead::app {
+namespace {
+
+struct Flags {
+  std::vector<std::string> policies = {"random", "least-request", "blend", "fairlead"};
+  std::string profile = "qwen3-32b-2xh100";
+  std::uint32_t engines = 8;
+  double speed = 4;
+  std::uint32_t stream_interval = 8;
+  double compression = 2;
+  double trace_seconds = 360;
+  std::string html = "fairlead-report.html";
+  std::string json;
+  bool keep = false;
+};
+
+engine::FleetOptions fleet_options(const Flags& flags, const engine::EngineProfile& profile,
+                                   std::uint16_t base_port) {
+  engine::FleetOptions options;
+  options.engines = flags.engines;
+  options.base_port = base_port;
+  options.profile = profile;
+  options.speed = flags.speed;
+  options.stream_interval = flags.stream_interval;
+  return options;
+}
+
+std::string serve_document(const std::vector<std::uint16_t>& ports, std::uint16_t listen,
+                           std::uint16_t admin) {
+  std::string yaml = fmt::format(
+      "gateway: {{listen: [\"127.0.0.1:{}\"], adminListen: \"127.0.0.1:{}\"}}\n"
+      "fleet:\n  endpoints:\n",
+      listen, admin);
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    yaml += fmt::format("    - {{name: engine-{}, address: \"127.0.0.1:{}\"}}\n", i, ports[i]);
+  }
+  return yaml;
+}
+
+Result<std::unique_ptr<Server>> start_server(const std::vector<std::uint16_t>& ports,
+                                             const std::string& policy, std::uint16_t listen,
+                                             std::uint16_t admin, Log& log) {
+  config::Problems problems;
+  const auto generation =
+      router::build_generation(serve_document(ports, listen, admin), "demo", policy, problems);
+  if (!generation) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
+  std::random_device entropy;
+  return Server::start(generation, (std::uint64_t{entropy()} << 32) | entropy(), log);
+}
+
+// Turns the idle loop until the server knows its fleet.
+Result<void> wait_until_ready(const Server& server, net::EventLoop& loop) {
+  constexpr Duration kPatience = std::chrono::seconds(15);
+  loop.run_turn(Duration{});
+  const Time deadline = loop.now() + kPatience;
+  while (!server.ready()) {
+    if (loop.now() > deadline) {
+      return fail(ErrorCode::kUnavailable, "the engines did not become healthy in {:.0f} s",
+                  to_seconds(kPatience));
+    }
+    loop.run_turn(std::chrono::milliseconds(10));
+  }
+  return {};
+}
+
+class Demo {
+ public:
+  Demo(Flags flags, net::EventLoop& loop, const std::atomic<bool>& stopped)
+      : flags_(std::move(flags)), loop_(loop), stopped_(stopped), log_(sink_, LogLevel::kError) {}
+
+  Result<void> compare();
+  Result<void> report() const;
+  Result<void> keep_running();
+  bool spoilt() const { return spoilt_; }
+
+ private:
+  Result<void> run_policy(const std::string& policy);
+
+  Flags flags_;
+  net::EventLoop& loop_;
+  const std::atomic<bool>& stopped_;
+  exporting::StderrLogSink sink_;
+  Log log_;
+  engine::EngineProfile profile_;
+  load::Workload workload_;
+  std::vector<load::ReportRun> runs_;
+  bool spoilt_ = false;
+};
+
+Result<void> Demo::compare() {
+  auto profile = find_engine_profile(flags_.profile);
+  if (!profile) return tl::unexpected(profile.error());
+  profile_ = std::move(*profile);
+  const auto trace = find_trace("mooncake_conversation");
+  if (!trace) return tl::unexpected(trace.error());
+  load::ReplaySettings replay;
+  replay.to = from_seconds(flags_.trace_seconds);
+  replay.compression = flags_.compression;
+  auto workload = load::plan_replay(*trace, replay);
+  if (!workload) return tl::unexpected(workload.error());
+  workload_ = std::move(*workload);
+  std::printf(
+      "%u simulated engines (%s, %lld KV tokens each, model speed %g), %zu requests of the\n"
+      "Mooncake conversation trace at %g times its pace, %zu policies of about %.0f s each.\n\n",
+      flags_.engines, profile_.name.c_str(), static_cast<long long>(profile_.kv_tokens),
+      flags_.speed, workload_.requests.size(), flags_.compression, flags_.policies.size(),
+      flags_.trace_seconds / flags_.compression / flags_.speed);
+  std::fflush(stdout);
+  for (const std::string& policy : flags_.policies) {
+    if (stopped_) return fail(ErrorCode::kUnavailable, "interrupted");
+    if (auto done = run_policy(policy); !done) return with_context(done.error(), policy);
+  }
+  std::printf("\n%s\n", load::comparison_table(runs_).c_str());
+  std::fflush(stdout);
+  return {};
+}
+
+Result<void> Demo::run_policy(const std::string& policy) {
+  const auto engines = engine::EngineThread::start(fleet_options(flags_, profile_, 0));
+  if (!engines) return tl::unexpected(engines.error());
+  const auto server = start_server((*engines)->ports(), policy, 0, 0, log_);
+  if (!server) return tl::unexpected(server.error());
+  if (auto ready = wait_until_ready(**server, loop_); !ready) return ready;
+
+  load::LoadSettings settings;
+  settings.target.address = net::SocketAddress::loopback((*server)->gateway_port());
+  settings.target.host = "127.0.0.1";
+  settings.speed = flags_.speed;
+  settings.progress_interval = std::chrono::seconds(5);
+  auto result = load::run_load(loop_, workload_, settings, [&](const load::LoadProgress& progress) {
+    std::fprintf(stderr, "%-14s %s\n", policy.c_str(), load::progress_line(progress).c_str());
+  });
+  if (!result) return tl::unexpected(result.error());
+  if (result->interrupted) return fail(ErrorCode::kUnavailable, "interrupted");
+  if (result->spoilt) {
+    spoilt_ = true;
+    std::fprintf(stderr, "%-14s warning: %s\n", policy.c_str(), result->spoilt->c_str());
+  }
+  runs_.push_back({policy, std::move(result->records), std::move(result->summary)});
+  return {};
+}
+
+Result<void> Demo::report() const {
+  load::ReportText text;
+  text.title = "Routing policies on a production trace";
+  text.subtitle = fmt::format(
+      "{} requests of the Mooncake conversation trace over {} simulated engines, one run a policy",
+      workload_.requests.size(), flags_.engines);
+  text.command = "make run";
+  text.method = {
+      {"Engines",
+       fmt::format("{} x {}, {} KV tokens each, model speed {}, stream interval {}", flags_.engines,
+                   profile_.name, profile_.kv_tokens, flags_.speed, flags_.stream_interval)},
+      {"Trace", fmt::format("first {:.0f} s, {} times compressed, arrivals spread within the "
+                            "recorder's steps",
+                            flags_.trace_seconds, flags_.compression)},
+      {"Fresh start", "engines and gateway start anew for each policy"},
+      {"Units", "seconds of model time"},
+  };
+  describe_machine(text);
+  if (auto done = write_file(flags_.html, load::html_report(text, runs_)); !done) return done;
+  if (!flags_.json.empty()) {
+    if (auto done = write_file(flags_.json, load::summary_json(text, runs_)); !done) return done;
+  }
+  std::printf("Report with charts: %s\n", flags_.html.c_str());
+  return {};
+}
+
+Result<void> Demo::keep_running() {
+  const auto engines = engine::EngineThread::start(fleet_options(flags_, profile_, 9001));
+  if (!engines) return tl::unexpected(engines.error());
+  const auto server = start_server((*engines)->ports(), "fairlead", 8080, 9090, log_);
+  if (!server) return tl::unexpected(server.error());
+  if (auto ready = wait_until_ready(**server, loop_); !ready) return ready;
+  std::printf(
+      "\nRunning until Ctrl-C: engines on ports 9001 to %u, gateway on 8080, metrics on 9090. "
+      "Try:\n\n"
+      "  curl -N localhost:8080/v1/chat/completions -H 'content-type: application/json' \\\n"
+      "    -d '{\"model\": \"%s\", \"stream\": true, \"max_tokens\": 32,\n"
+      "         \"messages\": [{\"role\": \"user\", \"content\": \"Where do requests go?\"}]}'\n"
+      "  curl localhost:9090/debug/endpoints\n\n",
+      9000U + flags_.engines, profile_.model.c_str());
+  std::fflush(stdout);
+  loop_.run();
+  return {};
+}
+
+int run_demo(const Flags& flags) {
+  auto loop = net::EventLoop::create();
+  if (!loop) return complain(loop.error().message, 1);
+  std::atomic<bool> stopped{false};
+  const SignalThread signals([&] {
+    stopped = true;
+    (*loop)->stop();
+  });
+  Demo demo(flags, **loop, stopped);
+  if (auto done = demo.compare(); !done) return complain(done.error().message, 1);
+  if (auto done = demo.report(); !done) return complain(done.error().message, 1);
+  if (flags.keep) {
+    if (auto done = demo.keep_running(); !done) return complain(done.error().message, 1);
+  }
+  if (demo.spoilt()) {
+    return complain("the machine was too busy to keep the schedule; see the warnings above", 1);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command add_demo(CLI::App& parent) {
+  CLI::App* command = parent.add_subcommand(
+      "demo", "Engines, gateway and a real trace in one process: policies compared in a table");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("--policy", flags->policies, "Policies to compare")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--engines", flags->engines, "Simulated engines")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command->add_option("--profile", flags->profile, "Engine profile")->capture_default_str();
+  command->add_option("--speed", flags->speed, "Seconds of model time in a second")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--stream-interval", flags->stream_interval, "Tokens a streamed event")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command->add_option("--compression", flags->compression, "Trace time over replay time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--trace-seconds", flags->trace_seconds, "Stretch of the trace")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--html", flags->html, "Report to write")->capture_default_str();
+  command->add_option("--json", flags->json, "Summary to write as JSON");
+  command->add_flag("--keep", flags->keep, "Leave engines and gateway running afterwards");
+  command->footer(
+      "Examples:\n"
+      "  fairlead demo\n"
+      "  fairlead demo --policy sticky,fairlead --trace-seconds 120 --html sticky.html");
+  return [flags] { return run_demo(*flags); };
+}
+
+}  // namespace fairlead::app

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "commands.h"
+#include "lab/load/load_run.h"
+#include "report_text.h"
+#include "signals.h"
+#include "workload_flags.h"
+
+namespace fairlead::app {
+namespace {
+
+struct Flags {
+  std::string target = "http://127.0.0.1:8080";
+  std::string api = "chat";
+  std::vector<std::string> slo;
+  std::string json;
+  std::string html;
+  WorkloadFlags workload;
+  load::LoadSettings settings;
+};
+
+Result<load::SloLimits> parse_slo(const std::vector<std::string>& entries) {
+  load::SloLimits limits;
+  for (const std::string& entry : entries) {
+    const std::size_t equals = entry.find('=');
+    const std::string name = entry.substr(0, equals);
+    std::optional<double>* limit = name == "ttft"      ? &limits.ttft
+                                   : name == "tpot"    ? &limits.tpot
+                                   : name == "itl"     ? &limits.itl
+                                   : name == "ntpot"   ? &limits.ntpot
+                                   : name == "latency" ? &limits.request_latency
+                                                       : nullptr;
+    double seconds = 0;
+    if (limit == nullptr || equals == std::string::npos ||
+        !CLI::detail::lexical_cast(entry.substr(equals + 1), seconds) || seconds <= 0) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "--slo {}: write ttft, tpot, itl, ntpot or latency, =, and seconds, as in "
+                  "ttft=1.5",
+                  entry);
+    }
+    *limit = seconds;
+  }
+  return limits;
+}
+
+void print_progress(const load::LoadProgress& progress) {
+  const bool terminal = ::isatty(STDERR_FILENO) != 0;
+  std::fprintf(stderr, "%s%s%s", terminal ? "\r\033[K" : "", load::progress_line(progress).c_str(),
+               terminal ? "" : "\n");
+  std::fflush(stderr);
+}
+
+int write_reports(const Flags& flags, const load::LoadResult& result) {
+  load::ReportText text;
+  text.title = "fairlead load";
+  text.subtitle = fmt::format("{} requests to {}", result.records.requests.size(), flags.target);
+  describe_machine(text);
+  const load::ReportRun runs[] = {{"run", result.records, result.summary}};
+  if (!flags.json.empty()) {
+    if (auto done = write_file(flags.json, load::summary_json(text, runs)); !done) {
+      return complain(done.error().message, 1);
+    }
+  }
+  if (!flags.html.empty()) {
+    if (auto done = write_file(flags.html, load::html_report(text, runs)); !done) {
+      return complain(done.error().message, 1);
+    }
+    std::fprintf(stderr, "report: %s\n", flags.html.c_str());
+  }
+  return 0;
+}
+
+int run(Flags& flags) {
+  auto target = load::parse_target(flags.target);
+  if (!target) return complain(target.error().message, 2);
+  flags.settings.target = std::move(*target);
+  flags.settings.api = flags.api == "chat" ? load::Api::kChat : load::Api::kCompletions;
+  auto limits = parse_slo(flags.slo);
+  if (!limits) return complain(limits.error().message, 2);
+  flags.settings.limits = *limits;
+  const auto workload = plan(flags.workload);
+  if (!workload) return complain(workload.error().message, 2);
+  auto loop = net::EventLoop::create();
+  if (!loop) return complain(loop.error().message, 1);
+  const SignalThread signals([&] { (*loop)->stop(); });
+  const auto result = load::run_load(**loop, *workload, flags.settings, print_progress);
+  std::fprintf(stderr, "\n");
+  if (!result) return complain(result.error().message, 1);
+  std::printf("%s", load::run_table(result->summary).c_str());
+  if (const int failed = write_reports(flags, *result); failed != 0) return failed;
+  if (result->spoilt) return complain(*result->spoilt, 1);
+  if (result->interrupted) return complain("interrupted: the figures cover what had ended", 1);
+  return 0;
+}
+
+}  // namespace
+
+Command add_load(CLI::App& parent) {
+  CLI::App* command = parent.add_subcommand(
+      "load", "Load generator and trace replayer for OpenAI-compatible servers, with reports");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("-t,--target", flags->target, "Server to put under load")
+      ->capture_default_str();
+  command->add_option("--api", flags->api, "chat or completions")
+      ->check(CLI::IsMember({"chat", "completions"}))
+      ->capture_default_str();
+  command->add_option("--model", flags->settings.model, "Default: the first the server lists");
+  command->add_option("--api-key", flags->settings.api_key, "Bearer key")
+      ->envname("FAIRLEAD_API_KEY");
+  command
+      ->add_option("--speed", flags->settings.speed,
+                   "Of simulated engines: reports are in their model time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--connections", flags->settings.connections_max, "Requests in flight at most")
+      ->capture_default_str();
+  command->add_option("--slo", flags->slo, "Goodput limit in seconds, as ttft=1.5; repeatable");
+  command->add_option("--json", flags->json, "Write the summary as JSON");
+  command->add_option("--html", flags->html, "Write the report as one HTML file");
+  declare(*command, flags->workload);
+  command->footer(
+      "Examples:\n"
+      "  fairlead load --rate 5,10,20 --stage-seconds 30 --shared-prefix --html report.html\n"
+      "  fairlead load --trace mooncake_conversation --compression 2 --to 600 --slo ttft=2\n"
+      "  fairlead load --concurrency 64 --requests 10000 --prompt-tokens 200");
+  return [flags] { return run(*flags); };
+}
+
+}  // namespace fairlead::app

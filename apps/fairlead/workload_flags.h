@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flags that describe a workload, and the workload they plan. Values.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "lab/load/model/workload.h"
+
+namespace fairlead::app {
+
+struct WorkloadFlags {
+  std::string trace;
+  std::string preset;
+  double compression = 1;
+  double from_s = 0;
+  double to_s = 0;  // 0: to the end.
+  std::uint64_t limit = 0;
+  bool shared_prefix = false;
+  std::uint32_t groups = 32;
+  std::uint32_t prompts_per_group = 32;
+  std::uint32_t system_tokens = 2048;
+  std::uint32_t question_tokens = 256;
+  std::uint32_t prompt_tokens = 1024;
+  std::uint32_t output_tokens = 256;
+  std::vector<double> rates;
+  double stage_s = 60;
+  double pause_s = 0;
+  std::string arrivals = "poisson";
+  std::uint32_t concurrency = 0;
+  std::uint32_t requests = 100;
+  std::uint64_t seed = 1;
+};
+
+void declare(CLI::App& command, WorkloadFlags& flags);
+Result<load::Workload> plan(const WorkloadFlags& flags);
+
+}  // namespace fairlead::app

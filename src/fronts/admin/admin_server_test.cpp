@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fronts/admin/admin_server.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include "io/net/http_fetch.h"
+#include "io/net/testing/loop_fixture.h"
+#include "router/testing/fleet_fixture.h"
+
+namespace fairlead::admin {
+namespace {
+
+using model::Health;
+
+struct Page {
+  int status = 0;
+  std::string body;
+};
+
+class AdminServerTest : public router::testing::FleetFixture {
+ protected:
+  void start_admin(std::string_view fleet) {
+    ASSERT_NO_FATAL_FAILURE(start(fleet));
+    admin_ = std::make_unique<AdminServer>(*router_, *control_);
+    const auto listening = admin_->listen({"127.0.0.1", 0});
+    ASSERT_TRUE(listening.has_value()) << listening.error().message;
+  }
+  ~AdminServerTest() override {
+    if (control_) control_->stop();
+    admin_.reset();
+  }
+
+  Page get(std::string_view target) {
+    net::UpstreamPool pool(*engine_loop_, {});
+    net::HttpFetch fetch(pool);
+    std::optional<Page> page;
+    fetch.get(net::SocketAddress::loopback(admin_->port()), target, {},
+              [&](const Result<net::FetchReply>& reply) {
+                EXPECT_TRUE(reply.has_value()) << reply.error().message;
+                page = reply ? Page{reply->status, std::string(reply->body)} : Page{};
+              });
+    EXPECT_TRUE(until([&] { return page.has_value(); }));
+    return page.value_or(Page{});
+  }
+  std::string send(std::string_view request) {
+    net::testing::RawClient client(*engine_loop_, net::SocketAddress::loopback(admin_->port()));
+    client.send(request);
+    EXPECT_TRUE(until([&] { return client.ended(); }));
+    return client.received();
+  }
+
+  std::unique_ptr<AdminServer> admin_;
+};
+
+TEST_F(AdminServerTest, ReadinessFollowsTheFleetAndDraining) {
+  auto& engine = add_engine();
+  engine.silent_path = "/v1/models";
+  start_admin(endpoints({{"a", &engine}}, "  "));
+  EXPECT_EQ(get("/healthz").status, 200);
+  const Page waiting = get("/readyz");
+  EXPECT_EQ(waiting.status, 503);
+  EXPECT_EQ(waiting.body, "no healthy endpoint has told its models yet\n");
+  engine.silent_path.clear();
+  ASSERT_TRUE(until([&] { return control_->ready(); }));
+  EXPECT_EQ(get("/readyz").status, 200);
+  engine.down();
+  ASSERT_TRUE(until_health("a", Health::kEjected));
+  EXPECT_EQ(get("/readyz").status, 503);
+  EXPECT_EQ(get("/healthz").status, 200) << "this process is alive whatever the fleet does";
+  engine.up();
+  ASSERT_TRUE(until([&] { return control_->ready(); }));
+  EXPECT_EQ(get("/readyz").status, 200);
+  admin_->set_draining();
+  const Page draining = get("/readyz");
+  EXPECT_EQ(draining.status, 503);
+  EXPECT_EQ(draining.body, "draining\n");
+}
+
+TEST_F(AdminServerTest, MetricsAreFreshAtEveryScrape) {
+  auto& engine = add_engine();
+  engine.set_load(6, 2, 0.5);
+  start_admin(endpoints({{"a", &engine}}, "  "));
+  ASSERT_TRUE(until([&] { return router_->load().read(0).waiting == 6.0F; }));
+  {
+    const fleet::InFlightShare share(router_->inflight(), endpoint("a").ref, 300);
+    const Page page = get("/metrics?name=x");
+    EXPECT_EQ(page.status, 200);
+    for (const char* line : {"fairlead_endpoint_up{endpoint=\"a\"} 1\n",
+                             "fairlead_endpoint_waiting{endpoint=\"a\"} 6\n",
+                             "fairlead_endpoint_running{endpoint=\"a\"} 2\n",
+                             "fairlead_endpoint_kv_usage{endpoint=\"a\"} 0.5\n",
+                             "fairlead_endpoint_inflight_requests{endpoint=\"a\"} 1\n",
+                             "fairlead_endpoint_inflight_uncached_tokens{endpoint=\"a\"} 300\n"}) {
+      EXPECT_NE(page.body.find(line), std::string::npos) << line << page.body;
+    }
+  }
+  EXPECT_NE(get("/metrics").body.find("inflight_requests{endpoint=\"a\"} 0\n"), std::string::npos);
+}
+
+TEST_F(AdminServerTest, TheExpositionPassesPromtool) {
+  auto& engine = add_engine();
+  start_admin(endpoints({{"a\\\"b", &engine}, {"c", &add_engine()}}, "  "));
+  ASSERT_TRUE(until([&] { return control_->ready(); }));
+  const std::string text = get("/metrics").body;
+  std::set<std::string> series;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with('#')) continue;
+    EXPECT_TRUE(series.insert(line.substr(0, line.rfind(' '))).second) << "twice: " << line;
+  }
+  if (std::system("promtool --version >/dev/null 2>&1") != 0) {
+    const char* required = std::getenv("REQUIRE_PEERS");
+    ASSERT_FALSE(required != nullptr && std::string_view(required) == "1")
+        << "promtool is missing; install the package prometheus";
+    GTEST_SKIP() << "promtool is not installed";
+  }
+  folder_.write("metrics.txt", text);
+  const std::string command = "promtool check metrics < " + folder_.file("metrics.txt") + " 2>&1";
+  FILE* const pipe = ::popen(command.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  std::string findings;
+  char piece[1024];
+  while (std::fgets(piece, sizeof piece, pipe) != nullptr) findings += piece;
+  EXPECT_EQ(::pclose(pipe), 0) << findings << text;
+  EXPECT_EQ(findings, "");
+}
+
+TEST_F(AdminServerTest, TheFleetTableIsJsonOfThePublishedPool) {
+  auto& engine = add_engine();
+  engine.set_load(6, 2, 0.5);
+  start_admin("  endpoints: [{name: 'a\"b', address: \"127.0.0.1:" + std::to_string(engine.port()) +
+              "\", labels: {zone: x}}]\n");
+  ASSERT_TRUE(until([&] { return control_->ready(); }));
+  ASSERT_TRUE(until([&] { return router_->load().read(0).waiting == 6.0F; }));
+  const fleet::InFlightShare share(router_->inflight(), {0, 0}, 300);
+  const Page page = get("/debug/endpoints");
+  EXPECT_EQ(page.status, 200);
+  const std::string expected =
+      "{\"version\":" + std::to_string(router_->pool().load()->version) +
+      R"(,"endpoints":[{"name":"a\"b","host":"127.0.0.1","port":)" + std::to_string(engine.port()) +
+      R"(,"slot":0,"generation":0,"health":"healthy","admit_share":1,"inflight_requests":1,)"
+      R"("inflight_uncached_tokens":300,"inflight_unstarted":1,"waiting":6,"running":2,)"
+      R"("kv_usage":0.5,"models":["m"],"labels":{"zone":"x"}}]})"
+      "\n";
+  EXPECT_EQ(page.body, expected);
+}
+
+TEST_F(AdminServerTest, TheConfigurationPageReadsBackAsTheSameSettings) {
+  auto& engine = add_engine();
+  start_admin(endpoints({{"a", &engine}}, "  "));
+  const Page page = get("/debug/config");
+  EXPECT_EQ(page.status, 200);
+  config::Problems problems;
+  const auto again = router::build_generation(page.body, "page", "", problems);
+  ASSERT_NE(again, nullptr) << problems.to_string() << page.body;
+  EXPECT_EQ(again->settings, router_->generation().load()->settings);
+}
+
+TEST_F(AdminServerTest, OtherPathsAndMethodsAreRefused) {
+  start_admin("  endpoints: []\n");
+  EXPECT_EQ(get("/").status, 404);
+  EXPECT_EQ(get("/metricsx").status, 404);
+  const std::string posted =
+      send("POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+  EXPECT_TRUE(posted.starts_with("HTTP/1.1 405 ")) << posted;
+  EXPECT_NE(posted.find("allow: GET, HEAD\r\n"), std::string::npos) << posted;
+  const std::string head = send("HEAD /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(head.starts_with("HTTP/1.1 200 ")) << head;
+  EXPECT_TRUE(head.ends_with("\r\n\r\n")) << head;
+}
+
+TEST_F(AdminServerTest, AnAddressInUseIsNamed) {
+  start_admin("  endpoints: []\n");
+  AdminServer second(*router_, *control_);
+  const auto listening = second.listen({"127.0.0.1", admin_->port()});
+  ASSERT_FALSE(listening.has_value());
+  EXPECT_NE(listening.error().message.find("gateway.adminListen"), std::string::npos);
+  EXPECT_NE(listening.error().message.find(std::to_string(admin_->port())), std::string::npos);
+}
+
+TEST_F(AdminServerTest, PagesAreServedByTheControlThread) {
+  auto& engine = add_engine();
+  start_admin(endpoints({{"a", &engine}}, "  "));
+  control_->start();
+  const auto engines_until = [&](const std::function<bool()>& effect) {
+    return net::testing::run_until(*engine_loop_, effect);
+  };
+  ASSERT_TRUE(engines_until([&] { return control_->ready(); }));
+  net::UpstreamPool pool(*engine_loop_, {});
+  net::HttpFetch fetch(pool);
+  for (const char* target : {"/metrics", "/readyz", "/debug/endpoints", "/debug/config"}) {
+    int status = 0;
+    fetch.get(net::SocketAddress::loopback(admin_->port()), target, {},
+              [&](const Result<net::FetchReply>& reply) { status = reply ? reply->status : -1; });
+    ASSERT_TRUE(engines_until([&] { return status != 0; }));
+    EXPECT_EQ(status, 200) << target;
+  }
+  admin_->set_draining();
+  control_->stop();
+}
+
+}  // namespace
+}  // namespace fairlead::admin

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/fleet/file_watch.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "io/fleet/testing/scratch_folder.h"
+#include "io/net/testing/loop_fixture.h"
+
+namespace fairlead::fleet {
+namespace {
+
+using net::testing::make_loop;
+using net::testing::run_until;
+
+class FileWatchTest : public ::testing::Test {
+ protected:
+  void watch(const std::string& path) {
+    auto made = FileWatch::create(*loop_, path, [this] { ++reports_; });
+    ASSERT_TRUE(made.has_value()) << made.error().message;
+    watch_ = std::move(*made);
+  }
+  bool reported(int times) {
+    return run_until(*loop_, [&] { return reports_ >= times; });
+  }
+
+  testing::ScratchFolder folder_;
+  std::unique_ptr<net::EventLoop> loop_ = make_loop();
+  int reports_ = 0;
+  std::unique_ptr<FileWatch> watch_;
+};
+
+TEST_F(FileWatchTest, AWriteARenameARemovalAndANewFileAreReported) {
+  watch(folder_.file("list.yaml"));
+  folder_.write("list.yaml", "one");
+  EXPECT_TRUE(reported(1));
+  folder_.replace("list.yaml", "two");
+  EXPECT_TRUE(reported(2));
+  EXPECT_EQ(FileWatch::read_file(folder_.file("list.yaml")).value(), "two");
+  std::filesystem::remove(folder_.file("list.yaml"));
+  EXPECT_TRUE(reported(3));
+  EXPECT_FALSE(FileWatch::read_file(folder_.file("list.yaml")).has_value());
+  folder_.write("list.yaml", "three");
+  EXPECT_TRUE(reported(4));
+}
+
+TEST_F(FileWatchTest, ASwappedLinkBesideTheFileIsReported) {
+  // The way Kubernetes updates a mounted ConfigMap: list.yaml -> ..data/list.yaml, ..data -> v1.
+  std::filesystem::create_directory(folder_.path() / "v1");
+  std::filesystem::create_directory(folder_.path() / "v2");
+  folder_.write("v1/list.yaml", "old");
+  folder_.write("v2/list.yaml", "new");
+  std::filesystem::create_directory_symlink("v1", folder_.path() / "..data");
+  std::filesystem::create_symlink("..data/list.yaml", folder_.path() / "list.yaml");
+  watch(folder_.file("list.yaml"));
+  EXPECT_EQ(FileWatch::read_file(folder_.file("list.yaml")).value(), "old");
+  std::filesystem::create_directory_symlink("v2", folder_.path() / "..data_tmp");
+  std::filesystem::rename(folder_.path() / "..data_tmp", folder_.path() / "..data");
+  EXPECT_TRUE(reported(1));
+  EXPECT_EQ(FileWatch::read_file(folder_.file("list.yaml")).value(), "new");
+}
+
+TEST_F(FileWatchTest, ABurstIsReportedOnce) {
+  watch(folder_.file("list.yaml"));
+  for (int i = 0; i < 100; ++i) folder_.write("list.yaml", std::to_string(i));
+  EXPECT_TRUE(reported(1));
+  EXPECT_FALSE(run_until(*loop_, [&] { return reports_ > 1; }, 3 * FileWatch::kSettle));
+}
+
+TEST_F(FileWatchTest, ABusyFolderDoesNotPutTheReportOff) {
+  watch(folder_.file("list.yaml"));
+  // Another file is written in every turn, more often than changes settle.
+  EXPECT_TRUE(run_until(*loop_, [&] {
+    folder_.write("noise", "x");
+    return reports_ >= 3;
+  }));
+}
+
+TEST_F(FileWatchTest, AMissingFolderIsNamed) {
+  const auto made = FileWatch::create(*loop_, folder_.file("absent/list.yaml"), [] {});
+  ASSERT_FALSE(made.has_value());
+  EXPECT_NE(made.error().message.find(folder_.file("absent")), std::string::npos);
+}
+
+TEST_F(FileWatchTest, ReadingIsBoundedAndNamesTheFile) {
+  folder_.write("whole", std::string(200'000, 'x') + "end");
+  const auto whole = FileWatch::read_file(folder_.file("whole"));
+  ASSERT_TRUE(whole.has_value());
+  EXPECT_EQ(whole->size(), 200'003U);
+  EXPECT_TRUE(whole->ends_with("xend"));
+  folder_.write("empty", "");
+  EXPECT_EQ(FileWatch::read_file(folder_.file("empty")).value(), "");
+  const auto endless = FileWatch::read_file("/dev/zero");
+  ASSERT_FALSE(endless.has_value());
+  EXPECT_EQ(endless.error().code, ErrorCode::kLimitExceeded);
+  const auto a_folder = FileWatch::read_file(folder_.path().string());
+  ASSERT_FALSE(a_folder.has_value());
+  EXPECT_NE(a_folder.error().message.find(folder_.path().string()), std::string::npos);
+}
+
+}  // namespace
+}  // namespace fairlead::fleet
