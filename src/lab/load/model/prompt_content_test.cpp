@@ -34,8 +34,8 @@ std::vector<PromptPart> any_prompt() {
   std::vector<PromptPart> parts;
   for (int i = 0; i < count; ++i) {
     const auto id = static_cast<std::uint64_t>(*rc::gen::inRange(0, 3));
-    const auto tokens = static_cast<std::uint32_t>(
-        *rc::gen::oneOf(rc::gen::inRange(0, 5), rc::gen::inRange(0, 200)));
+    const auto tokens = static_cast<std::uint32_t>(*rc::gen::oneOf(
+        rc::gen::inRange(0, 5), rc::gen::inRange(0, 200), rc::gen::element(16, 48, 64, 128)));
     parts.push_back({content_id(1, 2, id), tokens});
   }
   return parts;
@@ -86,6 +86,14 @@ TEST(PromptContent, ShortPiecesAreKeyedByTheirWords) {
             keys_of(std::vector<PromptPart>{{content_id(1, 1, other), 1}}, 1));
   EXPECT_NE(keys_of(std::vector<PromptPart>{{content_id(1, 1, 0), 64}}, 64),
             keys_of(std::vector<PromptPart>{{content_id(1, 1, other), 64}}, 64));
+}
+
+TEST(PromptContent, APlaceInAPartIsPartOfTheKey) {
+  // The second block holds words 64..127 of the stream in one prompt and 0..63 in the other.
+  const auto once = keys_of(std::vector<PromptPart>{{9, 128}}, 64);
+  const auto twice = keys_of(std::vector<PromptPart>{{9, 64}, {9, 64}}, 64);
+  EXPECT_EQ(once[0], twice[0]);
+  EXPECT_NE(once[1], twice[1]);
 }
 
 TEST(PromptContent, KeysAreTheSameOnEveryPlatform) {
