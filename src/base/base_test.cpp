@@ -101,6 +101,21 @@ TEST(Metrics, ExpositionSumsCellsAndEscapesLabels) {
   EXPECT_NE(text.find("fairlead_y_seconds_count 2\n"), std::string::npos) << text;
 }
 
+TEST(Metrics, WorkersOwnGaugesAndHistogramsAreOneSeries) {
+  MetricRegistry registry;
+  registry.gauge("fairlead_open", "Open.").set(2);
+  registry.gauge("fairlead_open", "Open.").set(5);
+  const double bounds[] = {1};
+  registry.histogram("fairlead_s", "S.", bounds).observe(0.5);
+  registry.histogram("fairlead_s", "S.", bounds).observe(2);
+  const std::string text = registry.expose();
+  EXPECT_NE(text.find("fairlead_open 7\n"), std::string::npos) << text;
+  EXPECT_EQ(text.find("fairlead_open 2\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("fairlead_s_bucket{le=\"1\"} 1\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("fairlead_s_count 2\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("fairlead_s_sum 2.5\n"), std::string::npos) << text;
+}
+
 TEST(Metrics, RetiredLabelsDisappear) {
   MetricRegistry registry;
   registry.gauge("fairlead_g", "G.", {{"endpoint", "e1"}}).set(1);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 
 #include "base/assert.h"
 
@@ -113,9 +114,17 @@ void MetricRegistry::retire(std::string_view label, std::string_view value) {
   }
 }
 
-void MetricRegistry::expose_histogram(std::string& out, const Family& family, const Cell& cell) {
-  const auto counts = cell.histogram->counts();
-  const auto bounds = cell.histogram->bounds();
+void MetricRegistry::expose_histogram(std::string& out, const Family& family, const Labels& labels,
+                                      const std::vector<const Cell*>& cells) {
+  const auto bounds = cells.front()->histogram->bounds();
+  std::vector<std::uint64_t> counts(bounds.size() + 1);
+  double sum = 0;
+  for (const Cell* cell : cells) {
+    FAIRLEAD_ASSERT(std::ranges::equal(cell->histogram->bounds(), bounds));
+    const auto own = cell->histogram->counts();
+    for (std::size_t i = 0; i < own.size(); ++i) counts[i] += own[i];
+    sum += cell->histogram->sum();
+  }
   std::uint64_t cumulative = 0;
   for (std::size_t i = 0; i < counts.size(); ++i) {
     cumulative += counts[i];
@@ -123,17 +132,40 @@ void MetricRegistry::expose_histogram(std::string& out, const Family& family, co
         i < bounds.size() ? fmt::format("le=\"{}\"", bounds[i]) : std::string("le=\"+Inf\"");
     out += family.name;
     out += "_bucket";
-    append_labels(out, cell.labels, le);
+    append_labels(out, labels, le);
     fmt::format_to(std::back_inserter(out), " {}\n", cumulative);
   }
   out += family.name;
   out += "_sum";
-  append_labels(out, cell.labels);
-  fmt::format_to(std::back_inserter(out), " {}\n", cell.histogram->sum());
+  append_labels(out, labels);
+  fmt::format_to(std::back_inserter(out), " {}\n", sum);
   out += family.name;
   out += "_count";
-  append_labels(out, cell.labels);
+  append_labels(out, labels);
   fmt::format_to(std::back_inserter(out), " {}\n", cumulative);
+}
+
+// Cells of equal labels are one series: workers may each hold a cell of their own.
+void MetricRegistry::expose_family(std::string& out, const Family& family) {
+  std::map<Labels, std::vector<const Cell*>> series;
+  for (const Cell& cell : family.cells) series[cell.labels].push_back(&cell);
+  for (const auto& [labels, cells] : series) {
+    if (family.kind == Kind::kHistogram) {
+      expose_histogram(out, family, labels, cells);
+      continue;
+    }
+    out += family.name;
+    append_labels(out, labels);
+    if (family.kind == Kind::kCounter) {
+      std::uint64_t sum = 0;
+      for (const Cell* cell : cells) sum += cell->counter->value();
+      fmt::format_to(std::back_inserter(out), " {}\n", sum);
+    } else {
+      double sum = 0;
+      for (const Cell* cell : cells) sum += cell->gauge->value();
+      fmt::format_to(std::back_inserter(out), " {}\n", sum);
+    }
+  }
 }
 
 std::string MetricRegistry::expose() const {
@@ -144,30 +176,7 @@ std::string MetricRegistry::expose() const {
     if (family->cells.empty()) continue;
     fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} {2}\n", family->name,
                    family->help, kTypes[static_cast<int>(family->kind)]);
-    // Cells of equal labels are one series: workers may each hold a cell of their own.
-    std::vector<std::pair<const Labels*, std::uint64_t>> sums;
-    for (const Cell& cell : family->cells) {
-      if (family->kind == Kind::kHistogram) {
-        expose_histogram(out, *family, cell);
-      } else if (family->kind == Kind::kGauge) {
-        out += family->name;
-        append_labels(out, cell.labels);
-        fmt::format_to(std::back_inserter(out), " {}\n", cell.gauge->value());
-      } else {
-        const auto same =
-            std::ranges::find_if(sums, [&](const auto& sum) { return *sum.first == cell.labels; });
-        if (same == sums.end()) {
-          sums.emplace_back(&cell.labels, cell.counter->value());
-        } else {
-          same->second += cell.counter->value();
-        }
-      }
-    }
-    for (const auto& [labels, value] : sums) {
-      out += family->name;
-      append_labels(out, *labels);
-      fmt::format_to(std::back_inserter(out), " {}\n", value);
-    }
+    expose_family(out, *family);
   }
   return out;
 }

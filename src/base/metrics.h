@@ -3,7 +3,7 @@
 //
 // A family is registered once, at start-up; a cell is resolved per label set then, never per
 // request. A cell is written by relaxed atomic adds, so any thread may write; give each worker a
-// cell of its own where the rate is high (cells of one label set are summed by expose()).
+// cell of its own where the rate is high: expose() sums the cells of one label set, gauges too.
 // Exposition format: Prometheus text 0.0.4, checked with promtool.
 #pragma once
 
@@ -84,7 +84,9 @@ class MetricRegistry {
     std::vector<Cell> cells;
   };
   Family& family(std::string_view name, std::string_view help, Kind kind);
-  static void expose_histogram(std::string& out, const Family& family, const Cell& cell);
+  static void expose_family(std::string& out, const Family& family);
+  static void expose_histogram(std::string& out, const Family& family, const Labels& labels,
+                               const std::vector<const Cell*>& cells);
 
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Family>> families_;
