@@ -48,9 +48,9 @@ struct Choice {
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
   std::size_t row = kNone;  // In the candidate table; kNone when filters removed every row.
   Reason reason = Reason::kOnlyCandidate;
-  float total = 0;       // Of the winner; a cost is negative.
-  float runner_up = 0;   // The best other total.
-  std::size_t rows_left = 0;  // After the filters.
+  float total = 0;                          // Of the winner; a cost is negative.
+  float runner_up = 0;                      // The best other total.
+  std::size_t rows_left = 0;                // After the filters.
   const std::string* emptied_by = nullptr;  // The filter that removed the last row.
 };
 
