@@ -149,8 +149,13 @@ void Picker::on_upstream_failed(RequestId id, UpstreamFailure failure, Replay re
     reply(id, reason_of(failure), outbox);
     return;
   }
-  ++counters_.retries;
+  const std::size_t before = outbox.size();
   decide(id, request, pool, profile, now, outbox);
+  if (outbox.size() > before && outbox.back().kind == Action::Kind::kForward) {
+    ++counters_.retries;
+  } else {
+    budget_.refund();
+  }
 }
 
 void Picker::on_end(RequestId id, model::Outcome outcome, Time now) {

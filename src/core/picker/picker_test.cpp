@@ -197,6 +197,17 @@ TEST_F(PickerTest, NothingIsRetriedOnceTheClientSawAByteOrTheBudgetIsSpent) {
   EXPECT_EQ(refused, picker.counters().retry_budget_exhausted);
 }
 
+TEST_F(PickerTest, ARetryThatFindsNobodyLeftCostsNoBudget) {
+  pool.endpoints.resize(1);
+  for (int i = 0; i < 200; ++i) {
+    const RequestId id = start();
+    EXPECT_EQ(fail(id, UpstreamFailure::kConnectRefused).reason, ReplyReason::kUpstreamFailed);
+    picker.on_end(id, Outcome::kUpstreamFailed, now);
+  }
+  EXPECT_EQ(picker.counters().retries, 0U);
+  EXPECT_EQ(picker.counters().retry_budget_exhausted, 0U);
+}
+
 TEST_F(PickerTest, UnknownModelAndEmptyPoolAreTypedReplies) {
   request.model = "other";
   RequestId id = start(Action::Kind::kReply);

@@ -28,6 +28,9 @@ class RetryBudget {
     return true;
   }
 
+  // Gives back what take() took, when there was nowhere left to try.
+  void refund() { balance_ = std::min(cap_, balance_ + 1); }
+
  private:
   void refill(Time now) {
     if (now > last_) balance_ = std::min(cap_, balance_ + per_second_ * to_seconds(now - last_));
