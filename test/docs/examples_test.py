@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examples of README, docs and --help: configurations load, commands and flags exist."""
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import tempfile
+import unittest
+
+BINARY = os.environ["FAIRLEAD_BINARY"]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def run(*arguments):
+    return subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=30)
+
+
+def blocks(language):
+    for page in PAGES:
+        for block in re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S):
+            yield page.name, block
+
+
+def help_of(command):
+    return run(command, "--help").stdout
+
+
+def commands():
+    """Every `fairlead ...` line of the pages and of the commands' own examples."""
+    text = [(name, block) for name, block in blocks("")]
+    listed = re.findall(r"^  (\w+) {2,}", run("--help").stdout.split("Subcommands:")[1], re.M)
+    text += [(f"{name} --help", help_of(name).split("Examples:")[-1]) for name in listed]
+    for source, block in text:
+        for line in block.splitlines():
+            line = line.split(" # ")[0].strip()
+            if line.startswith("fairlead "):
+                yield source, shlex.split(line)
+
+
+class Examples(unittest.TestCase):
+    def test_configurations_load(self):
+        seen = 0
+        for page, block in blocks("yaml"):
+            with self.subTest(page=page), tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                file.write(block)
+                file.flush()
+                done = run("check", file.name)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                seen += 1
+        self.assertGreater(seen, 0)
+
+    def test_effective_configuration_loads_again(self):
+        first = run("check").stdout
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write(first)
+            file.flush()
+            again = run("check", file.name)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual(again.stdout, first)
+
+    def test_commands_and_flags_exist(self):
+        seen = 0
+        for source, words in commands():
+            with self.subTest(source=source, command=" ".join(words)):
+                text = help_of(words[1])
+                self.assertIn("Usage", text)
+                for flag in (word for word in words[2:] if word.startswith("-") and word != "-"):
+                    self.assertRegex(text, rf"(^|[\s,]){re.escape(flag)}\b")
+                seen += 1
+        self.assertGreater(seen, 10)
+
+    def test_every_policy_of_the_page_is_shipped_and_the_other_way_round(self):
+        listed = {line.split()[0] for line in run("check", "--list-policies").stdout.splitlines()}
+        table = (ROOT / "docs" / "policy.md").read_text().split("## The default")[0]
+        named = set(re.findall(r"`([a-z-]+)`", table.split("| --- |")[1]))
+        self.assertTrue(listed <= named, listed - named)
+
+    def test_wrong_configuration_names_every_place(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write("gateway: {workers: many}\nlimits: {bodyByts: 1}\npolicy: best\n")
+            file.flush()
+            done = run("check", file.name)
+        self.assertEqual(done.returncode, 2)
+        for line in (":1:", ":2:", ":3:"):
+            self.assertIn(line, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
