@@ -18,10 +18,10 @@ help:  # The list of commands, from the comments beside them.
 setup: ## install the Debian packages that everything needs; nothing to do the second time
 	@tools/setup
 
-peers: ## put the pinned client libraries that tests use as peers into .peers/
+peers: setup ## put the pinned client libraries that tests use as peers into .peers/
 	@tools/peers/setup
 
-build: ## build the product, its tests and tools into build/release
+build: setup ## build the product, its tests and tools into build/release
 	@tools/configure release
 	cmake --build --preset release
 
@@ -34,7 +34,7 @@ test: setup peers build ## build and run every ordinary test
 check: setup ## formatting, project rules, static analysis of what changed, spelling [ALL=1]
 	@ALL=$(ALL) tools/check
 
-asan: setup peers ## every test under the address and undefined-behaviour sanitizers
+asan: setup peers ## the tests under the address and undefined-behaviour sanitizers
 	@tools/configure asan
 	cmake --build --preset asan
 	ctest --preset asan -j $(CTEST_JOBS)
@@ -49,7 +49,7 @@ fuzz: setup ## run every fuzzer for a while [T=name] [SECONDS=20]
 	cmake --build --preset fuzz
 	@tools/fuzz $(T)
 
-sim: setup ## fault simulation in virtual time [SEED=n, printed]
+sim: setup ## random worlds in virtual time [SEED=n, printed]
 	@tools/configure release
 	@SEED=$(SEED) tools/sim
 

@@ -41,10 +41,6 @@ HEADERS = {
     "CLI/*": ["apps/*"],
     "nlohmann/*": [
         "lab/*.cpp",
-        "fronts/admin/*.cpp",
-        "core/codec/kube*.cpp",
-        "io/kube/*.cpp",
-        "cluster/*.cpp",
     ]
     + TESTS,
     "gtest/*": TESTS,

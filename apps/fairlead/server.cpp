@@ -35,7 +35,10 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const router::Gene
     return tl::unexpected(listening.error());
   }
   if (!settings.access_log.empty()) {
-    auto writer = exporting::LineWriter::open(settings.access_log);
+    auto writer = exporting::LineWriter::open(
+        settings.access_log,
+        server->metrics_.counter("fairlead_access_log_dropped_total",
+                                 "Access log lines lost to a full queue or disk."));
     if (!writer) return with_context(writer.error(), "gateway.accessLog");
     server->access_writer_ = std::move(*writer);
     server->access_line_ = std::make_unique<AccessLine>(*server->access_writer_);

@@ -7,7 +7,7 @@
 namespace fairlead::app {
 namespace {
 
-// Ends the signal thread itself; no one else sends it.
+// Wakes the signal thread for its end; from anybody else it is ignored.
 constexpr int kEndSignal = SIGUSR2;
 
 sigset_t handled() {
@@ -28,6 +28,7 @@ SignalThread::SignalThread(std::function<void()> on_stop) : on_stop_(std::move(o
 }
 
 SignalThread::~SignalThread() {
+  ending_ = true;
   pthread_kill(thread_.native_handle(), kEndSignal);
   thread_.join();
 }
@@ -36,8 +37,8 @@ void SignalThread::run() {
   const sigset_t set = handled();
   while (true) {
     int signal = 0;
-    if (sigwait(&set, &signal) != 0 || signal == kEndSignal) return;
-    on_stop_();
+    if (sigwait(&set, &signal) != 0 || ending_) return;
+    if (signal != kEndSignal) on_stop_();
   }
 }
 

@@ -4,6 +4,7 @@
 // Threads: the callback runs in the signal thread.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <thread>
 
@@ -19,6 +20,7 @@ class SignalThread {
  private:
   void run();
   std::function<void()> on_stop_;
+  std::atomic<bool> ending_{false};
   std::thread thread_;
 };
 

@@ -10,10 +10,6 @@ namespace {
 constexpr std::string_view kFileLoadsHelp =
     "Changes of the endpoints file, by whether the pool took them over.";
 
-bool takes_traffic(const model::Endpoint& endpoint) {
-  return endpoint.health == model::Health::kHealthy || endpoint.health == model::Health::kReturning;
-}
-
 // Adds what a cumulative figure grew by since the counter last saw it.
 void raise_to(Counter& counter, std::uint64_t value) { counter.add(value - counter.value()); }
 
@@ -188,7 +184,7 @@ void Control::publish() {
   router_.pool().publish(next);
   ready_.store(std::ranges::any_of(pool_->endpoints,
                                    [](const model::Endpoint& endpoint) {
-                                     return takes_traffic(endpoint) && !endpoint.models.empty();
+                                     return endpoint.takes_traffic() && !endpoint.models.empty();
                                    }),
                std::memory_order_relaxed);
 }
@@ -221,7 +217,7 @@ void Control::refresh_metrics() {
   for (const fleet::Fleet::Status& status : fleet_.status()) {
     const model::Endpoint& endpoint = *status.endpoint;
     EndpointMetrics& cells = metrics_of(endpoint);
-    cells.up->set(takes_traffic(endpoint) ? endpoint.admit_share : 0);
+    cells.up->set(endpoint.takes_traffic() ? endpoint.admit_share : 0);
     const fleet::InFlight inflight = router_.inflight().read(endpoint.ref.slot);
     cells.inflight_requests->set(static_cast<double>(inflight.requests));
     cells.inflight_tokens->set(static_cast<double>(inflight.uncached_tokens));

@@ -22,7 +22,7 @@ picker::Picker Router::make_picker(std::uint32_t worker) {
   const auto generation = generation_.load();
   const config::RetrySettings& retry = generation->settings.limits.retry;
   picker::Limits limits;
-  limits.max_attempts = std::min(retry.max_attempts, picker::kMaxAttempts);
+  limits.max_attempts = retry.max_attempts;
   limits.retry_ratio = retry.budget_ratio;
   limits.retries_per_second = retry.min_per_second;
   return picker::Picker({{inflight_, load_, ledger_, history_}, history_, *this}, limits,

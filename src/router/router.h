@@ -26,7 +26,6 @@ namespace fairlead::router {
 
 // One configuration, built whole and published whole; a request keeps the one it began with.
 struct Generation {
-  std::uint64_t number = 0;
   config::ServeSettings settings;
   std::string policy;  // The shipped policy's name, or "custom".
   scheduling::Profile profile;

@@ -305,18 +305,4 @@ void append_model_list(std::string& out, std::span<const ModelCard> models) {
   writer.end_array().end_object();
 }
 
-void merge_models(std::vector<ModelCard>& merged, std::span<const ModelCard> models) {
-  for (const ModelCard& model : models) {
-    const auto at =
-        std::lower_bound(merged.begin(), merged.end(), model,
-                         [](const ModelCard& a, const ModelCard& b) { return a.id < b.id; });
-    if (at == merged.end() || at->id != model.id) {
-      merged.insert(at, model);
-    } else if (at->max_model_len == 0 ||
-               (model.max_model_len > 0 && model.max_model_len < at->max_model_len)) {
-      at->max_model_len = model.max_model_len;
-    }
-  }
-}
-
 }  // namespace fairlead::codec

@@ -76,9 +76,4 @@ inline constexpr std::size_t kMaxModels = 10'000;
 // {"object":"list","data":[...]} in the order given.
 void append_model_list(std::string& out, std::span<const ModelCard> models);
 
-// Adds each of `models` whose id is not in `merged` yet. `merged` is empty or comes from earlier
-// calls: it stays sorted by id. For an id known twice, the smaller stated max_model_len stays,
-// because any endpoint may serve the request.
-void merge_models(std::vector<ModelCard>& merged, std::span<const ModelCard> models);
-
 }  // namespace fairlead::codec

@@ -114,15 +114,5 @@ TEST(ModelList, RefusesWhatIsNoList) {
   EXPECT_EQ(refused.error().code, ErrorCode::kLimitExceeded);
 }
 
-TEST(ModelList, MergesByIdAndKeepsTheSmallerLength) {
-  std::vector<ModelCard> merged;
-  merge_models(merged, std::vector<ModelCard>{{"b", "", 100, 1, "x"}, {"a", "", 0, 1, "x"}});
-  merge_models(merged, std::vector<ModelCard>{
-                           {"b", "", 50, 2, "y"}, {"c", "b", 7, 2, "y"}, {"a", "", 9, 2, "y"}});
-  const std::vector<ModelCard> expected{
-      {"a", "", 9, 1, "x"}, {"b", "", 50, 1, "x"}, {"c", "b", 7, 2, "y"}};
-  EXPECT_EQ(merged, expected);
-}
-
 }  // namespace
 }  // namespace fairlead::codec

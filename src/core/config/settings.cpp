@@ -31,7 +31,7 @@ void describe(Visitor& visit, GatewaySettings& gateway) {
 
 template <class Visitor>
 void describe(Visitor& visit, RetrySettings& retry) {
-  visit.integer("maxAttempts", retry.max_attempts, 1, 10);
+  visit.integer("maxAttempts", retry.max_attempts, 1, 8);
   visit.number("budgetRatio", retry.budget_ratio, 0, 1);
   visit.number("minPerSecond", retry.min_per_second, 0, 1e6);
   visit.bytes("bufferBytes", retry.buffer_bytes, 0, kGi);

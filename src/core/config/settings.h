@@ -46,7 +46,7 @@ struct LimitSettings {
   std::size_t body_bytes = std::size_t{64} << 20;    // Of a request; larger: 413.
   std::size_t header_bytes = std::size_t{64} << 10;  // Request line and all headers; larger: 431.
   std::uint32_t header_count = 100;                  // More: 431.
-  std::uint32_t connections = 10'000;  // From clients, all workers together; more wait unaccepted.
+  std::uint32_t connections = 10'000;       // From clients, all workers together; more: 503.
   Duration client_idle = from_seconds(75);  // A kept-alive connection between two requests.
   Duration header_read = from_seconds(10);  // From the first byte of a head to its last: 408.
   Duration body_read = from_seconds(60);    // Between two reads of a request body: 408.
@@ -81,7 +81,7 @@ struct FleetSettings {
 struct PrefixSettings {
   std::size_t block_bytes = 1024;  // Of prompt content a key stands for.
   // Bytes of prompt remembered an endpoint. "auto": the size of the engine's KV cache, as the
-  // engine reports it, times the learnt bytes per token.
+  // engine reports it, at 4 bytes a token.
   std::optional<std::size_t> bytes_per_endpoint;
   std::size_t bytes_unreported = std::size_t{64} << 20;  // "auto", but nothing reported.
   friend bool operator==(const PrefixSettings&, const PrefixSettings&) = default;

@@ -148,7 +148,7 @@ TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
             "f:7: limits.bodybytes: unknown key; did you mean \"bodyBytes\"?\n"
             "f:8: limits.clientIdle: expected a duration with its unit, such as 50ms or 1m30s, "
             "found \"75\"\n"
-            "f:9: limits.retry.maxAttempts: must be from 1 to 10, is 11\n"
+            "f:9: limits.retry.maxAttempts: must be from 1 to 8, is 11\n"
             "f:12: fleet.health.path: must begin with /\n"
             "f:13: fleet.health.eject: is longer than ejectMax\n"
             "f:15: prefix.bytesPerEndpoint: expected a size in bytes, such as 65536, 64Ki or 1Gi, "

@@ -43,10 +43,6 @@ bool same_address(const model::Endpoint& endpoint, const config::EndpointSetting
   return endpoint.host == setting.address.host && endpoint.port == setting.address.port;
 }
 
-bool serving(const model::Endpoint& endpoint) {
-  return endpoint.health == Health::kHealthy || endpoint.health == Health::kReturning;
-}
-
 std::string first_names(const std::vector<config::EndpointSetting>& settings) {
   std::string names;
   for (std::size_t i = 0; i < std::min(settings.size(), kNamesMax); ++i) {
@@ -254,7 +250,7 @@ void Fleet::schedule(Time now, std::vector<Work>& due) {
     const model::EndpointRef ref = member.endpoint.ref;
     if (probe_all || !member.probed) due.push_back({WorkKind::kProbe, ref});
     member.probed = true;
-    if (!serving(member.endpoint)) continue;
+    if (!member.endpoint.takes_traffic()) continue;
     if (scrape_all) due.push_back({WorkKind::kScrape, ref});
     if (now >= member.models_next) {
       due.push_back({WorkKind::kModels, ref});

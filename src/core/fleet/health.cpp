@@ -49,8 +49,6 @@ void HealthMachine::on_failure(Witness witness, const config::HealthSettings& se
       // nothing. Requests from before the ejection may fail late and say nothing new.
       if (witness == Witness::kProbe && now >= until_) until_ = now + settings.eject;
       break;
-    case Health::kDraining:
-      break;
   }
 }
 

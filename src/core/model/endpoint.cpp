@@ -15,8 +15,6 @@ std::string_view to_string(Health health) {
       return "returning";
     case Health::kEjected:
       return "ejected";
-    case Health::kDraining:
-      return "draining";
   }
   return "unknown";
 }

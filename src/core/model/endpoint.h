@@ -28,7 +28,6 @@ enum class Health : std::uint8_t {
   kHealthy,    // Takes its full share.
   kReturning,  // Was ejected; takes admit_share of what it would get.
   kEjected,    // Failed too often; takes nothing until a probe succeeds.
-  kDraining,   // Leaving the pool; running requests finish, new ones go elsewhere.
 };
 
 std::string_view to_string(Health health);
@@ -45,6 +44,7 @@ struct Endpoint {
 
   std::string_view label(std::string_view key) const;
   bool serves(std::string_view model) const;
+  bool takes_traffic() const { return health == Health::kHealthy || health == Health::kReturning; }
 };
 
 struct PoolSnapshot {

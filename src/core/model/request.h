@@ -24,12 +24,6 @@ struct InferenceRequest {
   Streaming streaming = Streaming::kWhole;
 };
 
-struct Usage {
-  std::uint64_t prompt_tokens = 0;
-  std::uint64_t output_tokens = 0;
-  std::uint64_t cached_tokens = 0;
-};
-
 // How one try at one endpoint failed.
 enum class UpstreamFailure : std::uint8_t {
   kConnectRefused,

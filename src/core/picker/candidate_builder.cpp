@@ -2,17 +2,12 @@
 #include "core/picker/candidate_builder.h"
 
 #include <algorithm>
-#include <numeric>
 
 namespace fairlead::picker {
 namespace {
 
 // A prompt is new when no endpoint holds more than this share of it.
 constexpr double kColdShare = 0.1;
-
-bool takes_traffic(const model::Endpoint& endpoint) {
-  return endpoint.health == model::Health::kHealthy || endpoint.health == model::Health::kReturning;
-}
 
 }  // namespace
 
@@ -33,12 +28,12 @@ void CandidateBuilder::select(const model::InferenceRequest& request,
                               std::span<const std::uint32_t> tried, Time now, Random& random,
                               Masks masks) {
   chosen_.clear();
+  // An endpoint that has not told its models yet serves none of them, unless nobody has.
+  const bool any_model = request.model.empty() || !pool.any_model_known();
   for (const model::Endpoint& endpoint : pool.endpoints) {
     const std::uint32_t slot = endpoint.ref.slot;
-    if (!takes_traffic(endpoint)) continue;
-    if (!request.model.empty() && !endpoint.models.empty() && !endpoint.serves(request.model)) {
-      continue;
-    }
+    if (!endpoint.takes_traffic()) continue;
+    if (!any_model && !endpoint.serves(request.model)) continue;
     if (std::ranges::find(tried, slot) != tried.end()) continue;
     if (masks == Masks::kHonoured) {
       if (slot < masked_until.size() && masked_until[slot] > now) continue;
@@ -94,17 +89,17 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
 }
 
 void CandidateBuilder::rank_cold_placements() {
-  order_.resize(chosen_.size());
-  std::iota(order_.begin(), order_.end(), 0U);
-  const auto stamp = [&](std::uint32_t row) {
-    return shared_.ledger.last_cold(chosen_[row]->ref.slot);
-  };
-  std::ranges::sort(order_, {}, stamp);
+  // Other workers raise the stamps meanwhile, so they are read once.
+  by_stamp_.resize(chosen_.size());
+  for (std::uint32_t row = 0; row < by_stamp_.size(); ++row) {
+    by_stamp_[row] = {shared_.ledger.last_cold(chosen_[row]->ref.slot), row};
+  }
+  std::ranges::sort(by_stamp_);
   // Endpoints that never got one share rank 0, so that the first are told apart by load alone.
   float rank = 0;
-  for (std::size_t i = 0; i < order_.size(); ++i) {
-    if (i > 0 && stamp(order_[i]) != stamp(order_[i - 1])) rank = static_cast<float>(i);
-    table_.cold_order[order_[i]] = rank;
+  for (std::size_t i = 0; i < by_stamp_.size(); ++i) {
+    if (i > 0 && by_stamp_[i].first != by_stamp_[i - 1].first) rank = static_cast<float>(i);
+    table_.cold_order[by_stamp_[i].second] = rank;
   }
 }
 

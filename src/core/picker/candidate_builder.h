@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -59,7 +60,7 @@ class CandidateBuilder {
   scheduling::Candidates table_;
   std::vector<const model::Endpoint*> chosen_;
   std::vector<prefix::MatchedBlocks> matched_;
-  std::vector<std::uint32_t> order_;
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> by_stamp_;  // Last cold placement, row.
   bool cold_ = false;
 };
 

@@ -19,16 +19,21 @@ constexpr Duration kCutOffGrace = std::chrono::seconds(1);
 // Request bytes that all workers together may hold.
 constexpr std::size_t kBufferedBytes = std::size_t{1} << 30;
 
-net::Http1ServerOptions server_options(const config::LimitSettings& limits, WorkerPlace place) {
+net::Http1ServerOptions server_options(const config::ServeSettings& settings, WorkerPlace place) {
+  const config::LimitSettings& limits = settings.limits;
   net::Http1ServerOptions options;
   options.head.head_bytes = limits.header_bytes;
   options.head.headers = limits.header_count;
   options.body_bytes_max = limits.body_bytes;
-  options.buffered_bytes_max = std::max(kBufferedBytes / place.workers, 2 * limits.body_bytes);
-  options.connections_max = std::max(1U, limits.connections / place.workers);
+  // A worker has a server, with bounds of its own, for each address.
+  const auto servers = static_cast<std::uint32_t>(
+      place.workers * std::max<std::size_t>(1, settings.gateway.listen.size()));
+  options.buffered_bytes_max = std::max(kBufferedBytes / servers, 2 * limits.body_bytes);
+  options.connections_max = std::max(1U, limits.connections / servers);
   options.idle_timeout = limits.client_idle;
   options.head_timeout = limits.header_read;
   options.body_timeout = limits.body_read;
+  options.receive_timeout = limits.request_total;
   return options;
 }
 
@@ -54,7 +59,7 @@ GatewayWorker::GatewayWorker(net::EventLoop& loop, router::Router& router, Acces
                              WorkerPlace place)
     : loop_(loop),
       host_(loop, router, access_log, place.number),
-      options_(server_options(router.generation().load()->settings.limits, place)),
+      options_(server_options(router.generation().load()->settings, place)),
       drain_timer_(loop, [this] { on_drain_timer(); }),
       socket_metrics_timer_(loop, [this] {
         report_sockets();

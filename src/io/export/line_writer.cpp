@@ -11,17 +11,19 @@
 
 namespace fairlead::exporting {
 
-Result<std::unique_ptr<LineWriter>> LineWriter::open(const std::string& path) {
-  if (path == "-")
-    return std::unique_ptr<LineWriter>(new LineWriter(STDOUT_FILENO, Close::kBorrowed));
+Result<std::unique_ptr<LineWriter>> LineWriter::open(const std::string& path, Counter& dropped) {
+  if (path == "-") {
+    return std::unique_ptr<LineWriter>(new LineWriter(STDOUT_FILENO, Close::kBorrowed, dropped));
+  }
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
   if (fd < 0) {
     return fail(ErrorCode::kIo, "cannot open {} for writing: {}", path, std::strerror(errno));
   }
-  return std::unique_ptr<LineWriter>(new LineWriter(fd, Close::kOwned));
+  return std::unique_ptr<LineWriter>(new LineWriter(fd, Close::kOwned, dropped));
 }
 
-LineWriter::LineWriter(int fd, Close close) : fd_(fd), close_(close), thread_([this] { run(); }) {}
+LineWriter::LineWriter(int fd, Close close, Counter& dropped)
+    : fd_(fd), close_(close), dropped_(dropped), thread_([this] { run(); }) {}
 
 LineWriter::~LineWriter() {
   {
@@ -37,7 +39,7 @@ void LineWriter::write(std::string_view line) {
   {
     const std::lock_guard lock(mutex_);
     if (queued_.size() + line.size() + 1 > kQueueBytes) {
-      dropped_.fetch_add(1, std::memory_order_relaxed);
+      dropped_.add();
       return;
     }
     queued_.append(line);
@@ -69,7 +71,7 @@ void LineWriter::write_out(std::string_view text) {
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
       const auto lines = std::count(text.begin(), text.end(), '\n');
-      dropped_.fetch_add(static_cast<std::uint64_t>(lines), std::memory_order_relaxed);
+      dropped_.add(static_cast<std::uint64_t>(lines));
       cut_off_ = cut_off_ || mid_line;
       return;
     }

@@ -2,10 +2,9 @@
 // LineWriter: appends lines to a file or standard output from a thread of its own, so that the
 // threads that produce them never wait for a disk. The queue is bounded in bytes; lines that do
 // not fit, or that the file refuses, are dropped and counted.
-// Threads: write() and dropped() from any thread.
+// Threads: write() from any thread.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -14,6 +13,7 @@
 #include <string_view>
 #include <thread>
 
+#include "base/metrics.h"
 #include "base/result.h"
 
 namespace fairlead::exporting {
@@ -23,7 +23,8 @@ class LineWriter {
   static constexpr std::size_t kQueueBytes = std::size_t{8} << 20;
 
   // "-" is standard output; another path is opened for appending and created when missing.
-  static Result<std::unique_ptr<LineWriter>> open(const std::string& path);
+  // Lines that are lost count in `dropped`, which outlives the writer.
+  static Result<std::unique_ptr<LineWriter>> open(const std::string& path, Counter& dropped);
   // Writes what is queued, then ends.
   ~LineWriter();
   LineWriter(const LineWriter&) = delete;
@@ -31,11 +32,10 @@ class LineWriter {
 
   // `line` has no line end.
   void write(std::string_view line);
-  std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
   enum class Close : std::uint8_t { kOwned, kBorrowed };
-  LineWriter(int fd, Close close);
+  LineWriter(int fd, Close close, Counter& dropped);
   void run();
   void write_out(std::string_view text);
 
@@ -45,7 +45,7 @@ class LineWriter {
   std::condition_variable wake_;
   std::string queued_;     // Guarded by mutex_.
   bool stopping_ = false;  // Guarded by mutex_.
-  std::atomic<std::uint64_t> dropped_{0};
+  Counter& dropped_;
   bool cut_off_ = false;  // The file ends in a part of a dropped line. Owned by thread_.
   std::thread thread_;
 };

@@ -116,7 +116,7 @@ void Http1Connection::begin_body() {
                   "The request body is larger than this server accepts.");
   }
   state_ = State::kBody;
-  timer_.arm(server_.options_.body_timeout);
+  arm_body_timer();
   if (!has_length && head.body.kind == codec::BodyKind::kNone) {
     place_ = Place::kInput;
     return;
@@ -166,7 +166,7 @@ bool Http1Connection::read_body() {
   // Not past a body of its own: the next request belongs into the input buffer.
   const std::size_t most = place_ == Place::kInput ? kInputBytes : length - buffer.size();
   if (!read_more(buffer, most)) return false;
-  timer_.arm(server_.options_.body_timeout);
+  arm_body_timer();
   return true;
 }
 
@@ -202,8 +202,13 @@ bool Http1Connection::decode_chunks() {
       break;
   }
   if (!read_more(encoded_, kInputBytes)) return false;
-  timer_.arm(server_.options_.body_timeout);
+  arm_body_timer();
   return true;
+}
+
+void Http1Connection::arm_body_timer() {
+  timer_.arm_at(std::min(loop_.now() + server_.options_.body_timeout,
+                         received_at_ + server_.options_.receive_timeout));
 }
 
 void Http1Connection::dispatch() {

@@ -49,6 +49,7 @@ class Http1Connection final : private StreamHandler, private TurnTask {
   void on_stream_end(StreamEnd end) override;
   void on_turn_end() override;
   void on_timer();
+  void arm_body_timer();
 
   void pump();
   bool read_head();

@@ -49,6 +49,7 @@ struct Http1ServerOptions {
   Duration idle_timeout = std::chrono::seconds(75);   // Between requests.
   Duration head_timeout = std::chrono::seconds(10);   // First to last byte of a head.
   Duration body_timeout = std::chrono::seconds(60);   // Without a byte of the body.
+  Duration receive_timeout = std::chrono::hours(1);   // First byte of a head to last of its body.
   Duration write_timeout = std::chrono::seconds(60);  // Unsent bytes and no progress.
 };
 

@@ -341,6 +341,21 @@ TEST_F(Http1ServerTest, TimeoutsEndSlowHeadsSlowBodiesAndIdleConnections) {
   EXPECT_EQ(server_->counters().idle_closed, 1U);
 }
 
+TEST_F(Http1ServerTest, ABodyThatDripsIsRefusedWhenItsTimeIsOver) {
+  Http1ServerOptions options;
+  options.receive_timeout = milliseconds(40);
+  serve(options);
+  auto client = connect();
+  client->send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+  // Every turn brings a byte, so that the body never stalls.
+  ASSERT_TRUE(until([&] {
+    if (!client->ended()) client->send("x");
+    return client->ended();
+  }));
+  EXPECT_TRUE(client->received().starts_with("HTTP/1.1 408 ")) << client->received();
+  EXPECT_EQ(handler_.requests, 0);
+}
+
 TEST_F(Http1ServerTest, AReaderThatStallsForTheWriteTimeoutIsDropped) {
   Http1ServerOptions options;
   options.write_timeout = milliseconds(20);

@@ -21,7 +21,6 @@
 namespace fairlead::net {
 
 enum class StreamEnd : std::uint8_t {
-  kPeerClosed,    // FIN after everything was read.
   kReset,         // RST, or a write to a closed peer.
   kRefused,       // connect: nobody listens.
   kUnreachable,   // connect: any other failure; os_error() has errno.

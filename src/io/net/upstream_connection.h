@@ -57,7 +57,6 @@ class UpstreamConnection final : private StreamHandler, private TurnTask {
   bool nothing_behind();
   void complete();
   void fail(UpstreamFailure failure, codec::Http1Error parse_error = codec::Http1Error::kNone);
-  UpstreamFailure early_failure() const;
   void fail_broken(UpstreamFailure mid_reply);
   void close_unused();
   UpstreamRequest* unbind();

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <vector>
 
 #include "core/scheduling/catalog.h"
@@ -94,6 +95,68 @@ TEST(World, PrefixAwareRoutingFindsTheCacheAndBlindRoutingDoesNot) {
   const double blind = hit_rate("active-request-scorer");
   EXPECT_GT(aware, 0.8);
   EXPECT_LT(blind, aware - 0.2);
+}
+
+// FAIRLEAD_SEED (make sim SEED=n) chooses the worlds; any failure names the one it saw.
+std::uint64_t base_seed() {
+  const char* text = std::getenv("FAIRLEAD_SEED");
+  return text == nullptr ? 1 : std::strtoull(text, nullptr, 10);
+}
+
+load::SyntheticSettings random_workload(Random& random) {
+  load::SyntheticSettings settings;
+  const auto draw = [&](std::uint32_t low, std::uint32_t high) {
+    return low + static_cast<std::uint32_t>(random.below(high - low + 1));
+  };
+  settings.prompts = load::SharedPrefixPrompts{.groups = draw(1, 40),
+                                               .prompts_per_group = draw(1, 4),
+                                               .system_tokens = draw(1, 3000),
+                                               .question_tokens = draw(1, 1500),
+                                               .output_tokens = draw(1, 200)};
+  if (random.below(2) == 0) {
+    settings.loop =
+        load::ClosedLoop{.concurrency = draw(1, 80), .requests = draw(1, 600), .length = {}};
+  } else {
+    const double rate = 1 + 60 * random.uniform();
+    settings.loop = load::OpenLoop{.arrivals = load::Arrivals::kPoisson,
+                                   .stages = {{.rate = rate, .length = std::chrono::seconds(8)}},
+                                   .pause = {}};
+  }
+  settings.seed = random.next();
+  return settings;
+}
+
+TEST(World, InRandomWorldsNoRequestIsLostStarvedOrMiscounted) {
+  const scheduling::Registry registry = scheduling::builtin_registry();
+  for (std::uint64_t world = 0; world < 30; ++world) {
+    SCOPED_TRACE(::testing::Message() << "FAIRLEAD_SEED=" << base_seed() << ", world " << world);
+    Random random(mix64(base_seed()) + world);
+    const PreparedWorkload prepared(*load::plan_synthetic(random_workload(random)), 64, 64);
+    WorldSettings settings;
+    settings.engines = 1 + static_cast<std::uint32_t>(random.below(7));
+    settings.engine = small_engine();
+    settings.engine.kv_tokens = 8'192 + static_cast<std::int64_t>(random.below(40'000));
+    settings.history_bytes = random.below(2) == 0 ? 0 : 1 + random.below(400'000);
+    settings.scrape_interval = std::chrono::milliseconds(1 + random.below(2000));
+    settings.seed = random.next();
+    const auto& scorers = registry.scorers();
+    const auto profile = scorer_profile(scorers[random.below(scorers.size())].type);
+
+    const WorldResult result = run_world(prepared, profile, settings);
+    EXPECT_EQ(result.inflight_left, 0U);
+    for (const load::RequestRecord& record : result.records.requests) {
+      const auto& planned = prepared.workload().requests[record.request];
+      ASSERT_EQ(record.output_tokens, planned.output_tokens);
+      ASSERT_LE(record.scheduled, record.sent);
+      ASSERT_LT(record.sent, record.first_token);
+      ASSERT_LE(record.first_token, record.finished);
+      ASSERT_LT(record.cached_tokens, record.prompt_tokens);
+      ASSERT_LT(record.endpoint, settings.engines);
+    }
+    const WorldResult again = run_world(prepared, profile, settings);
+    ASSERT_EQ(again.steps, result.steps);
+    ASSERT_EQ(again.records.requests.back().finished, result.records.requests.back().finished);
+  }
 }
 
 }  // namespace
