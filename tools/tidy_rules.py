@@ -97,6 +97,12 @@ BANNED = [
         ["apps/*"] + CHECKS_ONLY,
         "return an error: everything below apps/ can be embedded",
     ),
+    (
+        "thread-unsafe",
+        r"(?<!fmt::)\b(strtok|localtime|gmtime|ctime|asctime|setenv|putenv|unsetenv)\s*\(",
+        [],
+        "it keeps its answer in shared memory; use the _r form, {fmt} or std::from_chars",
+    ),
     ("capture", r"\[\s*=\s*[\],]", [], "name each captured variable"),
 ]
 

@@ -124,6 +124,7 @@ PLANTED = [
     ("random_device", "src/router/a.cpp", "std::random_device d;\n", "random", 2),
     ("getenv", "src/router/a.cpp", 'auto x = std::getenv("A");\n', "environment", 2),
     ("sleep", "src/io/net/a.cpp", "std::this_thread::sleep_for(x);\n", "sleep", 2),
+    ("thread-unsafe", "src/io/net/a.cpp", "auto t = std::localtime(&x);\n", "thread-unsafe", 2),
     ("sleep in a test", "src/io/net/a_test.cpp", "usleep(10);\n", "sleep", 2),
     ("cout", "src/router/a.cpp", "\nvoid f() { std::cout << 1; }\n", "output", 3),
     ("printf", "src/router/a.cpp", 'void f() { std::printf("x"); }\n', "output", 2),

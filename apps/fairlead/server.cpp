@@ -21,8 +21,8 @@ Server::~Server() {
   if (control_) control_->stop();
 }
 
-Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const router::Generation> first,
-                                              std::uint64_t process_seed, Log& log) {
+Result<std::unique_ptr<Server>> Server::start(
+    const std::shared_ptr<const router::Generation>& first, std::uint64_t process_seed, Log& log) {
   const config::GatewaySettings settings = first->settings.gateway;
   std::unique_ptr<Server> server(new Server());
   server->router_ =

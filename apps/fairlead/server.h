@@ -21,8 +21,8 @@ namespace fairlead::app {
 class Server {
  public:
   // All or nothing: an address in use or an unreadable file is an error and nothing runs.
-  static Result<std::unique_ptr<Server>> start(std::shared_ptr<const router::Generation> first,
-                                               std::uint64_t process_seed, Log& log);
+  static Result<std::unique_ptr<Server>> start(
+      const std::shared_ptr<const router::Generation>& first, std::uint64_t process_seed, Log& log);
   ~Server();
 
   std::uint16_t gateway_port() const { return gateway_->ports().front(); }

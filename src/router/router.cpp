@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "router/router.h"
 
-#include <algorithm>
-
 #include "base/random.h"
 
 namespace fairlead::router {
 
-Router::Router(std::shared_ptr<const Generation> first, std::uint64_t process_seed, Log& log,
+Router::Router(const std::shared_ptr<const Generation>& first, std::uint64_t process_seed, Log& log,
                MetricRegistry& metrics)
     : generation_(first),
       pool_(std::make_shared<const model::PoolSnapshot>()),

@@ -34,7 +34,7 @@ struct Generation {
 class Router final : public picker::ObservationSink {
  public:
   // `process_seed` makes prefix keys unguessable; every random stream derives from it.
-  Router(std::shared_ptr<const Generation> first, std::uint64_t process_seed, Log& log,
+  Router(const std::shared_ptr<const Generation>& first, std::uint64_t process_seed, Log& log,
          MetricRegistry& metrics);
 
   const Published<Generation>& generation() const { return generation_; }
