@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "descriptors.h"
 
 namespace fairlead::app {
 
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
   program.footer("Each command has a --help of its own, with examples.");
 
   using namespace fairlead::app;
+  raise_descriptor_limit();
   const std::vector<Command> commands = {add_serve(program), add_engine(program), add_load(program),
                                          add_check(program), add_demo(program)};
   try {

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <condition_variable>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -11,6 +12,7 @@
 #include "commands.h"
 #include "core/config/endpoints.h"
 #include "core/scheduling/policy_config.h"
+#include "descriptors.h"
 #include "io/export/log_sink.h"
 #include "io/fleet/file_watch.h"
 #include "router/build.h"
@@ -77,6 +79,20 @@ class StopGate {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return signals_ > 0; });
   }
+  // A second signal ends the wait.
+  void wait_for_signal_within(Duration delay) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, delay, [this] { return signals_ > 1; });
+  }
+  // What SIGHUP does, while there is something to reload.
+  void on_reload(std::function<void()> reload) {
+    const std::lock_guard lock(mutex_);
+    reload_ = std::move(reload);
+  }
+  void reload() {
+    const std::lock_guard lock(mutex_);
+    if (reload_) reload_();
+  }
   void wait_for_drain() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return drained_ || signals_ > 1; });
@@ -85,42 +101,78 @@ class StopGate {
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
+  std::function<void()> reload_;
   int signals_ = 0;
   bool drained_ = false;
 };
 
-int serve(const Flags& flags) {
-  config::Problems problems;
+// The file, if there is one, under the flags. What is doubtful but no error goes to `warnings`.
+Result<std::shared_ptr<const router::Generation>> load(const Flags& flags, std::string& warnings) {
   std::string text = "{}";
   if (!flags.config.empty()) {
     auto read = fleet::FileWatch::read_file(flags.config);
-    if (!read) return complain(read.error().message, 2);
+    if (!read) return tl::unexpected(read.error());
     text = std::move(*read);
   }
+  config::Problems problems;
   auto generation = router::build_generation(text, flags.config.empty() ? "defaults" : flags.config,
                                              flags.policy, problems);
-  if (!problems.list().empty()) std::fprintf(stderr, "%s", problems.to_string().c_str());
-  if (!generation) return complain("the configuration has errors; nothing was started", 2);
+  if (!generation) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
   if (auto merged = override_settings(flags, generation->settings); !merged) {
-    return complain(merged.error().message, 2);
+    return tl::unexpected(merged.error());
   }
+  warnings = problems.to_string();
+  std::uint32_t& connections = generation->settings.limits.connections;
+  const std::uint32_t allowed = connections_for(raise_descriptor_limit());
+  if (connections > allowed) {
+    warnings += fmt::format(
+        "limits.connections: {} need more descriptors than the {} of this process allow; using {} "
+        "(raise the hard limit, ulimit -Hn)\n",
+        connections, raise_descriptor_limit(), allowed);
+    connections = allowed;
+  }
+  return generation;
+}
+
+int serve(const Flags& flags) {
+  std::string doubts;
+  auto generation = load(flags, doubts);
+  if (!generation) {
+    std::fprintf(stderr, "%s\n", generation.error().message.c_str());
+    return complain("the configuration has errors; nothing was started", 2);
+  }
+  std::fprintf(stderr, "%s", doubts.c_str());
 
   StopGate gate;
-  const SignalThread signals([&] { gate.signal(); });
+  const SignalThread signals([&] { gate.signal(); }, [&] { gate.reload(); });
   exporting::StderrLogSink sink;
   Log log(sink, flags.debug ? LogLevel::kDebug : LogLevel::kInfo);
   std::random_device entropy;
   const std::uint64_t seed = (std::uint64_t{entropy()} << 32) | entropy();
-  const std::string policy = generation->policy;
-  const std::size_t endpoints = generation->settings.fleet.endpoints.size();
-  auto server = Server::start(std::move(generation), seed, log);
+  const std::string policy = (*generation)->policy;
+  auto server = Server::start(*generation, seed, log, {flags.config, [&flags, &log] {
+                                                         std::string warnings;
+                                                         auto next = load(flags, warnings);
+                                                         if (!warnings.empty())
+                                                           log.warning("{}", warnings);
+                                                         return next;
+                                                       }});
   if (!server) return complain(server.error().message, 1);
-  log.info("serving on port {}, admin on port {}, policy {}, {} configured endpoints",
-           (*server)->gateway_port(), (*server)->admin_port(), policy, endpoints);
+  log.info("serving on port {}, admin on port {}, policy {}", (*server)->gateway_port(),
+           (*server)->admin_port(), policy);
+  gate.on_reload([&] { (*server)->reload(); });
   gate.wait_for_signal();
+  const Duration delay = (*server)->router().generation().load()->settings.gateway.drain_delay;
+  if (delay > Duration::zero()) {
+    (*server)->announce_end();
+    log.info("stopping in {:.0f} s: /readyz says so, requests are still served", to_seconds(delay));
+    gate.wait_for_signal_within(delay);
+  }
   log.info("stopping: running requests may end; a second signal ends them now");
   (*server)->drain([&] { gate.drained(); });
   gate.wait_for_drain();
+  gate.on_reload(nullptr);
+  log.info("stopped");
   return 0;
 }
 

@@ -14,7 +14,7 @@ class Server::AccessLine final : public gateway::AccessLog {
   exporting::LineWriter* writer_;
 };
 
-Server::Server() = default;
+Server::Server(Log& log) : log_(log) {}
 
 Server::~Server() {
   if (gateway_) gateway_->stop();
@@ -22,14 +22,16 @@ Server::~Server() {
 }
 
 Result<std::unique_ptr<Server>> Server::start(
-    const std::shared_ptr<const router::Generation>& first, std::uint64_t process_seed, Log& log) {
+    const std::shared_ptr<const router::Generation>& first, std::uint64_t process_seed, Log& log,
+    Configuration configuration) {
   const config::GatewaySettings settings = first->settings.gateway;
-  std::unique_ptr<Server> server(new Server());
-  server->router_ =
-      std::make_unique<router::Router>(std::move(first), process_seed, log, server->metrics_);
+  std::unique_ptr<Server> server(new Server(log));
+  server->router_ = std::make_unique<router::Router>(first, process_seed, log, server->metrics_);
   auto control = router::Control::create(*server->router_);
   if (!control) return tl::unexpected(control.error());
   server->control_ = std::move(*control);
+  auto followed = server->control_->follow(configuration.file, std::move(configuration.build));
+  if (!followed) return tl::unexpected(followed.error());
   server->admin_ = std::make_unique<admin::AdminServer>(*server->router_, *server->control_);
   if (auto listening = server->admin_->listen(settings.admin_listen); !listening) {
     return tl::unexpected(listening.error());
@@ -52,8 +54,15 @@ Result<std::unique_ptr<Server>> Server::start(
   return server;
 }
 
+void Server::reload() {
+  if (access_writer_) {
+    if (auto opened = access_writer_->reopen(); !opened) log_.error("{}", opened.error().message);
+  }
+  control_->reload();
+}
+
 void Server::drain(std::function<void()> on_drained) {
-  admin_->set_draining();
+  announce_end();
   gateway_->drain(std::move(on_drained));
 }
 

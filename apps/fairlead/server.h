@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "base/log.h"
 #include "base/metrics.h"
@@ -18,25 +19,39 @@
 
 namespace fairlead::app {
 
+// Where generations come from: `file`, if it has a name, is watched, and `build` reads it.
+struct Configuration {
+  std::string file;
+  router::GenerationSource build;
+};
+
 class Server {
  public:
   // All or nothing: an address in use or an unreadable file is an error and nothing runs.
+  // `configuration` makes further generations while it runs; without one there is no reload.
   static Result<std::unique_ptr<Server>> start(
-      const std::shared_ptr<const router::Generation>& first, std::uint64_t process_seed, Log& log);
+      const std::shared_ptr<const router::Generation>& first, std::uint64_t process_seed, Log& log,
+      Configuration configuration = {});
   ~Server();
 
   std::uint16_t gateway_port() const { return gateway_->ports().front(); }
   std::uint16_t admin_port() const { return admin_->port(); }
   bool ready() const { return control_->ready(); }
+  // From any thread: reads the configuration again, and opens the access log anew, so that a
+  // rotated file is let go.
+  void reload();
   router::Router& router() { return *router_; }
 
+  // /readyz says no from here on, while requests are served as before.
+  void announce_end() { admin_->set_draining(); }
   // Lets running requests end, for at most the drain timeout.
   void drain(std::function<void()> on_drained);
 
  private:
   class AccessLine;
-  Server();
+  explicit Server(Log& log);
 
+  Log& log_;
   MetricRegistry metrics_;
   std::unique_ptr<router::Router> router_;
   std::unique_ptr<router::Control> control_;

@@ -10,16 +10,18 @@ namespace {
 // Wakes the signal thread for its end; from anybody else it is ignored.
 constexpr int kEndSignal = SIGUSR2;
 
-sigset_t handled() {
+}  // namespace
+
+sigset_t SignalThread::handled() const {
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : {SIGTERM, SIGINT, kEndSignal}) sigaddset(&set, signal);
+  if (on_reload_) sigaddset(&set, SIGHUP);
   return set;
 }
 
-}  // namespace
-
-SignalThread::SignalThread(std::function<void()> on_stop) : on_stop_(std::move(on_stop)) {
+SignalThread::SignalThread(std::function<void()> on_stop, std::function<void()> on_reload)
+    : on_stop_(std::move(on_stop)), on_reload_(std::move(on_reload)) {
   const sigset_t set = handled();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   // A peer that closes its connection is an error of write(), not a signal.
@@ -38,7 +40,11 @@ void SignalThread::run() {
   while (true) {
     int signal = 0;
     if (sigwait(&set, &signal) != 0 || ending_) return;
-    if (signal != kEndSignal) on_stop_();
+    if (signal == SIGHUP) {
+      on_reload_();
+    } else if (signal != kEndSignal) {
+      on_stop_();
+    }
   }
 }
 

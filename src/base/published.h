@@ -44,7 +44,9 @@ class Published {
       const std::uint64_t version = source_->version_.load(std::memory_order_acquire);
       if (!cached_ || version != version_) {
         const std::lock_guard lock(source_->mutex_);
-        cached_ = source_->current_;
+        // A count of its own, so that threads that share() do not fight over one cache line.
+        const auto held = std::make_shared<Pointer>(source_->current_);
+        cached_ = Pointer(held, held->get());
         version_ = source_->version_.load(std::memory_order_relaxed);
       }
       return *cached_;

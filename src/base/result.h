@@ -20,6 +20,7 @@ enum class ErrorCode {
   kNotFound,
   kUnavailable,    // A peer or resource cannot be reached now.
   kLimitExceeded,  // A configured bound was hit.
+  kExhausted,      // This process or machine is out of descriptors, ports or memory.
   kIo,             // The operating system refused; the message carries errno's text.
   kInternal,
 };

@@ -10,6 +10,9 @@ namespace {
 constexpr std::string_view kFileLoadsHelp =
     "Changes of the endpoints file, by whether the pool took them over.";
 
+constexpr std::string_view kReloadsHelp =
+    "Configurations that replaced a running one, or were refused.";
+
 // Adds what a cumulative figure grew by since the counter last saw it.
 void raise_to(Counter& counter, std::uint64_t value) { counter.add(value - counter.value()); }
 
@@ -19,20 +22,12 @@ Result<std::unique_ptr<Control>> Control::create(Router& router) {
   auto loop = net::EventLoop::create();
   if (!loop) return tl::unexpected(loop.error());
   std::unique_ptr<Control> control(new Control(router, std::move(*loop)));
-  const std::string& file = control->generation_->settings.fleet.endpoints_file;
-  if (!file.empty()) {
-    // Watched before it is read, or a change in between would go unseen.
-    auto watch = fleet::FileWatch::create(*control->loop_, file,
-                                          [c = control.get()] { c->on_endpoints_file(); });
-    if (!watch) return tl::unexpected(watch.error());
-    control->watch_ = std::move(*watch);
-    const auto text = fleet::FileWatch::read_file(file);
-    control->file_seen_ = text ? *text : std::string();
-    if (auto taken = control->take_endpoints_file(text); !taken) {
-      return tl::unexpected(taken.error());
-    }
-  } else if (auto loaded = control->load_members({}); !loaded) {
-    return tl::unexpected(loaded.error());
+  const config::FleetSettings& fleet = control->generation_->settings.fleet;
+  auto file = control->open_endpoints_file(fleet.endpoints_file);
+  if (!file) return tl::unexpected(file.error());
+  control->endpoints_file_ = std::move(*file);
+  if (auto set = control->set_members(fleet, control->endpoints_file_.seen); !set) {
+    return tl::unexpected(set.error());
   }
   control->tick();
   return control;
@@ -60,7 +55,15 @@ Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop)
       file_taken_(router.metrics().counter("fairlead_endpoints_file_loads_total", kFileLoadsHelp,
                                            {{"result", "ok"}})),
       file_refused_(router.metrics().counter("fairlead_endpoints_file_loads_total", kFileLoadsHelp,
-                                             {{"result", "failed"}})) {}
+                                             {{"result", "failed"}})),
+      reloads_(router.metrics().counter("fairlead_config_reloads_total", kReloadsHelp,
+                                        {{"result", "ok"}})),
+      reloads_refused_(router.metrics().counter("fairlead_config_reloads_total", kReloadsHelp,
+                                                {{"result", "failed"}})),
+      configured_at_(router.metrics().gauge("fairlead_config_loaded_timestamp_seconds",
+                                            "When the configuration in force was taken over.")) {
+  configured_at_.set(loop_->unix_seconds());
+}
 
 Control::~Control() { stop(); }
 
@@ -74,34 +77,50 @@ void Control::stop() {
   thread_.join();
 }
 
-Result<void> Control::load_members(const std::vector<config::EndpointSetting>& from_file) {
-  std::vector<config::EndpointSetting> members = generation_->settings.fleet.endpoints;
-  members.insert(members.end(), from_file.begin(), from_file.end());
+// Watched before it is read, or a change in between would go unseen.
+Result<Control::EndpointsFile> Control::open_endpoints_file(const std::string& path) {
+  EndpointsFile file;
+  if (path.empty()) return file;
+  auto watch = fleet::FileWatch::create(*loop_, path, [this] { on_endpoints_file(); });
+  if (!watch) return tl::unexpected(watch.error());
+  auto text = fleet::FileWatch::read_file(path);
+  if (!text) return tl::unexpected(text.error());
+  file.watch = std::move(*watch);
+  file.seen = std::move(*text);
+  return file;
+}
+
+// The configured endpoints and those of the endpoints file, whose text is given.
+Result<void> Control::set_members(const config::FleetSettings& settings,
+                                  const Result<std::string>& text) {
+  std::vector<config::EndpointSetting> members = settings.endpoints;
+  if (!settings.endpoints_file.empty()) {
+    if (!text) return tl::unexpected(text.error());
+    config::Problems problems;
+    const auto from_file = config::parse_endpoints_file(*text, settings.endpoints_file, problems);
+    if (!from_file) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
+    members.insert(members.end(), from_file->begin(), from_file->end());
+  }
   for (const config::EndpointSetting& member : members) {
     const auto address = net::SocketAddress::parse(member.address.host, member.address.port);
     if (!address) return with_context(address.error(), "endpoint " + member.name);
   }
-  return fleet_.set_members(members, loop_->now());
-}
-
-Result<void> Control::take_endpoints_file(const Result<std::string>& text) {
-  if (!text) return tl::unexpected(text.error());
-  const std::string& file = generation_->settings.fleet.endpoints_file;
-  config::Problems problems;
-  auto members = config::parse_endpoints_file(*text, file, problems);
-  if (!members) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
-  if (auto loaded = load_members(*members); !loaded) return with_context(loaded.error(), file);
-  router_.log().info("{}: {} endpoints", file, members->size());
+  if (auto set = fleet_.set_members(members, loop_->now()); !set) {
+    return settings.endpoints_file.empty() ? tl::unexpected(set.error())
+                                           : with_context(set.error(), settings.endpoints_file);
+  }
+  router_.log().info("{} endpoint{} configured", members.size(), members.size() == 1 ? "" : "s");
   return {};
 }
 
 void Control::on_endpoints_file() {
-  const auto text = fleet::FileWatch::read_file(generation_->settings.fleet.endpoints_file);
+  const config::FleetSettings& fleet = generation_->settings.fleet;
+  const auto text = fleet::FileWatch::read_file(fleet.endpoints_file);
   // Other files of the folder change too, and one problem is told once.
   const std::string& seen = text ? *text : text.error().message;
-  if (seen == file_seen_) return;
-  file_seen_ = seen;
-  const auto taken = take_endpoints_file(text);
+  if (seen == endpoints_file_.seen) return;
+  endpoints_file_.seen = seen;
+  const auto taken = set_members(fleet, text);
   (taken ? file_taken_ : file_refused_).add();
   if (!taken && taken.error().code == ErrorCode::kLimitExceeded) {
     router_.log().error("{}", taken.error().message);
@@ -157,6 +176,9 @@ void Control::apply(const fleet::Effect& effect) {
       router_.log().warning("endpoint {}: {}; its prefix history is forgotten", effect.name,
                             effect.why);
       break;
+    case fleet::Effect::Kind::kTrouble:
+      router_.log().warning("endpoint {}: {}", effect.name, effect.why);
+      break;
     case fleet::Effect::Kind::kStaleLoad:
       router_.load().write(slot, {});
       router_.log().warning("endpoint {}: {}", effect.name, effect.why);
@@ -209,7 +231,9 @@ Control::EndpointMetrics& Control::metrics_of(const model::Endpoint& endpoint) {
       &metrics.gauge("fairlead_endpoint_kv_usage",
                      "Share of the engine's KV blocks in use, scraped.", labels),
       &metrics.counter("fairlead_ejections_total",
-                       "How often the endpoint was ejected after repeated failures.", labels)};
+                       "How often the endpoint was ejected after repeated failures.", labels),
+      &metrics.counter("fairlead_endpoint_failures_total",
+                       "Requests that failed at the endpoint, or on the way there.", labels)};
   return endpoint_metrics_.emplace(endpoint.name, cells).first->second;
 }
 
@@ -226,6 +250,7 @@ void Control::refresh_metrics() {
     cells.running->set(static_cast<double>(load.running));
     cells.kv_usage->set(static_cast<double>(load.kv_usage));
     raise_to(*cells.ejections, status.ejections);
+    raise_to(*cells.failed_requests, status.failed_requests);
   }
   const prefix::RoutedHistory::Figures figures = router_.history().figures();
   history_bytes_.set(static_cast<double>(router_.history().memory_bytes()));

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -28,6 +29,8 @@
 
 namespace fairlead::router {
 
+using GenerationSource = std::function<Result<std::shared_ptr<const Generation>>()>;
+
 class Control {
  public:
   // Fails when the configured endpoints and those of the endpoints file make no pool: an address
@@ -38,6 +41,12 @@ class Control {
   Control& operator=(const Control&) = delete;
 
   net::EventLoop& loop() { return *loop_; }
+
+  // Lets `build` make another generation whenever `file` changes, if it has a name, or reload() is
+  // called. A generation is taken over whole, or refused with a log line and the old one serves on.
+  // `build` runs in the loop's thread: requests do not wait for it. Before start().
+  Result<void> follow(const std::string& file, GenerationSource build);
+  void reload();  // From any thread.
   void start();
   void stop();
 
@@ -45,6 +54,7 @@ class Control {
   bool ready() const { return ready_.load(std::memory_order_relaxed); }
   // Sets the metrics that are read off tables, to be called before they are exposed.
   void refresh_metrics();
+  std::vector<fleet::Fleet::Status> status() const { return fleet_.status(); }
 
  private:
   static constexpr Duration kTickMin = std::chrono::milliseconds(5);
@@ -58,12 +68,21 @@ class Control {
     Gauge* running;
     Gauge* kv_usage;
     Counter* ejections;
+    Counter* failed_requests;
+  };
+
+  struct EndpointsFile {
+    std::unique_ptr<fleet::FileWatch> watch;  // Null without a file.
+    std::string seen;                         // Its text, or why it could not be read.
   };
 
   Control(Router& router, std::unique_ptr<net::EventLoop> loop);
-  Result<void> load_members(const std::vector<config::EndpointSetting>& from_file);
-  Result<void> take_endpoints_file(const Result<std::string>& text);
+  Result<void> adopt(const std::shared_ptr<const Generation>& next);
+  Result<void> set_members(const config::FleetSettings& settings, const Result<std::string>& text);
+  Result<EndpointsFile> open_endpoints_file(const std::string& path);
   void on_endpoints_file();
+  void on_configuration_file();
+  void rebuild();
   void tick();
   void drain_observations();
   void apply(const fleet::Effect& effect);
@@ -77,8 +96,11 @@ class Control {
   fleet::Fleet fleet_;
   fleet::FleetWorker worker_;
   net::Timer timer_;
-  std::unique_ptr<fleet::FileWatch> watch_;
-  std::string file_seen_;  // The endpoints file's text, or why it could not be read.
+  EndpointsFile endpoints_file_;
+  GenerationSource build_;
+  std::string configuration_file_;
+  std::unique_ptr<fleet::FileWatch> configuration_watch_;
+  std::string configuration_seen_;
   std::shared_ptr<const model::PoolSnapshot> pool_;
   std::vector<model::Observation> observations_;
   std::vector<fleet::Work> due_;
@@ -91,6 +113,9 @@ class Control {
   Counter& history_evicted_;
   Counter& file_taken_;
   Counter& file_refused_;
+  Counter& reloads_;
+  Counter& reloads_refused_;
+  Gauge& configured_at_;
   std::atomic<bool> ready_{false};
   std::thread thread_;
 };

@@ -18,7 +18,7 @@ using Keys = std::vector<std::uint64_t>;
 class ControlTest : public FleetFixture {
  protected:
   void observe(std::string_view name, model::Observation::Kind kind) {
-    router_->observe({endpoint(name).ref, kind, model::UpstreamFailure::kServerError, Time{}});
+    router_->observe({endpoint(name).ref, kind, model::UpstreamFailure::kConnectRefused, Time{}});
   }
   // Waits until the observations given so far were drained and published.
   bool eject(std::string_view name) {

@@ -16,15 +16,18 @@ Router::Router(const std::shared_ptr<const Generation>& first, std::uint64_t pro
       log_(log),
       metrics_(metrics) {}
 
-picker::Picker Router::make_picker(std::uint32_t worker) {
-  const auto generation = generation_.load();
-  const config::RetrySettings& retry = generation->settings.limits.retry;
+picker::Limits Router::picker_limits(const config::ServeSettings& settings) {
+  const config::RetrySettings& retry = settings.limits.retry;
   picker::Limits limits;
   limits.max_attempts = retry.max_attempts;
   limits.retry_ratio = retry.budget_ratio;
   limits.retries_per_second = retry.min_per_second;
-  return picker::Picker({{inflight_, load_, ledger_, history_}, history_, *this}, limits,
-                        mix64(process_seed_ + worker));
+  return limits;
+}
+
+picker::Picker Router::make_picker(std::uint32_t worker) {
+  return picker::Picker({{inflight_, load_, ledger_, history_}, history_, *this},
+                        picker_limits(generation_.load()->settings), mix64(process_seed_ + worker));
 }
 
 }  // namespace fairlead::router

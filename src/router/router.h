@@ -56,6 +56,7 @@ class Router final : public picker::ObservationSink {
 
   // A picker for worker number `worker`, with a random stream of its own.
   picker::Picker make_picker(std::uint32_t worker);
+  static picker::Limits picker_limits(const config::ServeSettings& settings);
 
  private:
   Published<Generation> generation_;

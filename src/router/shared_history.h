@@ -4,6 +4,7 @@
 // (figures: bench_history). Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <shared_mutex>
 
 #include "core/picker/picker.h"
@@ -14,18 +15,25 @@ namespace fairlead::router {
 class SharedHistory final : public prefix::PrefixKnowledge, public picker::DispatchRecorder {
  public:
   SharedHistory(std::size_t block_bytes, std::uint64_t default_budget_bytes)
-      : history_(block_bytes, default_budget_bytes) {}
+      : block_bytes_(block_bytes), history_(block_bytes, default_budget_bytes) {}
 
   void match(std::span<const std::uint64_t> keys,
              std::span<prefix::MatchedBlocks> out) const override {
     const std::shared_lock lock(mutex_);
     history_.match(keys, out);
   }
-  std::size_t block_bytes() const override { return history_.block_bytes(); }
+  std::size_t block_bytes() const override { return block_bytes_.load(std::memory_order_relaxed); }
 
   void record(std::uint32_t slot, std::span<const std::uint64_t> keys) override {
     const std::unique_lock lock(mutex_);
     history_.record(slot, keys);
+  }
+  // Starts anew: keys of blocks of another size mean nothing to each other. A request under way
+  // may still record some; they match nothing and age out.
+  void restart(std::size_t block_bytes, std::uint64_t default_budget_bytes) {
+    const std::unique_lock lock(mutex_);
+    history_ = prefix::RoutedHistory(block_bytes, default_budget_bytes);
+    block_bytes_.store(block_bytes, std::memory_order_relaxed);
   }
   void forget(std::uint32_t slot) {
     const std::unique_lock lock(mutex_);
@@ -45,6 +53,7 @@ class SharedHistory final : public prefix::PrefixKnowledge, public picker::Dispa
   }
 
  private:
+  std::atomic<std::size_t> block_bytes_;
   mutable std::shared_mutex mutex_;
   prefix::RoutedHistory history_;
 };

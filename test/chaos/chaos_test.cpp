@@ -11,7 +11,9 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "embedded_data.h"
@@ -51,7 +53,8 @@ class Chaos : public ::testing::Test {
     std::remove(access_log_.c_str());
   }
 
-  void start_server() {
+  // Of the shipped `policy`, over the first `endpoints` engines.
+  std::string configuration(std::string_view policy, std::size_t endpoints) const {
     std::string yaml = fmt::format(
         "gateway: {{listen: [\"127.0.0.1:0\"], adminListen: \"127.0.0.1:0\", workers: 2,\n"
         "          accessLog: {}}}\n"
@@ -60,14 +63,26 @@ class Chaos : public ::testing::Test {
         "  health: {{interval: 50ms, timeout: 300ms, eject: 200ms, returnRamp: 200ms}}\n"
         "  endpoints:\n",
         access_log_);
-    for (std::size_t i = 0; i < kEngines; ++i) {
+    for (std::size_t i = 0; i < endpoints; ++i) {
       yaml +=
           fmt::format("    - {{name: e{}, address: \"127.0.0.1:{}\"}}\n", i, engines_->ports()[i]);
     }
+    return yaml + fmt::format("policy: {}\n", policy);
+  }
+  static Result<std::shared_ptr<const router::Generation>> generation_of(const std::string& yaml) {
     config::Problems problems;
     auto generation = router::build_generation(yaml, "chaos", "", problems);
-    ASSERT_TRUE(generation) << problems.to_string();
-    auto server = app::Server::start(std::move(generation), 1, log_);
+    if (!generation) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
+    return generation;
+  }
+
+  void start_server() {
+    const auto first = generation_of(configuration("fairlead", kEngines));
+    ASSERT_TRUE(first) << first.error().message;
+    auto server = app::Server::start(*first, 1, log_, {"", [this] {
+                                                         const std::lock_guard lock(next_mutex_);
+                                                         return generation_of(next_configuration_);
+                                                       }});
     ASSERT_TRUE(server.has_value()) << server.error().message;
     server_ = std::move(*server);
   }
@@ -124,6 +139,16 @@ class Chaos : public ::testing::Test {
     return lines;
   }
 
+  void reload(std::string yaml) {
+    {
+      const std::lock_guard lock(next_mutex_);
+      next_configuration_ = std::move(yaml);
+    }
+    server_->reload();
+  }
+
+  std::mutex next_mutex_;
+  std::string next_configuration_;
   NullLogSink sink_;
   Log log_{sink_, LogLevel::kError};
   std::string access_log_;
@@ -145,6 +170,36 @@ TEST_F(Chaos, WithoutFaultsEveryRequestSucceeds) {
   const load::Workload calm = workload(80, 1.5);
   const load::LoadResult result = send(calm, [](const load::LoadProgress&) {});
   EXPECT_EQ(result.summary.overall.failed, 0U) << ::testing::PrintToString(outcomes(result));
+  expect_nothing_in_flight();
+  EXPECT_EQ(access_lines(), calm.requests.size());
+}
+
+TEST_F(Chaos, AHundredReloadsFailNoRequest) {
+  const load::Workload calm = workload(80, 3);
+  const std::vector<std::string> variants = {
+      configuration("blend", kEngines),
+      configuration("fairlead", kEngines - 1),
+      "policy: no such policy",
+      configuration("fairlead", kEngines) + "prefix: {blockBytes: 2Ki}\n",
+      configuration("fairlead", kEngines) + "prefix: {bytesPerEndpoint: 1Mi}\n",
+      configuration("round-robin", kEngines)};
+  std::size_t reloads = 0;
+  const load::LoadResult result = send(calm, [&](const load::LoadProgress&) {
+    for (int i = 0; i < 5 && reloads < 20 * variants.size(); ++i) {
+      reload(variants[reloads++ % variants.size()]);
+    }
+  });
+  EXPECT_EQ(result.summary.overall.failed, 0U) << ::testing::PrintToString(outcomes(result));
+  EXPECT_GE(reloads, 100U);  // A sixth of them is refused.
+  const auto counted = [&](std::string_view line) {
+    return server_->router().metrics().expose().find(line) != std::string::npos;
+  };
+  EXPECT_TRUE(net::testing::run_until(*loop_, [&] {
+    return counted(
+        fmt::format("fairlead_config_reloads_total{{result=\"failed\"}} {}\n", reloads / 6));
+  }));
+  EXPECT_TRUE(counted(
+      fmt::format("fairlead_config_reloads_total{{result=\"ok\"}} {}\n", reloads - reloads / 6)));
   expect_nothing_in_flight();
   EXPECT_EQ(access_lines(), calm.requests.size());
 }

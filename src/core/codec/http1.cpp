@@ -24,6 +24,7 @@ constexpr std::array<std::string_view, kHttp1ErrorCount> kErrorNames = {
     "length_and_encoding",
     "invalid_transfer_encoding",
     "unsupported_transfer_encoding",
+    "connection_list_too_long",
     "unsupported_version",
     "invalid_version",
     "invalid_start_line",

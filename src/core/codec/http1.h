@@ -47,6 +47,7 @@ enum class Http1Error : std::uint8_t {
   kLengthAndEncoding,        // Content-Length beside Transfer-Encoding.
   kInvalidTransferEncoding,  // Not exactly one `chunked`, or sent in HTTP/1.0.
   kUnsupportedTransferEncoding,
+  kConnectionListTooLong,  // More options than anybody names.
   kUnsupportedVersion,
   kInvalidVersion,
   // Requests.

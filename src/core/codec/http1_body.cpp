@@ -10,6 +10,8 @@ namespace {
 
 // Chunks of 2^60 bytes and more exist only in attacks; the bound keeps sums far from overflow.
 constexpr std::uint64_t kChunkBytesMax = std::uint64_t{1} << 60;
+// As many as a 64-bit size has; leading zeros without end would be bytes that nobody counts.
+constexpr std::uint32_t kSizeDigitsMax = 16;
 
 int hex_value(char c) {
   if (is_digit(c)) return c - '0';
@@ -99,6 +101,7 @@ void Http1BodyReader::eat(char byte) {
   switch (state_) {
     case State::kSizeFirst:
     case State::kSize:
+    case State::kSizeSpace:
       eat_size(byte);
       break;
     case State::kExtension:
@@ -139,7 +142,9 @@ void Http1BodyReader::eat(char byte) {
 
 void Http1BodyReader::eat_size(char byte) {
   const int digit = hex_value(byte);
-  if (digit >= 0) {
+  if (digit >= 0 && state_ != State::kSizeSpace) {
+    if (state_ == State::kSizeFirst) size_digits_ = 0;
+    if (++size_digits_ > kSizeDigitsMax) return refuse(Http1Error::kInvalidChunkSize);
     state_ = State::kSize;
     left_ = left_ * 16 + static_cast<std::uint64_t>(digit);
     if (left_ >= kChunkBytesMax) refuse(Http1Error::kInvalidChunkSize);
@@ -149,8 +154,10 @@ void Http1BodyReader::eat_size(char byte) {
     refuse(Http1Error::kInvalidChunkSize);
   } else if (byte == '\r') {
     state_ = State::kSizeLf;
-  } else if (byte == ';' || is_space(byte)) {
+  } else if (byte == ';') {
     state_ = State::kExtension;
+  } else if (is_space(byte) && ++extension_bytes_ <= limits_.chunk_extension_bytes) {
+    state_ = State::kSizeSpace;
   } else {
     refuse(Http1Error::kInvalidChunkSize);
   }

@@ -46,6 +46,7 @@ class Http1BodyReader {
     kData,
     kSizeFirst,
     kSize,
+    kSizeSpace,  // Behind it only ';' or the line's end may follow.
     kExtension,
     kSizeLf,
     kChunkData,
@@ -72,6 +73,7 @@ class Http1BodyReader {
   std::uint64_t payload_bytes_ = 0;
   std::size_t extension_bytes_ = 0;
   std::size_t trailer_bytes_ = 0;
+  std::uint32_t size_digits_ = 0;  // Of the chunk size being read, leading zeros too.
   std::uint32_t line_bytes_ = 0;  // Of the trailer line being read.
   bool colon_seen_ = false;
 };

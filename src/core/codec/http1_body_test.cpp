@@ -55,6 +55,16 @@ TEST(Http1Body, ChunksExtensionsAndTrailersAreWalked) {
   EXPECT_EQ(raw.substr(outcome.consumed), "NEXT");
 }
 
+TEST(Http1Body, ASizeLineHoldsASizeAndItsExtensionsOnly) {
+  for (const char* line : {"5 zz\r\nhello\r\n0\r\n\r\n", "5 6\r\nhello\r\n0\r\n\r\n",
+                           "00000000000000005\r\nhello\r\n0\r\n\r\n"}) {
+    EXPECT_EQ(feed(BodyFraming::chunked(), line, 1000).error, Http1Error::kInvalidChunkSize)
+        << line;
+  }
+  EXPECT_EQ(feed(BodyFraming::chunked(), "5 \t;a=b\r\nhello\r\n0\r\n\r\n", 1).status,
+            Http1Progress::kComplete);
+}
+
 TEST(Http1Body, EverySplitGivesTheSameOutcome) {
   const std::vector<std::string> bodies = {
       "5\r\nhello\r\nA\r\n0123456789\r\n0\r\n\r\nrest",

@@ -11,6 +11,8 @@ namespace {
 
 // Room for any file or body size, and no overflow when lengths are added.
 constexpr std::size_t kLengthDigitsMax = 18;
+// Every header is compared with every option, so their number is a cost.
+constexpr std::uint32_t kConnectionOptionsMax = 32;
 
 Http1Error parse_length(std::string_view text, std::uint64_t& length) {
   if (text.empty() || text.size() > kLengthDigitsMax) return Http1Error::kInvalidContentLength;
@@ -140,6 +142,11 @@ Http1Error gather_framing(const Http1Headers& headers, Http1Version version,
     } else if (equals_ignore_case(header.name, "transfer-encoding")) {
       error = note_encoding(header.value, version, fields);
     } else if (equals_ignore_case(header.name, "connection")) {
+      fields.connection_options +=
+          1 + static_cast<std::uint32_t>(std::ranges::count(header.value, ','));
+      if (fields.connection_options > kConnectionOptionsMax) {
+        return Http1Error::kConnectionListTooLong;
+      }
       fields.connection_close |= list_contains(header.value, "close");
       fields.connection_keep_alive |= list_contains(header.value, "keep-alive");
     }

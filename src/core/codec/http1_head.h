@@ -49,6 +49,7 @@ struct Http1FramingFields {
   std::uint64_t length = 0;
   bool connection_close = false;
   bool connection_keep_alive = false;
+  std::uint32_t connection_options = 0;  // Named in Connection headers, about.
 };
 Http1Error gather_framing(const Http1Headers& headers, Http1Version version,
                           Http1FramingFields& fields);

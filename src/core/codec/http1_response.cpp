@@ -32,11 +32,13 @@ Http1Progress Http1ResponseParser::parse(std::string_view bytes, ResponseTo requ
 Http1Error Http1ResponseParser::parse_status_line(std::string_view line) {
   const Http1Error version = parse_version(line.substr(0, 8), head_.version);
   if (version != Http1Error::kNone) return version;
-  const bool shaped = line.size() >= 12 && line[8] == ' ' && line[9] >= '1' && line[9] <= '9' &&
+  const bool shaped = line.size() >= 12 && line[8] == ' ' && line[9] >= '1' && line[9] <= '5' &&
                       is_digit(line[10]) && is_digit(line[11]) &&
                       (line.size() == 12 || line[12] == ' ');
   if (!shaped) return Http1Error::kInvalidStatusLine;
   head_.status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
+  // Nobody here asks for another protocol.
+  if (head_.status == 101) return Http1Error::kInvalidStatusLine;
   head_.reason = line.size() > 13 ? line.substr(13) : std::string_view();
   return is_field_value(head_.reason) ? Http1Error::kNone : Http1Error::kInvalidStatusLine;
 }
@@ -50,8 +52,6 @@ Http1Error Http1ResponseParser::check_fields(ResponseTo request) {
   const bool bodiless = request == ResponseTo::kHead || head_.status < 200 || head_.status == 204 ||
                         head_.status == 304;
   if (bodiless) {
-    // After 101 the connection speaks another protocol.
-    if (head_.status == 101) head_.keep_alive = false;
     head_.body = BodyFraming::none();
   } else if (fields.chunked) {
     head_.body = BodyFraming::chunked();

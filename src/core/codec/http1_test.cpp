@@ -95,6 +95,8 @@ TEST(Http1Request, EveryMalformedClassHasItsTypedError) {
       {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", Http1Error::kDuplicateHost},
       {"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", Http1Error::kInvalidHost},
       {"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", Http1Error::kInvalidHost},
+      {"GET / HTTP/1.1\r\nHost: a\r\nConnection: " + std::string(32, ',') + "\r\n\r\n",
+       Http1Error::kConnectionListTooLong},
       {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
        Http1Error::kInvalidTransferEncoding},
   };
@@ -241,6 +243,8 @@ TEST(Http1Response, RefusesAmbiguousOrBrokenHeads) {
       {"HTTP/1.1 2000 OK\r\n\r\n", Http1Error::kInvalidStatusLine},
       {"HTTP/1.1 020 OK\r\n\r\n", Http1Error::kInvalidStatusLine},
       {"HTTP/2.0 200 OK\r\n\r\n", Http1Error::kUnsupportedVersion},
+      {"HTTP/1.1 101 Switching Protocols\r\n\r\n", Http1Error::kInvalidStatusLine},
+      {"HTTP/1.1 999 Unknown\r\n\r\n", Http1Error::kInvalidStatusLine},
       {"ICY 200 OK\r\n\r\n", Http1Error::kInvalidVersion},
       {"HTTP/1.1 200 OK\nA: b\n\n", Http1Error::kBareLineEnd},
   };

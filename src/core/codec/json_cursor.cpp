@@ -59,7 +59,10 @@ JsonFault JsonIndex::build(std::string_view text) {
   tokens_ = {};
   if (text.empty()) return JsonFault::kEmpty;
   if (text.size() > max_bytes_) return JsonFault::kTooLarge;
-  if (text.size() > stage_->capacity) {
+  // The index takes four bytes for each of the text: what a rare giant needed is not kept.
+  constexpr std::size_t kKept = 4 * 1024 * 1024;
+  const bool shrink = stage_->capacity > kKept && text.size() <= kKept;
+  if (text.size() > stage_->capacity || shrink) {
     constexpr std::size_t kSmallest = 16 * 1024;
     const std::size_t capacity = std::bit_ceil(std::max(text.size(), kSmallest));
     // The depth is the cursor's business; stage 1 has none.

@@ -24,6 +24,7 @@ void describe(Visitor& visit, GatewaySettings& gateway) {
   visit.addresses("listen", gateway.listen);
   visit.integer("workers", gateway.workers, 1, 256);
   visit.address("adminListen", gateway.admin_listen);
+  visit.duration("drainDelay", gateway.drain_delay, Duration{0}, kHour);
   visit.duration("drainTimeout", gateway.drain_timeout, Duration{0}, kHour);
   visit.text("accessLog", gateway.access_log);
   visit.text("requestIdHeader", gateway.request_id_header);

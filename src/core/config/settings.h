@@ -26,10 +26,11 @@ namespace fairlead::config {
 // Changing a listener or the number of workers needs a restart.
 struct GatewaySettings {
   std::vector<HostPort> listen{{"127.0.0.1", 8080}};
-  std::uint32_t workers = 1;                       // Event loops, each a thread.
-  HostPort admin_listen{"127.0.0.1", 9090};        // Metrics, health of this process.
-  Duration drain_timeout = from_seconds(30);       // After SIGTERM, before requests are cut off.
-  std::string access_log;                          // A path, "-" for standard output, "" for none.
+  std::uint32_t workers = 1;                  // Event loops, each a thread.
+  HostPort admin_listen{"127.0.0.1", 9090};   // Metrics, health of this process.
+  Duration drain_delay = from_seconds(0);     // After SIGTERM: /readyz is 503, but all is served.
+  Duration drain_timeout = from_seconds(30);  // Then, before running requests are cut off.
+  std::string access_log;                     // A path, "-" for standard output, "" for none.
   std::string request_id_header = "x-request-id";  // Kept when sent, made up otherwise.
   friend bool operator==(const GatewaySettings&, const GatewaySettings&) = default;
 };

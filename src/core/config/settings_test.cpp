@@ -37,6 +37,7 @@ gateway:
   listen: ["0.0.0.0:80", "[::]:81"]
   workers: 4
   adminListen: 127.0.0.1:0
+  drainDelay: 3s
   drainTimeout: 1m
   accessLog: "-"
   requestIdHeader: x-trace
@@ -120,7 +121,7 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
             std::string::npos);
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 41);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 42);
 }
 
 TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {

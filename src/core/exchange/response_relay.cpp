@@ -25,7 +25,8 @@ picker::Replay replay_rule(ClientSaw client, std::size_t body_bytes, std::size_t
 bool is_failed_try(int status) { return status == 502 || status == 503; }
 
 std::optional<model::UpstreamFailure> failure_of_status(int status) {
-  if (status == 500 || is_failed_try(status)) return model::UpstreamFailure::kServerError;
+  if (status == 500) return model::UpstreamFailure::kInternalError;
+  if (is_failed_try(status)) return model::UpstreamFailure::kServerError;
   return std::nullopt;
 }
 

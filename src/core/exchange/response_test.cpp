@@ -138,7 +138,8 @@ TEST(RetryRule, NeedsAnUntouchedClientAndABufferedBody) {
   EXPECT_EQ(replay_rule(ClientSaw::kBytes, 1, 10), picker::Replay::kImpossible);
   EXPECT_TRUE(is_failed_try(502) && is_failed_try(503));
   EXPECT_FALSE(is_failed_try(500) || is_failed_try(504) || is_failed_try(429));
-  EXPECT_EQ(failure_of_status(500), model::UpstreamFailure::kServerError);
+  EXPECT_EQ(failure_of_status(500), model::UpstreamFailure::kInternalError);
+  EXPECT_EQ(failure_of_status(503), model::UpstreamFailure::kServerError);
   EXPECT_FALSE(failure_of_status(404).has_value());
 }
 

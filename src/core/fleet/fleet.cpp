@@ -106,6 +106,21 @@ bool Fleet::join(const config::EndpointSetting& setting, Time now) {
   return true;
 }
 
+void Fleet::reconfigure(const config::FleetSettings& settings, const config::PrefixSettings& prefix,
+                        Time now) {
+  const bool budgets = prefix != prefix_;
+  settings_ = settings;
+  prefix_ = prefix;
+  next_probe_ = next_scrape_ = next_tick_ = now;
+  for (Member& member : members_) {
+    member.models_next = std::min(member.models_next, now + settings.models_interval);
+    if (!budgets) continue;
+    const std::uint64_t unreported = member.budget > 0 ? member.budget : prefix.bytes_unreported;
+    add_effect(Effect::Kind::kSetBudget, member, "the configuration changed",
+               prefix.bytes_per_endpoint.value_or(unreported));
+  }
+}
+
 Result<void> Fleet::set_members(const std::vector<config::EndpointSetting>& members, Time now) {
   auto wanted = by_name(members);
   if (!wanted) return tl::unexpected(std::move(wanted.error()));
@@ -155,9 +170,31 @@ void Fleet::observe(const model::Observation& observation, Time now) {
   if (observation.kind == model::Observation::Kind::kSuccess) {
     member->health.on_request_success();
   } else {
+    ++member->failed_requests;
+    if (!may_eject(*member, observation.failure)) return;
     member->health.on_failure(Witness::kRequest, settings_.health, now);
   }
   settle(*member, before, now);
+}
+
+bool Fleet::may_eject(const Member& member, model::UpstreamFailure failure) const {
+  using model::UpstreamFailure;
+  if (failure == UpstreamFailure::kConnectRefused || failure == UpstreamFailure::kConnectTimeout) {
+    return true;
+  }
+  const auto others = std::ranges::count_if(members_, [&](const Member& other) {
+    return &other != &member && other.endpoint.takes_traffic();
+  });
+  return 2 * static_cast<std::size_t>(others) >= members_.size();
+}
+
+void Fleet::note(const Work& work, std::string_view trouble) {
+  Member* member = find(work.endpoint);
+  if (member == nullptr) return;
+  std::string& before = member->trouble[static_cast<std::size_t>(work.kind)];
+  if (before == trouble) return;
+  before = trouble;
+  if (!trouble.empty()) add_effect(Effect::Kind::kTrouble, *member, before);
 }
 
 void Fleet::on_probe(model::EndpointRef endpoint, ProbeResult result, Time now) {
@@ -286,7 +323,10 @@ std::vector<Fleet::Status> Fleet::status() const {
   std::vector<Status> out;
   out.reserve(members_.size());
   for (const Member& member : members_) {
-    out.push_back({&member.endpoint, member.health.ejections()});
+    const auto failing =
+        std::ranges::find_if(member.trouble, [](const auto& t) { return !t.empty(); });
+    out.push_back({&member.endpoint, member.health.ejections(), member.failed_requests,
+                   failing == member.trouble.end() ? std::string_view() : *failing});
   }
   return out;
 }

@@ -10,6 +10,7 @@
 // Thread-compatible; owned by control.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -43,6 +44,7 @@ struct Effect {
     kJoin,       // The slot has a new owner: reset its rows, history and budget.
     kForget,     // The endpoint's cache is gone: forget its prefix history.
     kSetBudget,  // Remember at most `bytes` of prompts for it.
+    kTrouble,    // Nothing: `why` is news for the log.
     kStaleLoad,  // Its load figures are too old to be believed: clear its row.
     kRetire,     // It left the pool: drop its metrics, history and pending work.
   };
@@ -62,14 +64,23 @@ class Fleet {
   Fleet(const config::FleetSettings& settings, const config::PrefixSettings& prefix,
         const InFlightTable& inflight);
 
+  // Takes over other settings; the membership is set_members()'s.
+  void reconfigure(const config::FleetSettings& settings, const config::PrefixSettings& prefix,
+                   Time now);
+
   // Replaces the membership: known name and address keep their slot and state, changed labels are
   // taken over. kInvalidArgument: two members share a name or an address, and nothing changed.
   // kLimitExceeded: the named ones found no slot and join when one is free.
   Result<void> set_members(const std::vector<config::EndpointSetting>& members, Time now);
 
+  // A request's failure after its connection was made may be the request's own doing. Such failures
+  // eject an endpoint only while at least half of the pool keeps serving without it, so that no
+  // client empties the pool; its probes decide beyond that.
   void observe(const model::Observation& observation, Time now);
   // Results of work; those for an endpoint that left meanwhile are ignored.
   void on_probe(model::EndpointRef endpoint, ProbeResult result, Time now);
+  // Why work on an endpoint failed, "" when it went well: told to the log when it changes.
+  void note(const Work& work, std::string_view trouble);
   void on_models(model::EndpointRef endpoint, const std::vector<codec::ModelCard>& models);
   void on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& metrics, LoadTable& load,
                  Time now);
@@ -87,6 +98,8 @@ class Fleet {
   struct Status {
     const model::Endpoint* endpoint;
     std::uint64_t ejections;
+    std::uint64_t failed_requests;
+    std::string_view trouble;  // What its probes, scrapes or model lists fail of, if they do.
   };
   std::vector<Status> status() const;
 
@@ -101,6 +114,8 @@ class Fleet {
     std::uint64_t budget = 0;
     std::optional<double> started_at;
     std::optional<double> prefix_queries;
+    std::uint64_t failed_requests = 0;
+    std::array<std::string, 3> trouble;  // By WorkKind.
   };
   struct RestingSlot {
     std::uint32_t slot;
@@ -112,6 +127,7 @@ class Fleet {
   std::optional<model::EndpointRef> take_slot(Time now);
   void retire(const Member& member, Time now);
   bool join(const config::EndpointSetting& setting, Time now);
+  bool may_eject(const Member& member, model::UpstreamFailure failure) const;
   void settle(Member& member, model::Health before, Time now);
   bool restarted(Member& member, const codec::EngineMetrics& metrics) const;
   void update_budget(Member& member, const codec::EngineMetrics& metrics);

@@ -78,7 +78,7 @@ class FleetTest : public ::testing::Test {
     fleet_.on_probe(ref(name), result, now_);
   }
   void see(std::string_view name, model::Observation::Kind kind,
-           model::UpstreamFailure failure = model::UpstreamFailure::kServerError) {
+           model::UpstreamFailure failure = model::UpstreamFailure::kConnectRefused) {
     fleet_.observe({ref(name), kind, failure, now_}, now_);
   }
   void scrape(std::string_view name, const codec::EngineMetrics& metrics) {
@@ -261,6 +261,56 @@ TEST_F(FleetTest, EjectionForgetsOnceAndStopsScrapes) {
   EXPECT_TRUE(due_for(ref("a")).empty());
   tick(seconds(1));
   EXPECT_EQ(due_for(ref("a")), std::vector{WorkKind::kProbe});
+}
+
+TEST_F(FleetTest, FailuresThatARequestMayCauseNeverEmptyThePool) {
+  set({at_port("a", 1), at_port("b", 2), at_port("c", 3)});
+  for (const char* name : {"a", "b", "c"}) probe(name, ProbeResult::kGood);
+  const auto poison = [&](std::string_view name) {
+    for (int i = 0; i < 10; ++i) {
+      see(name, model::Observation::Kind::kFailure, model::UpstreamFailure::kResetBeforeResponse);
+    }
+  };
+  for (const char* name : {"a", "b", "c"}) poison(name);
+  EXPECT_EQ(endpoint("a").health, Health::kEjected);
+  EXPECT_EQ(endpoint("b").health, Health::kHealthy);
+  EXPECT_EQ(endpoint("c").health, Health::kHealthy);
+  for (int i = 0; i < 3; ++i) probe("b", ProbeResult::kBad);
+  EXPECT_EQ(endpoint("b").health, Health::kEjected) << "probes are nobody's poison";
+  for (int i = 0; i < 3; ++i) see("c", model::Observation::Kind::kFailure);
+  EXPECT_EQ(endpoint("c").health, Health::kEjected) << "a refused connection is nobody's poison";
+  EXPECT_EQ(fleet_.status()[1].failed_requests, 10U);
+}
+
+TEST_F(FleetTest, TroubleIsToldWhenItChanges) {
+  set({at_port("a", 1)});
+  tick();
+  effects();
+  const Work work{WorkKind::kModels, ref("a")};
+  fleet_.note(work, "GET /v1/models: status 401");
+  fleet_.note(work, "GET /v1/models: status 401");
+  const auto told = effects();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].kind, Kind::kTrouble);
+  EXPECT_EQ(told[0].why, "GET /v1/models: status 401");
+  EXPECT_EQ(fleet_.status()[0].trouble, "GET /v1/models: status 401");
+  fleet_.note(work, "");
+  EXPECT_EQ(fleet_.status()[0].trouble, "");
+  EXPECT_TRUE(effects().empty());
+}
+
+TEST_F(FleetTest, OtherPrefixSettingsSetEveryBudgetAnew) {
+  set({at_port("a", 1), at_port("b", 2)});
+  tick();
+  effects();
+  prefix_.bytes_per_endpoint = 1000;
+  fleet_.reconfigure(settings_, prefix_, now_);
+  const auto told = effects();
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[1].kind, Kind::kSetBudget);
+  EXPECT_EQ(told[1].bytes, 1000U);
+  fleet_.reconfigure(settings_, prefix_, now_);
+  EXPECT_TRUE(effects().empty());
 }
 
 TEST_F(FleetTest, StaleConnectionsAndSuccessesDoNotEject) {

@@ -21,6 +21,8 @@ std::string_view to_string(UpstreamFailure failure) {
       return "server_error";
     case UpstreamFailure::kResetMidBody:
       return "reset_mid_body";
+    case UpstreamFailure::kInternalError:
+      return "internal_error";
   }
   return "unknown";
 }

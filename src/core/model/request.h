@@ -3,6 +3,7 @@
 // picker consumes. Views point into the front's buffers and are valid during the call only.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -32,9 +33,11 @@ enum class UpstreamFailure : std::uint8_t {
   kResetBeforeResponse,
   kResponseTimeout,
   kMalformedResponse,
-  kServerError,   // 500, 502 or 503 from the engine; only 503 and 502 are worth another try.
-  kResetMidBody,  // After response bytes: not retryable.
+  kServerError,    // 502 or 503 from the engine.
+  kResetMidBody,   // After response bytes: not retryable.
+  kInternalError,  // 500 from the engine, which may be the request's own fault: not retryable.
 };
+inline constexpr std::size_t kUpstreamFailureCount = 9;
 
 std::string_view to_string(UpstreamFailure failure);
 
@@ -66,6 +69,7 @@ enum class ReplyReason : std::uint8_t {
   kDraining,          // 503, we are shutting down.
   kRequestTimeout,    // 408, the client was too slow.
 };
+inline constexpr std::size_t kReplyReasonCount = 14;
 
 std::string_view to_string(ReplyReason reason);
 int http_status(ReplyReason reason);

@@ -34,6 +34,14 @@ Picker::Picker(Ports ports, Limits limits, std::uint64_t seed)
   FAIRLEAD_ASSERT(limits.max_attempts >= 1 && limits.max_attempts <= kMaxAttempts);
 }
 
+void Picker::set_limits(const Limits& limits) {
+  FAIRLEAD_ASSERT(limits.max_attempts >= 1 && limits.max_attempts <= kMaxAttempts);
+  const bool budget = limits.retry_ratio != limits_.retry_ratio ||
+                      limits.retries_per_second != limits_.retries_per_second;
+  limits_ = limits;
+  if (budget) budget_ = RetryBudget(limits.retry_ratio, limits.retries_per_second);
+}
+
 Picker::State& Picker::state(RequestId id) {
   FAIRLEAD_ASSERT(id.index < states_.size());
   State& found = states_[id.index];

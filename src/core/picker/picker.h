@@ -112,6 +112,8 @@ class Picker {
   // The id is dead from here on.
   void on_end(RequestId id, model::Outcome outcome, Time now);
 
+  // For the decisions from here on.
+  void set_limits(const Limits& limits);
   const Decision& decision(RequestId id) const;
   const Counters& counters() const { return counters_; }
   std::size_t live() const { return states_.size() - free_.size(); }

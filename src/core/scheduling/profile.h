@@ -41,6 +41,7 @@ enum class Reason : std::uint8_t {
   kTie,            // The best total was shared.
   kNoScorer,       // The profile does not score.
 };
+inline constexpr std::size_t kReasonCount = 5;
 
 std::string_view to_string(Reason reason);
 

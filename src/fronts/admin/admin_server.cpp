@@ -52,8 +52,10 @@ void AdminServer::on_request(net::Http1Exchange& exchange) {
   if (path == "/debug/endpoints") {
     return exchange.send_response(200, {kJson}, endpoints_json());
   }
-  exchange.send_response(200, {kYaml},
-                         config::effective_yaml(router_.generation().load()->settings));
+  const auto generation = router_.generation().load();
+  exchange.send_response(
+      200, {kYaml},
+      "# policy: " + generation->policy + "\n" + config::effective_yaml(generation->settings));
 }
 
 void AdminServer::ready(net::Http1Exchange& exchange) const {
@@ -67,11 +69,12 @@ void AdminServer::ready(net::Http1Exchange& exchange) const {
 }
 
 std::string AdminServer::endpoints_json() const {
-  const auto pool = router_.pool().load();
   std::string out;
   codec::JsonWriter json(out);
-  json.begin_object().key("version").number(pool->version).key("endpoints").begin_array();
-  for (const model::Endpoint& endpoint : pool->endpoints) {
+  json.begin_object().key("version").number(router_.pool().load()->version);
+  json.key("endpoints").begin_array();
+  for (const fleet::Fleet::Status& status : control_.status()) {
+    const model::Endpoint& endpoint = *status.endpoint;
     const fleet::InFlight inflight = router_.inflight().read(endpoint.ref.slot);
     const fleet::LoadRow load = router_.load().read(endpoint.ref.slot);
     json.begin_object();
@@ -88,6 +91,9 @@ std::string AdminServer::endpoints_json() const {
     json.key("waiting").number(static_cast<double>(load.waiting));
     json.key("running").number(static_cast<double>(load.running));
     json.key("kv_usage").number(static_cast<double>(load.kv_usage));
+    json.key("ejections").number(status.ejections);
+    json.key("failed_requests").number(status.failed_requests);
+    json.key("trouble").string(status.trouble);
     json.key("models").begin_array();
     for (const std::string& model : endpoint.models) json.string(model);
     json.end_array().key("labels").begin_object();

@@ -21,6 +21,7 @@ void register_all(MetricRegistry& registry, std::string_view name, std::string_v
                   std::string_view label, std::array<Counter*, N>& cells) {
   for (std::size_t i = 0; i < N; ++i) {
     const std::string_view value = to_string(static_cast<Enum>(i));
+    if (value == "none") continue;  // Never counted.
     cells[i] = &registry.counter(name, help, {{std::string(label), std::string(value)}});
   }
 }
@@ -85,6 +86,8 @@ void GatewayMetrics::add_sockets() {
       &registry_.gauge("fairlead_upstream_idle_connections", "Those of them without a request.");
   upstream_connects_ =
       &registry_.counter("fairlead_upstream_connects_total", "Connections opened to endpoints.");
+  truncated_requests_ = &registry_.counter("fairlead_truncated_requests_total",
+                                           "Clients that left in the middle of sending a request.");
   upstream_reuses_ = &registry_.counter("fairlead_upstream_reuses_total",
                                         "Requests sent on a connection that was open already.");
 }
@@ -95,8 +98,8 @@ void GatewayMetrics::on_end(exchange::Route route, int status, model::Outcome ou
                             Duration total) {
   in_flight_gauge_->set(static_cast<double>(--in_flight_));
   if (outcome == model::Outcome::kClientGone) client_disconnects_->add();
-  const auto key = static_cast<std::uint32_t>(status) << 8 |
-                   static_cast<std::uint32_t>(route) << 4 | static_cast<std::uint32_t>(outcome);
+  const auto key = static_cast<std::uint32_t>(status) << 16 |
+                   static_cast<std::uint32_t>(route) << 8 | static_cast<std::uint32_t>(outcome);
   Counter*& requests = requests_[key];
   if (requests == nullptr) {
     requests = &registry_.counter("fairlead_requests_total",
@@ -141,8 +144,9 @@ void GatewayMetrics::on_reply(model::ReplyReason reason) {
   replies_[static_cast<std::size_t>(reason)]->add();
 }
 
-void GatewayMetrics::on_refusal(net::RefusalKind kind) {
+void GatewayMetrics::on_refusal(net::RefusalKind kind, model::ReplyReason reason) {
   refusals_[static_cast<std::size_t>(kind)]->add();
+  on_reply(reason);
 }
 
 void GatewayMetrics::on_usage(const codec::Usage& usage) {
@@ -161,6 +165,17 @@ void GatewayMetrics::set_sockets(const SocketFigures& now) {
   bytes_sent_->add(now.bytes_sent - sockets_.bytes_sent);
   upstream_connects_->add(now.upstream_connects - sockets_.upstream_connects);
   upstream_reuses_->add(now.upstream_reuses - sockets_.upstream_reuses);
+  truncated_requests_->add(now.truncated_requests - sockets_.truncated_requests);
+  for (std::size_t i = 0; i < malformed_.size(); ++i) {
+    if (now.malformed[i] == sockets_.malformed[i]) continue;
+    if (malformed_[i] == nullptr) {
+      const std::string_view name = codec::to_string(static_cast<codec::Http1Error>(i));
+      malformed_[i] = &registry_.counter("fairlead_malformed_requests_total",
+                                         "Requests refused as unacceptable HTTP, by what is wrong.",
+                                         {{"error", std::string(name)}});
+    }
+    malformed_[i]->add(now.malformed[i] - sockets_.malformed[i]);
+  }
   sockets_ = now;
 }
 

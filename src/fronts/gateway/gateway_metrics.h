@@ -16,6 +16,7 @@
 #include "core/exchange/route.h"
 #include "core/model/request.h"
 #include "core/picker/picker.h"
+#include "core/scheduling/profile.h"
 #include "io/net/http1_server.h"
 
 namespace fairlead::gateway {
@@ -31,6 +32,8 @@ struct SocketFigures {
   std::uint64_t upstream_idle = 0;
   std::uint64_t upstream_connects = 0;
   std::uint64_t upstream_reuses = 0;
+  std::uint64_t truncated_requests = 0;
+  std::array<std::uint64_t, codec::kHttp1ErrorCount> malformed{};  // By codec::Http1Error.
 };
 
 class GatewayMetrics {
@@ -47,16 +50,13 @@ class GatewayMetrics {
   void on_retry_budget_exhausted() { budget_exhausted_->add(); }
   void on_beyond_retry_buffer() { beyond_retry_buffer_->add(); }
   void on_reply(model::ReplyReason reason);
-  void on_refusal(net::RefusalKind kind);
+  void on_refusal(net::RefusalKind kind, model::ReplyReason reason);
   void on_usage(const codec::Usage& usage);
   void set_sockets(const SocketFigures& now);
 
   std::uint64_t in_flight() const { return in_flight_; }
 
  private:
-  static constexpr std::size_t kFailures = 8;
-  static constexpr std::size_t kReasons = 5;
-  static constexpr std::size_t kReplies = 14;
   void add_sockets();
 
   MetricRegistry& registry_;
@@ -65,9 +65,9 @@ class GatewayMetrics {
   std::unordered_map<std::uint32_t, Counter*> requests_;  // By route, code and outcome.
   std::array<Histogram*, exchange::kRouteCount> duration_{};
   std::array<Histogram*, 2> first_token_{};  // By model::Streaming.
-  std::array<Counter*, kReasons> decisions_{};
-  std::array<Counter*, kFailures> failures_{};
-  std::array<Counter*, kReplies> replies_{};
+  std::array<Counter*, scheduling::kReasonCount> decisions_{};
+  std::array<Counter*, model::kUpstreamFailureCount> failures_{};
+  std::array<Counter*, model::kReplyReasonCount> replies_{};
   std::array<Counter*, net::kRefusalKindCount> refusals_{};
   Counter* predicted_cached_tokens_;
   Counter* client_disconnects_;
@@ -88,6 +88,8 @@ class GatewayMetrics {
   Gauge* upstream_idle_;
   Counter* upstream_connects_;
   Counter* upstream_reuses_;
+  Counter* truncated_requests_;
+  std::array<Counter*, codec::kHttp1ErrorCount> malformed_{};  // Registered when they occur.
 };
 
 }  // namespace fairlead::gateway

@@ -58,11 +58,15 @@ ReplyReason reason_of(const net::Http1Refusal& refusal) {
 GatewayWorker::GatewayWorker(net::EventLoop& loop, router::Router& router, AccessLog* access_log,
                              WorkerPlace place)
     : loop_(loop),
+      log_(router.log()),
       host_(loop, router, access_log, place.number),
-      options_(server_options(router.generation().load()->settings, place)),
+      place_(place),
+      generation_(host_.generation()),
+      options_(server_options(generation_->settings, place)),
       drain_timer_(loop, [this] { on_drain_timer(); }),
       socket_metrics_timer_(loop, [this] {
         report_sockets();
+        follow_generation();
         socket_metrics_timer_.arm(kSocketMetricsInterval);
       }) {
   socket_metrics_timer_.arm(kSocketMetricsInterval);
@@ -80,14 +84,24 @@ Result<net::SocketAddress> GatewayWorker::listen(const net::SocketAddress& addre
   return servers_.back()->local_address();
 }
 
+void GatewayWorker::follow_generation() {
+  auto current = host_.generation();
+  if (current == generation_) return;
+  generation_ = std::move(current);
+  options_ = server_options(generation_->settings, place_);
+  for (const auto& server : servers_) server->set_options(options_);
+  host_.adopt(*generation_);
+}
+
 void GatewayWorker::on_request(net::Http1Exchange& exchange) {
+  follow_generation();
   const codec::Http1RequestHead& head = exchange.head();
   host_.take().begin(exchange, exchange::match_route(head.method, head.path()));
 }
 
 void GatewayWorker::on_refusal(const net::Http1Refusal& refusal, net::RefusalReply& reply) {
-  host_.metrics().on_refusal(refusal.kind);
   const ReplyReason reason = reason_of(refusal);
+  host_.metrics().on_refusal(refusal.kind, reason);
   reply.body.clear();
   exchange::append_error({reason, refusal.message, {}}, reply.body);
   reply.content_type = "application/json";
@@ -112,6 +126,7 @@ void GatewayWorker::on_drain_timer() {
   // The second time: whoever still holds a connection has not even sent a request.
   if (std::exchange(cut_off_, true)) return end_drain();
   drain_timer_.arm(kCutOffGrace);
+  log_.warning("the drain timeout is over: {} running requests are cut off", host_.live());
   host_.cut_off_all();
 }
 
@@ -131,6 +146,9 @@ void GatewayWorker::report_sockets() {
     now.accept_failures += counters.accept_failures;
     now.bytes_received += counters.bytes_received;
     now.bytes_sent += counters.bytes_sent;
+    now.truncated_requests += counters.truncated_requests;
+    for (std::size_t i = 0; i < now.malformed.size(); ++i)
+      now.malformed[i] += counters.malformed[i];
   }
   const net::UpstreamPoolCounters& upstream = host_.upstream().counters();
   now.upstream_connections = upstream.connections;

@@ -5,9 +5,9 @@
 //   GatewayWorker worker(loop, router, access_log, {.number = 0, .workers = 1});
 //   auto listening = worker.listen(address, net::PortSharing::kReusePort);
 //
-// Limits of connections, heads and bodies are those of the generation at construction; everything
-// else follows each request's generation.
-// Threads: the loop's thread, but for construction and destruction while the loop does not run.
+// A request keeps the generation it began with; what a new one changes for the whole worker is
+// taken over before the next request, or soon after. Threads: the loop's thread, but for
+// construction and destruction while the loop does not run.
 #pragma once
 
 #include <cstdint>
@@ -50,12 +50,16 @@ class GatewayWorker final : private net::RequestHandler {
  private:
   void on_request(net::Http1Exchange& exchange) override;
   void on_refusal(const net::Http1Refusal& refusal, net::RefusalReply& reply) override;
+  void follow_generation();
   void on_server_drained();
   void on_drain_timer();
   void end_drain();
 
   net::EventLoop& loop_;
+  Log& log_;
   RelayHost host_;
+  WorkerPlace place_;
+  std::shared_ptr<const router::Generation> generation_;  // That is in force here.
   net::Http1ServerOptions options_;
   bool cut_off_ = false;
   std::size_t servers_draining_ = 0;

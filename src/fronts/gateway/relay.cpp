@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
 #include <charconv>
 #include <utility>
 
@@ -81,7 +80,8 @@ void Relay::read_request_id() {
 void Relay::read_and_decide() {
   const codec::Http1Headers& headers = exchange_->head().headers;
   if (match_.handling == exchange::Handling::kScan) {
-    const exchange::KeySettings keys{host_.process_seed(), host_.history_block_bytes()};
+    const exchange::KeySettings keys{host_.process_seed(),
+                                     generation_->settings.prefix.block_bytes};
     const codec::ScanStatus status =
         facts_.read(match_.route, headers, exchange_->body(), keys, host_.scanner());
     if (!status.ok()) {
@@ -178,8 +178,7 @@ void Relay::on_failed(const net::UpstreamError& error) {
   response_.clear();
   held_body_.clear();
   failed_try_held_ = false;
-  const bool descriptors = error.os_error == EMFILE || error.os_error == ENFILE ||
-                           error.os_error == ENOMEM || error.os_error == EADDRNOTAVAIL;
+  if (error.local()) return reply({ReplyReason::kOverloaded, {}, {}});
   switch (error.failure) {
     case Kind::kStale:
       // Says nothing about the endpoint, which never saw the request. The idle ones beside it are
@@ -188,10 +187,7 @@ void Relay::on_failed(const net::UpstreamError& error) {
       host_.upstream().close_idle(target_->address);
       return send_to_target();
     case Kind::kConnectionLimit:
-      return reply({ReplyReason::kOverloaded, {}, {}});
     case Kind::kConnectFailed:
-      if (descriptors) return reply({ReplyReason::kOverloaded, {}, {}});
-      return try_failed(UpstreamFailure::kConnectRefused);
     case Kind::kConnectRefused:
       return try_failed(UpstreamFailure::kConnectRefused);
     case Kind::kConnectTimeout:
@@ -234,6 +230,8 @@ void Relay::try_failed(UpstreamFailure failure) {
 void Relay::count_against_endpoint(UpstreamFailure failure) {
   last_failure_ = failure;
   host_.metrics().on_upstream_failure(failure);
+  // A 500 may be one prompt's fault: it is no evidence, or one client could empty the pool.
+  if (failure == UpstreamFailure::kInternalError) return;
   host_.picker().on_upstream_failed(id_, failure, picker::Replay::kImpossible, facts_.request(),
                                     *host_.pool_snapshot(), generation_->profile,
                                     host_.loop().now(), host_.outbox());

@@ -26,13 +26,13 @@ RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* ac
       pool_snapshot_(router.pool()),
       access_log_(access_log),
       process_seed_(router.process_seed()),
-      history_block_bytes_(router.history().block_bytes()),
       random_(mix64(router.process_seed() ^ kIdStream) + worker),
       metrics_(router.metrics()),
-      scanner_(router.generation().load()->settings.limits.body_bytes),
       picker_(router.make_picker(worker)),
       model_list_(static_cast<std::uint64_t>(loop.unix_seconds())),
-      upstream_(loop, upstream_options()) {}
+      upstream_(loop, upstream_options()) {
+  adopt(generation_.get());
+}
 
 RelayHost::~RelayHost() = default;
 
@@ -70,6 +70,13 @@ void RelayHost::run_outbox() {
   }
   outbox_.clear();
   running_outbox_ = false;
+}
+
+void RelayHost::adopt(const router::Generation& generation) {
+  const std::size_t body_bytes = generation.settings.limits.body_bytes;
+  if (!scanner_ || body_bytes != scanner_bytes_) scanner_.emplace(body_bytes);
+  scanner_bytes_ = body_bytes;
+  picker_.set_limits(router::Router::picker_limits(generation.settings));
 }
 
 std::shared_ptr<const UpstreamTarget> RelayHost::target(model::EndpointRef ref) {

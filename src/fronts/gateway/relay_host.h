@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,16 +56,17 @@ class RelayHost {
   std::shared_ptr<const UpstreamTarget> target(model::EndpointRef ref);
   std::string_view model_list() { return model_list_.body(pool_snapshot_.share()); }
   void make_request_id(std::string& out);
+  // Takes over what a new generation changes for the whole worker. Between two requests.
+  void adopt(const router::Generation& generation);
 
   net::EventLoop& loop() { return loop_; }
   net::UpstreamPool& upstream() { return upstream_; }
   picker::Picker& picker() { return picker_; }
   picker::Outbox& outbox() { return outbox_; }
-  codec::ChatScanner& scanner() { return scanner_; }
+  codec::ChatScanner& scanner() { return *scanner_; }
   GatewayMetrics& metrics() { return metrics_; }
   AccessLog* access_log() { return access_log_; }
   std::uint64_t process_seed() const { return process_seed_; }
-  std::size_t history_block_bytes() const { return history_block_bytes_; }
   // For composing one reply or log line; whoever uses it clears it first.
   std::string& scratch() { return scratch_; }
   codec::Http1Headers& header_scratch() { return header_scratch_; }
@@ -75,10 +77,10 @@ class RelayHost {
   Published<model::PoolSnapshot>::Reader pool_snapshot_;
   AccessLog* access_log_;
   std::uint64_t process_seed_;
-  std::size_t history_block_bytes_;
   Random random_;
   GatewayMetrics metrics_;
-  codec::ChatScanner scanner_;
+  std::optional<codec::ChatScanner> scanner_;
+  std::size_t scanner_bytes_ = 0;
   picker::Picker picker_;
   picker::Outbox outbox_;
   bool running_outbox_ = false;

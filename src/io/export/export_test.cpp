@@ -95,6 +95,20 @@ TEST(LineWriter, ALineThatTheDiskCutOffDoesNotSwallowTheNext) {
   EXPECT_EQ(file.read(), "first\nse\nthird\n");
 }
 
+TEST(LineWriter, ARotatedFileIsLetGo) {
+  const TempFile file;
+  const std::string rotated = file.path + ".1";
+  Counter dropped;
+  auto writer = LineWriter::open(file.path, dropped);
+  ASSERT_TRUE(writer.has_value());
+  ASSERT_EQ(std::rename(file.path.c_str(), rotated.c_str()), 0);
+  ASSERT_TRUE((*writer)->reopen().has_value());
+  (*writer)->write("after");
+  writer->reset();
+  EXPECT_EQ(file.read(), "after\n");
+  std::remove(rotated.c_str());
+}
+
 TEST(LineWriter, ALineBeyondTheBoundIsDroppedNotQueued) {
   const TempFile file;
   Counter dropped;

@@ -11,19 +11,40 @@
 
 namespace fairlead::exporting {
 
-Result<std::unique_ptr<LineWriter>> LineWriter::open(const std::string& path, Counter& dropped) {
-  if (path == "-") {
-    return std::unique_ptr<LineWriter>(new LineWriter(STDOUT_FILENO, Close::kBorrowed, dropped));
-  }
+namespace {
+
+Result<int> open_file(const std::string& path) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-  if (fd < 0) {
-    return fail(ErrorCode::kIo, "cannot open {} for writing: {}", path, std::strerror(errno));
-  }
-  return std::unique_ptr<LineWriter>(new LineWriter(fd, Close::kOwned, dropped));
+  if (fd >= 0) return fd;
+  return fail(ErrorCode::kIo, "cannot open {} for writing: {}", path, std::strerror(errno));
 }
 
-LineWriter::LineWriter(int fd, Close close, Counter& dropped)
-    : fd_(fd), close_(close), dropped_(dropped), thread_([this] { run(); }) {}
+}  // namespace
+
+Result<std::unique_ptr<LineWriter>> LineWriter::open(const std::string& path, Counter& dropped) {
+  if (path == "-") {
+    return std::unique_ptr<LineWriter>(
+        new LineWriter(path, STDOUT_FILENO, Close::kBorrowed, dropped));
+  }
+  const auto fd = open_file(path);
+  if (!fd) return tl::unexpected(fd.error());
+  return std::unique_ptr<LineWriter>(new LineWriter(path, *fd, Close::kOwned, dropped));
+}
+
+Result<void> LineWriter::reopen() const {
+  if (close_ == Close::kBorrowed) return {};
+  const auto fd = open_file(path_);
+  if (!fd) return tl::unexpected(fd.error());
+  // Under the old number, so that the writing thread needs no word of it.
+  ::dup3(*fd, fd_, O_CLOEXEC);
+  ::close(*fd);
+  return {};
+}
+
+LineWriter::LineWriter(std::string path, int fd, Close close, Counter& dropped)
+    : path_(std::move(path)), fd_(fd), close_(close), dropped_(dropped), thread_([this] {
+        run();
+      }) {}
 
 LineWriter::~LineWriter() {
   {

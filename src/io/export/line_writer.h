@@ -30,15 +30,20 @@ class LineWriter {
   LineWriter(const LineWriter&) = delete;
   LineWriter& operator=(const LineWriter&) = delete;
 
+  // Goes on in the file that has the path now, for one that was rotated away. After an error the
+  // old file stays in use. From any thread.
+  [[nodiscard]] Result<void> reopen() const;
+
   // `line` has no line end.
   void write(std::string_view line);
 
  private:
   enum class Close : std::uint8_t { kOwned, kBorrowed };
-  LineWriter(int fd, Close close, Counter& dropped);
+  LineWriter(std::string path, int fd, Close close, Counter& dropped);
   void run();
   void write_out(std::string_view text);
 
+  std::string path_;
   int fd_;
   Close close_;
   std::mutex mutex_;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/fleet/file_watch.h"
 
+#include <fcntl.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 
 namespace fairlead::fleet {
 
@@ -44,20 +45,27 @@ void FileWatch::on_events(std::uint32_t) {
 }
 
 Result<std::string> FileWatch::read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return fail(ErrorCode::kIo, "cannot read {}: {}", path, std::strerror(errno));
+  // A pipe would make open() wait for somebody who writes to it.
+  const net::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat about{};
+  if (!file.valid() || ::fstat(file.get(), &about) != 0) {
+    return fail(ErrorCode::kIo, "cannot read {}: {}", path, std::strerror(errno));
+  }
+  if (!S_ISREG(about.st_mode)) {
+    return fail(ErrorCode::kIo, "cannot read {}: it is no ordinary file", path);
+  }
   std::string text;
   std::array<char, 64 * 1024> piece;
-  do {
-    file.read(piece.data(), piece.size());
-    text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
+  while (true) {
+    const ssize_t got = ::read(file.get(), piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail(ErrorCode::kIo, "cannot read {}: {}", path, std::strerror(errno));
+    if (got == 0) return text;
+    text.append(piece.data(), static_cast<std::size_t>(got));
     if (text.size() > kFileBytesMax) {
       return fail(ErrorCode::kLimitExceeded, "{} is larger than {} bytes", path, kFileBytesMax);
     }
-  } while (file);
-  // A folder opens like a file and fails here.
-  if (file.bad()) return fail(ErrorCode::kIo, "cannot read {}: {}", path, std::strerror(errno));
-  return text;
+  }
 }
 
 }  // namespace fairlead::fleet

@@ -27,7 +27,8 @@ class FileWatch final : private net::FdHandler {
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
-  // The file's text; an error when it is missing, unreadable or larger than kFileBytesMax.
+  // The text of an ordinary file; an error when it is missing, unreadable or larger than
+  // kFileBytesMax.
   static Result<std::string> read_file(const std::string& path);
 
  private:

@@ -2,6 +2,7 @@
 #include "io/fleet/file_watch.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <memory>
@@ -93,9 +94,14 @@ TEST_F(FileWatchTest, ReadingIsBoundedAndNamesTheFile) {
   EXPECT_TRUE(whole->ends_with("xend"));
   folder_.write("empty", "");
   EXPECT_EQ(FileWatch::read_file(folder_.file("empty")).value(), "");
-  const auto endless = FileWatch::read_file("/dev/zero");
-  ASSERT_FALSE(endless.has_value());
-  EXPECT_EQ(endless.error().code, ErrorCode::kLimitExceeded);
+  folder_.write("huge", std::string(FileWatch::kFileBytesMax + 1, 'x'));
+  const auto huge = FileWatch::read_file(folder_.file("huge"));
+  ASSERT_FALSE(huge.has_value());
+  EXPECT_EQ(huge.error().code, ErrorCode::kLimitExceeded);
+  // Reading a pipe would wait for ever.
+  ASSERT_EQ(::mkfifo(folder_.file("pipe").c_str(), 0600), 0);
+  EXPECT_FALSE(FileWatch::read_file(folder_.file("pipe")).has_value());
+  EXPECT_FALSE(FileWatch::read_file("/dev/zero").has_value());
   const auto a_folder = FileWatch::read_file(folder_.path().string());
   ASSERT_FALSE(a_folder.has_value());
   EXPECT_NE(a_folder.error().message.find(folder_.path().string()), std::string::npos);

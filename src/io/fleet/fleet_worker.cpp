@@ -62,6 +62,13 @@ void FleetWorker::start(const Work& work, const model::Endpoint& endpoint) {
   }
 }
 
+void FleetWorker::note(WorkKind kind, model::EndpointRef endpoint, std::string_view path,
+                       const Result<net::FetchReply>& reply) {
+  if (reply && reply->status == 200) return fleet_.note({kind, endpoint}, "");
+  fleet_.note({kind, endpoint}, reply ? fmt::format("GET {}: status {}", path, reply->status)
+                                      : fmt::format("GET {}: {}", path, reply.error().message));
+}
+
 void FleetWorker::probe(Target& target, model::EndpointRef endpoint) {
   if (target.probe.active()) return skipped_.add();
   net::FetchOptions options;
@@ -70,6 +77,9 @@ void FleetWorker::probe(Target& target, model::EndpointRef endpoint) {
                    [this, endpoint](const Result<net::FetchReply>& reply) {
                      const bool good = reply && reply->status == 200;
                      (good ? probes_.good : probes_.failed)->add();
+                     note(WorkKind::kProbe, endpoint, settings_.health.path, reply);
+                     // What fails on this side says nothing about the endpoint.
+                     if (!reply && reply.error().code == ErrorCode::kExhausted) return;
                      fleet_.on_probe(endpoint, good ? ProbeResult::kGood : ProbeResult::kBad,
                                      loop_.now());
                    });
@@ -81,6 +91,7 @@ void FleetWorker::scrape(Target& target, model::EndpointRef endpoint) {
   options.timeout = kScrapeTimeout;
   target.scrape.get(target.address, "/metrics", options,
                     [this, endpoint](const Result<net::FetchReply>& reply) {
+                      note(WorkKind::kScrape, endpoint, "/metrics", reply);
                       if (!reply || reply->status != 200) return scrapes_.failed->add();
                       const auto metrics = codec::parse_engine_metrics(reply->body);
                       if (!metrics.any()) return scrapes_.failed->add();
@@ -95,6 +106,7 @@ void FleetWorker::models(Target& target, model::EndpointRef endpoint) {
   options.timeout = kModelsTimeout;
   target.models.get(target.address, "/v1/models", options,
                     [this, endpoint](const Result<net::FetchReply>& reply) {
+                      note(WorkKind::kModels, endpoint, "/v1/models", reply);
                       if (!reply || reply->status != 200) return model_lists_.failed->add();
                       const auto models = codec::parse_model_list(reply->body);
                       if (!models) return model_lists_.failed->add();

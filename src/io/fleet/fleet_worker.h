@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/metrics.h"
@@ -27,6 +28,8 @@ class FleetWorker {
   // Starts the work on an endpoint of the current snapshot; its result goes to the Fleet in a later
   // turn of the loop.
   void start(const Work& work, const model::Endpoint& endpoint);
+  // For the work started from here on.
+  void reconfigure(const config::FleetSettings& settings) { settings_ = settings; }
   // Cancels what is out for it; no result follows.
   void forget(model::EndpointRef endpoint);
 
@@ -47,6 +50,8 @@ class FleetWorker {
   void probe(Target& target, model::EndpointRef endpoint);
   void scrape(Target& target, model::EndpointRef endpoint);
   void models(Target& target, model::EndpointRef endpoint);
+  void note(WorkKind kind, model::EndpointRef endpoint, std::string_view path,
+            const Result<net::FetchReply>& reply);
   static ResultCounters result_counters(MetricRegistry& metrics, const char* name,
                                         const char* help);
 

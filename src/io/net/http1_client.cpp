@@ -39,6 +39,13 @@ std::string_view to_string(UpstreamFailure failure) {
   return "unknown";
 }
 
+bool UpstreamError::local() const {
+  if (failure == UpstreamFailure::kConnectionLimit) return true;
+  return failure == UpstreamFailure::kConnectFailed &&
+         (os_error == EMFILE || os_error == ENFILE || os_error == ENOMEM || os_error == ENOBUFS ||
+          os_error == EADDRNOTAVAIL);
+}
+
 UpstreamRequest::UpstreamRequest(UpstreamPool& pool, UpstreamObserver& observer)
     : pool_(pool), observer_(observer) {}
 

@@ -63,6 +63,9 @@ struct UpstreamError {
   bool connected = false;         // The request could have reached the peer in part.
   bool request_sent = false;      // The kernel took every byte of it.
   bool response_started = false;  // At least one response byte came.
+
+  // This side is at fault: no descriptor, port or memory left, or the pool's own bound.
+  bool local() const;
 };
 
 enum class ConnectionUse : std::uint8_t { kFresh, kReused };

@@ -12,6 +12,8 @@ namespace fairlead::net {
 namespace {
 
 constexpr std::size_t kInputBytes = 16 * 1024;
+// Memory for a body before it comes: what is announced costs the peer nothing.
+constexpr std::size_t kFirstBodyBytes = 1024 * 1024;
 // One connection's share of a turn; more waits for the next.
 constexpr std::size_t kPumpBytes = 1024 * 1024;
 // The next request begins only when no more than this of the last response is unsent.
@@ -126,9 +128,9 @@ void Http1Connection::begin_body() {
     place_ = Place::kInput;
   } else if (has_length) {
     place_ = Place::kOwnBuffer;
-    body_ = loop_.buffers().take(length);
-    if (!charge_body()) return;
+    body_ = loop_.buffers().take(std::min(length, kFirstBodyBytes));
     body_.append(rest);
+    if (!charge_body()) return;
   } else {
     place_ = Place::kDecoded;
     body_reader_.reset(head.body);
@@ -142,10 +144,11 @@ void Http1Connection::begin_body() {
   }
 }
 
-// Counts the body's memory; refuses the request when the server has lent too much.
+// Counts what the peer has sent of the body, which is what it touched of the memory; refuses the
+// request when the server holds too much.
 bool Http1Connection::charge_body() {
-  server_.buffered_bytes_ += body_.capacity() - charged_bytes_;
-  charged_bytes_ = body_.capacity();
+  server_.buffered_bytes_ += body_.size() - charged_bytes_;
+  charged_bytes_ = body_.size();
   if (server_.buffered_bytes_ <= server_.options_.buffered_bytes_max) return true;
   refuse(RefusalKind::kOutOfMemory, 503, codec::Http1Error::kNone,
          "The server holds as many request bytes as it may. Try again shortly.");
@@ -165,7 +168,10 @@ bool Http1Connection::read_body() {
   }
   // Not past a body of its own: the next request belongs into the input buffer.
   const std::size_t most = place_ == Place::kInput ? kInputBytes : length - buffer.size();
+  // Doubling keeps the copies linear in the body.
+  if (buffer.free_space().empty()) loop_.buffers().grow(buffer, std::min(most, buffer.size()));
   if (!read_more(buffer, most)) return false;
+  if (place_ == Place::kOwnBuffer && !charge_body()) return true;
   arm_body_timer();
   return true;
 }
@@ -182,9 +188,9 @@ bool Http1Connection::decode_chunks() {
       // Doubling keeps the copies linear in the body.
       if (body_.free_space().size() < step.payload.size()) {
         loop_.buffers().grow(body_, std::max(step.payload.size(), body_.size()));
-        if (!charge_body()) return true;
       }
       body_.append(step.payload);
+      if (!charge_body()) return true;
     }
     encoded_.consume(step.consumed);
     if (body_reader_.status() == codec::Http1Progress::kError) break;

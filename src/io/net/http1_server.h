@@ -197,6 +197,9 @@ class Http1Server final : private FdHandler {
   // Only stops accepting.
   void stop_accepting();
 
+  // For connections accepted and requests begun from here on.
+  void set_options(const Http1ServerOptions& options) { options_ = options; }
+
   const Http1ServerCounters& counters() const { return counters_; }
   EventLoop& loop() { return loop_; }
 

@@ -303,9 +303,12 @@ TEST_F(Http1ServerTest, BufferedBytesOverAllConnectionsAreBounded) {
   auto first = connect();
   first->send(head + std::string(60000, 'a'));
   ASSERT_TRUE(until([&] { return handler_.held != nullptr; }));
+  auto announced = connect();
+  announced->send(head);
   auto second = connect();
-  second->send(head);
+  second->send(head + std::string(59000, 'a'));
   ASSERT_TRUE(until([&] { return second->ended(); }));
+  EXPECT_FALSE(announced->ended()) << "what is only announced takes nothing";
   EXPECT_TRUE(second->received().starts_with("HTTP/1.1 503 "));
   EXPECT_EQ(handler_.refused, RefusalKind::kOutOfMemory);
   handler_.held->send_response(200, {}, "ok");
@@ -313,6 +316,16 @@ TEST_F(Http1ServerTest, BufferedBytesOverAllConnectionsAreBounded) {
   auto third = connect();
   third->send(head + std::string(60000, 'a'));
   ASSERT_TRUE(until([&] { return handler_.requests == 2; }));
+}
+
+TEST_F(Http1ServerTest, ABodyBeyondTheFirstBufferArrivesWhole) {
+  serve();
+  std::string body;
+  for (int i = 0; body.size() < 3'000'000; ++i) body += std::to_string(i);
+  auto client = connect();
+  client->send("POST /e HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) +
+               "\r\n\r\n" + body);
+  ASSERT_TRUE(ends_with(*client, "/e:" + body));
 }
 
 TEST_F(Http1ServerTest, ExpectationIsAnsweredBeforeTheBody) {

@@ -57,7 +57,8 @@ void HttpFetch::on_complete() { report(FetchReply{status_, body_, pool_.loop().n
 
 void HttpFetch::on_failed(const UpstreamError& error) {
   if (error.failure == UpstreamFailure::kStale && attempts_ == 1) return begin();
-  report(fail(ErrorCode::kUnavailable, "{}: {}", address_.to_string(), to_string(error.failure)));
+  report(fail(error.local() ? ErrorCode::kExhausted : ErrorCode::kUnavailable, "{}: {}",
+              address_.to_string(), to_string(error.failure)));
 }
 
 void HttpFetch::report(const Result<FetchReply>& reply) {

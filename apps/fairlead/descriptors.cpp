@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "descriptors.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+namespace fairlead::app {
+namespace {
+
+constexpr std::uint64_t kKeptBack = 512;
+
+}  // namespace
+
+std::uint64_t raise_descriptor_limit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const rlimit raised{limit.rlim_max, limit.rlim_max};
+  return setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
+}
+
+std::uint32_t connections_for(std::uint64_t descriptors) {
+  const std::uint64_t free = descriptors - std::min(descriptors / 2, kKeptBack);
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(free / 2, 1, 1'000'000));
+}
+
+}  // namespace fairlead::app

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// How Control replaces one configuration by another while requests run.
+#include <utility>
+
+#include "router/control.h"
+
+namespace fairlead::router {
+namespace {
+
+Result<void> fixed(std::string_view setting) {
+  return fail(ErrorCode::kInvalidArgument, "{} cannot change while running; restart for it",
+              setting);
+}
+
+// Sockets, threads and the log file are made once.
+Result<void> check_reloadable(const config::GatewaySettings& now,
+                              const config::GatewaySettings& next) {
+  if (next.listen != now.listen) return fixed("gateway.listen");
+  if (next.workers != now.workers) return fixed("gateway.workers");
+  if (next.admin_listen != now.admin_listen) return fixed("gateway.adminListen");
+  if (next.access_log != now.access_log) return fixed("gateway.accessLog");
+  return {};
+}
+
+}  // namespace
+
+Result<void> Control::follow(const std::string& file, GenerationSource build) {
+  build_ = std::move(build);
+  configuration_file_ = file;
+  if (file.empty()) return {};
+  auto watch = fleet::FileWatch::create(*loop_, file, [this] { on_configuration_file(); });
+  if (!watch) return tl::unexpected(watch.error());
+  configuration_watch_ = std::move(*watch);
+  // It may have changed since the first generation was built; then this one does it again.
+  configuration_seen_.clear();
+  return {};
+}
+
+void Control::reload() {
+  if (loop_->post([this] { rebuild(); }) == net::Posted::kQueued) return;
+  router_.log().error("the control loop is too busy to reload; try again");
+}
+
+void Control::on_configuration_file() {
+  const auto text = fleet::FileWatch::read_file(configuration_file_);
+  const std::string& seen = text ? *text : text.error().message;
+  if (seen == configuration_seen_) return;
+  configuration_seen_ = seen;
+  rebuild();
+}
+
+void Control::rebuild() {
+  if (!build_) return;
+  auto next = build_();
+  Result<void> taken = next ? adopt(*next) : tl::unexpected(std::move(next.error()));
+  (taken ? reloads_ : reloads_refused_).add();
+  if (!taken) {
+    router_.log().error("the new configuration is refused, the old one serves on:\n{}",
+                        taken.error().message);
+    return;
+  }
+  configured_at_.set(loop_->unix_seconds());
+  router_.log().info("configuration reloaded, policy {}", generation_->policy);
+}
+
+Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
+  const config::ServeSettings& before = generation_->settings;
+  const config::ServeSettings& settings = next->settings;
+  if (auto allowed = check_reloadable(before.gateway, settings.gateway); !allowed) return allowed;
+  auto file = open_endpoints_file(settings.fleet.endpoints_file);
+  if (!file) return tl::unexpected(file.error());
+  if (auto set = set_members(settings.fleet, file->seen); !set) {
+    if (set.error().code != ErrorCode::kLimitExceeded) return set;
+    router_.log().error("{}", set.error().message);
+  }
+  endpoints_file_ = std::move(*file);
+  if (settings.prefix.block_bytes != before.prefix.block_bytes) {
+    router_.history().restart(
+        settings.prefix.block_bytes,
+        settings.prefix.bytes_per_endpoint.value_or(settings.prefix.bytes_unreported));
+  }
+  fleet_.reconfigure(settings.fleet, settings.prefix, loop_->now());
+  worker_.reconfigure(settings.fleet);
+  generation_ = next;
+  router_.generation().publish(next);
+  tick();
+  return {};
+}
+
+}  // namespace fairlead::router
