@@ -10,7 +10,7 @@ that covers the median in 90 % of cases. The router has a processor of its own, 
 share the other. CPU time is the router process's own, user and system, to the nanosecond.
 
 Appends to build/bench.jsonl. Rivals come from PyPI into .peers/routers/, pinned in routers.txt;
-what cannot be installed or started is named as skipped.
+HAProxy is Debian's. What cannot be installed or started is named as skipped.
 """
 import argparse
 import contextlib
