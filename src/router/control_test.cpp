@@ -229,7 +229,7 @@ TEST_F(ControlTest, StartUpIsAllOrNothing) {
   EXPECT_FALSE(open_control().has_value());
   write_file(endpoints({{"a", &engine}, {"b", &engine}}));
   EXPECT_FALSE(open_control().has_value());
-  build("  endpoints: [{address: \"no.such.name:80\"}]\n");
+  write_file("endpoints: [{address: \"no.such.name:80\"}]\n");
   opened = open_control();
   ASSERT_FALSE(opened.has_value());
   EXPECT_NE(opened.error().message.find("no.such.name"), std::string::npos);

@@ -20,9 +20,57 @@ bool is_name(std::string_view host) {
          host.find_first_not_of(allowed) == std::string_view::npos;
 }
 
+// Calls `visit` with each part of a text between separators; false as soon as a call says so.
+template <class Visit>
+bool all_parts(std::string_view text, char separator, Visit visit) {
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find(separator, at), text.size());
+    if (!visit(text.substr(at, end - at))) return false;
+    at = end + 1;
+  }
+  return true;
+}
+
+// Addresses are read as inet_pton() reads them, because that is what the sockets use.
+bool is_v4(std::string_view host) {
+  int parts = 0;
+  return all_parts(host, '.',
+                   [&](std::string_view part) {
+                     std::uint8_t value = 0;
+                     const char* const end = part.data() + part.size();
+                     const auto [stop, error] = std::from_chars(part.data(), end, value);
+                     ++parts;
+                     return error == std::errc{} && stop == end &&
+                            (part.size() == 1 || value >= 10) && part.size() <= 3;
+                   }) &&
+         parts == 4;
+}
+
+// How many of an IPv6 address's eight groups a piece of it holds; nothing when it is no such piece.
+// The last piece may end in an IPv4 address, which stands for two.
+std::optional<int> v6_groups(std::string_view piece, bool is_last) {
+  int groups = 0;
+  if (piece.empty()) return groups;
+  const std::size_t tail = piece.rfind(':') + 1;  // 0 when there is no colon.
+  if (is_last && is_v4(piece.substr(tail))) {
+    groups = 2;
+    if (tail == 0) return groups;
+    piece = piece.substr(0, tail - 1);
+  }
+  const bool is_whole = all_parts(piece, ':', [&](std::string_view group) {
+    ++groups;
+    return !group.empty() && group.size() <= 4 &&
+           group.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
+  });
+  return is_whole ? std::optional(groups) : std::nullopt;
+}
+
 bool is_v6(std::string_view host) {
-  return std::ranges::count(host, ':') >= 2 && host.size() <= 45 &&
-         host.find_first_not_of("0123456789abcdefABCDEF:.") == std::string_view::npos;
+  const std::size_t gap = host.find("::");
+  if (gap == std::string_view::npos) return v6_groups(host, true) == 8;
+  const auto head = v6_groups(host.substr(0, gap), false);
+  const auto tail = v6_groups(host.substr(gap + 2), true);
+  return head && tail && *head + *tail <= 7;
 }
 
 bool is_visible(std::string_view text) {
@@ -58,6 +106,8 @@ Result<HostPort> parse_host_port(std::string_view text) {
     return invalid("is not host:port; write an IPv6 address in brackets, as in [::1]:8000");
   } else if (!is_name(host)) {
     return invalid("has a host with characters that no host name has; write host:port");
+  } else if (host != "localhost" && !is_v4(host)) {
+    return invalid("names a host; names are not resolved, write an IP address or localhost");
   }
   const std::string_view digits = text.substr(colon + 1);
   std::uint16_t port = 0;
@@ -109,7 +159,7 @@ std::vector<EndpointSetting> read_endpoints(Section& section, std::string_view k
     const std::string text = entry.required_text(address_key);
     EndpointSetting endpoint;
     endpoint.labels = entry.text_map("labels");
-    endpoint.name = entry.text("name", "");
+    endpoint.name = entry.has("name") ? entry.required_text("name") : "";
     entry.finish();
     if (text.empty()) continue;
 

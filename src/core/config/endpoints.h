@@ -4,7 +4,7 @@
 //
 //   endpoints:
 //     - name: gpu-0              # Default: the address.
-//       address: 10.0.0.7:8000   # Or host:port, [v6]:port, http://host:port; `url` is an alias.
+//       address: 10.0.0.7:8000   # Or [v6]:port, localhost:port, http:// before it; or `url`.
 //       labels: {llm-d.ai/role: decode}
 //
 // Pure functions over values. Engines behind TLS are refused.
@@ -23,7 +23,7 @@
 namespace fairlead::config {
 
 struct HostPort {
-  std::string host;        // A literal IPv4 or IPv6 address (no brackets), or a name.
+  std::string host;        // A literal IPv4 or IPv6 address (no brackets), or "localhost".
   std::uint16_t port = 0;  // 0 in a listener: any free port.
   friend bool operator==(const HostPort&, const HostPort&) = default;
 };
@@ -35,7 +35,8 @@ struct EndpointSetting {
   friend bool operator==(const EndpointSetting&, const EndpointSetting&) = default;
 };
 
-// "host:port" or "[v6]:port"; the error says what is wrong and what to write.
+// "host:port" or "[v6]:port"; the error says what is wrong and what to write. The host is an
+// address or "localhost", since names are not resolved.
 Result<HostPort> parse_host_port(std::string_view text);
 // Also "http://host:port", without a path; port 0 is an error.
 Result<HostPort> parse_endpoint_address(std::string_view text);

@@ -21,6 +21,8 @@ using Kind = Node::Kind;
 
 // A reader who misspelt a key is helped by the list of right ones, unless it is endless.
 constexpr std::size_t kMaxKeysNamed = 16;
+// A number out of range is shown as it was written, if anybody would write it.
+constexpr std::size_t kMaxNumberShown = 40;
 
 std::string describe(const Node& node) {
   switch (node.kind) {
@@ -114,10 +116,12 @@ struct Section::State {
     return nullptr;
   }
   template <class Value>
-  Value in_range(std::string_view key, Value value, Value fallback, Value min, Value max,
-                 std::string (*print)(Value)) const {
+  Value in_range(std::string_view key, const Node& found, Value value, Value fallback, Value min,
+                 Value max, std::string (*print)(Value)) const {
     if (value >= min && value <= max) return value;
-    report(key, fmt::format("must be from {} to {}, is {}", print(min), print(max), print(value)),
+    report(key,
+           fmt::format("must be from {} to {}, is {}", print(min), print(max),
+                       std::string_view(found.text).substr(0, kMaxNumberShown)),
            Severity::kError);
     return fallback;
   }
@@ -183,7 +187,8 @@ double Section::number(std::string_view key, double fallback, double min, double
     return fallback;
   }
   return state_->in_range(
-      key, *value, fallback, min, max, +[](double shown) { return fmt::format("{}", shown); });
+      key, *node, *value, fallback, min, max,
+      +[](double shown) { return fmt::format("{}", shown); });
 }
 
 std::int64_t Section::integer(std::string_view key, std::int64_t fallback, std::int64_t min,
@@ -196,7 +201,7 @@ std::int64_t Section::integer(std::string_view key, std::int64_t fallback, std::
     return fallback;
   }
   return state_->in_range(
-      key, *value, fallback, min, max,
+      key, *node, *value, fallback, min, max,
       +[](std::int64_t shown) { return fmt::format("{}", shown); });
 }
 
@@ -218,7 +223,7 @@ Duration Section::duration(std::string_view key, Duration fallback, Duration min
     state_->wrong_type(key, kExpected, *node);
     return fallback;
   }
-  return state_->in_range(key, *value, fallback, min, max, duration_text);
+  return state_->in_range(key, *node, *value, fallback, min, max, duration_text);
 }
 
 std::int64_t Section::bytes(std::string_view key, std::int64_t fallback, std::int64_t min,
@@ -231,7 +236,7 @@ std::int64_t Section::bytes(std::string_view key, std::int64_t fallback, std::in
     state_->wrong_type(key, kExpected, *node);
     return fallback;
   }
-  return state_->in_range(key, *value, fallback, min, max, bytes_text);
+  return state_->in_range(key, *node, *value, fallback, min, max, bytes_text);
 }
 
 std::string Section::choice(std::string_view key, std::string_view fallback,
@@ -260,6 +265,12 @@ std::vector<std::string> Section::texts(std::string_view key) {
     }
   }
   return out;
+}
+
+std::vector<std::string> Section::required_texts(std::string_view key) {
+  const Node* node = state_->ask(key, Kind::kSequence, "a list of texts");
+  if (node != nullptr && node->items.empty()) error(key, "must not be an empty list");
+  return node == nullptr ? std::vector<std::string>{} : texts(key);
 }
 
 std::vector<std::pair<std::string, std::string>> Section::text_map(std::string_view key) {

@@ -77,6 +77,8 @@ class Section {
   std::string choice(std::string_view key, std::string_view fallback,
                      const std::vector<std::string_view>& words);
   std::vector<std::string> texts(std::string_view key);
+  // An empty list is an error.
+  std::vector<std::string> required_texts(std::string_view key);
   // A mapping of scalars, sorted by key.
   std::vector<std::pair<std::string, std::string>> text_map(std::string_view key);
   // An absent child is an empty section.

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "base/random.h"
 #include "core/config/document.h"
 #include "core/config/units.h"
@@ -110,7 +112,7 @@ TEST(Section, ReportsValuesOutOfRange) {
   EXPECT_EQ(r.shown(),
             "f:1: a: must be from 0 to 1, is 1.5\n"
             "f:2: b: must be from 0 to 10, is 11\n"
-            "f:3: c: must be from 1ms to 3600s, is 7200s\n"
+            "f:3: c: must be from 1ms to 3600s, is 2h\n"
             "f:4: d: must be from 1Ki to 1Mi, is 2Mi\n"
             "f:5: e: expected a number, found \"nan\"\n"
             "f:6: f: expected a number, found \"1e999\"\n"
@@ -264,8 +266,7 @@ TEST(Units, DurationsReadAsInGo) {
   EXPECT_EQ(parse_duration("10\xC2\xB5s"), 10us);
   EXPECT_EQ(parse_duration("0"), 0s);
   EXPECT_EQ(parse_duration("-2s"), -2s);
-  for (const auto* bad :
-       {"", "5", "s", "5x", "5 s", "1.s", ".5s", "--1s", "9999999999h", "5s3", "1e3s", "-"}) {
+  for (const auto* bad : {"", "5", "s", "5x", "5 s", "1.s", ".5s", "--1s", "5s3", "1e3s", "-"}) {
     EXPECT_EQ(parse_duration(bad), std::nullopt) << bad;
   }
 }
@@ -275,9 +276,18 @@ TEST(Units, SizesReadAsKubernetesQuantities) {
   EXPECT_EQ(parse_bytes("64Ki"), 65536);
   EXPECT_EQ(parse_bytes("2k"), 2000);
   EXPECT_EQ(parse_bytes("1.5Gi"), 3LL << 29);
-  for (const auto* bad : {"", "-1", "1K", "1KiB", "Ki", "9999999999Gi", "1Gi1", "1 Mi", "1e3"}) {
+  for (const auto* bad : {"", "-1", "1K", "1KiB", "Ki", "1Gi1", "1 Mi", "1e3"}) {
     EXPECT_EQ(parse_bytes(bad), std::nullopt) << bad;
   }
+}
+
+TEST(Units, WhatDoesNotFitIsTheLargestValue) {
+  const auto most = std::numeric_limits<std::int64_t>::max();
+  for (const auto* text : {"9999999999h", "99999999999999999999s", "2562047h48m", "2562047.9h"}) {
+    EXPECT_EQ(parse_duration(text), Duration(most)) << text;
+  }
+  EXPECT_EQ(parse_duration("-9999999999h"), Duration(-most));
+  EXPECT_EQ(parse_bytes("9999999999Gi"), most);
 }
 
 TEST(Units, PrintedValuesReadBackExactly) {

@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "core/config/units.h"
 #include "core/config/wording.h"
 
@@ -89,12 +92,53 @@ void describe(Visitor& visit, ServeSettings& settings) {
   visit.section("prefix", settings.prefix);
 }
 
+// Whether two listeners would take the same port. An IPv6 listener takes none of IPv4.
+bool collide(const HostPort& a, const HostPort& b) {
+  if (a.port == 0 || a.port != b.port) return false;
+  const auto host_of = [](const HostPort& address) {
+    return address.host == "localhost" ? std::string_view("127.0.0.1") : address.host;
+  };
+  const auto is_v6 = [](std::string_view host) { return host.find(':') != host.npos; };
+  const std::string_view left = host_of(a);
+  const std::string_view right = host_of(b);
+  if (is_v6(left) != is_v6(right)) return false;
+  const std::string_view every = is_v6(left) ? "::" : "0.0.0.0";
+  return left == right || left == every || right == every;
+}
+
 void check(const Section& section, const GatewaySettings& gateway) {
-  if (gateway.listen.empty()) section.error("listen", "needs at least one address");
+  for (auto one = gateway.listen.begin(); one != gateway.listen.end(); ++one) {
+    const auto twin = std::find_if(gateway.listen.begin(), one,
+                                   [&](auto& other) { return collide(other, *one); });
+    if (twin != one) {
+      section.error("listen",
+                    fmt::format("{} and {} are the same port", to_string(*twin), to_string(*one)));
+    }
+    if (collide(*one, gateway.admin_listen)) {
+      section.error(section.has("adminListen") ? "adminListen" : "listen",
+                    fmt::format("adminListen, {}, and listen, {}, are the same port",
+                                to_string(gateway.admin_listen), to_string(*one)));
+    }
+  }
   constexpr std::string_view kNameBytes = "abcdefghijklmnopqrstuvwxyz0123456789-_";
   const std::string& header = gateway.request_id_header;
   if (header.empty() || header.find_first_not_of(kNameBytes) != std::string::npos) {
     section.error("requestIdHeader", "must be a header name in lower case");
+  }
+}
+
+// A wait that was asked for and can never run out is a mistake; a default that cannot is none.
+void check(const Section& section, const LimitSettings& limits) {
+  const std::pair<std::string_view, Duration> waits[] = {
+      {"bodyRead", limits.body_read},
+      {"headerRead", limits.header_read},
+      {"upstreamConnect", limits.upstream_connect},
+      {"upstreamFirstByte", limits.upstream_first_byte},
+      {"upstreamIdle", limits.upstream_idle}};
+  for (const auto& [key, wait] : waits) {
+    if (!section.has(key) || wait <= limits.request_total) continue;
+    section.warning(key, fmt::format("has no effect: requestTotal, {}, is shorter",
+                                     duration_text(limits.request_total)));
   }
 }
 
@@ -140,10 +184,11 @@ class Reader {
   }
   void addresses(std::string_view key, std::vector<HostPort>& value) {
     if (!section_.has(key)) return section_.skip(key);
-    value.clear();
-    for (const std::string& text : section_.texts(key)) {
-      if (const auto read = listener(key, text)) value.push_back(*read);
+    std::vector<HostPort> read;
+    for (const std::string& text : section_.required_texts(key)) {
+      if (const auto address = listener(key, text)) read.push_back(*address);
     }
+    if (!read.empty()) value = std::move(read);
   }
   void endpoints(std::string_view key, std::vector<EndpointSetting>& value) {
     value = read_endpoints(section_, key);

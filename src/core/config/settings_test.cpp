@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/config/settings.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -59,7 +60,7 @@ fleet:
     - name: a
       address: 10.0.0.1:8000
       labels: {llm-d.ai/role: decode, "odd \"key\"": "8\n"}
-    - url: http://engine.example:9000/
+    - url: http://10.0.0.2:9000/
     - address: "[fd00::7]:8000"
   endpointsFile: /etc/endpoints.yaml
   scrapeInterval: 100ms
@@ -94,7 +95,7 @@ TEST(Settings, ReadsEveryKey) {
   ASSERT_EQ(s.fleet.endpoints.size(), 3U);
   EXPECT_EQ(s.fleet.endpoints[0].name, "a");
   EXPECT_EQ(s.fleet.endpoints[0].labels[1].second, "8\n");
-  EXPECT_EQ(s.fleet.endpoints[1].name, "engine.example:9000");
+  EXPECT_EQ(s.fleet.endpoints[1].name, "10.0.0.2:9000");
   EXPECT_EQ(s.fleet.endpoints[2].name, "[fd00::7]:8000");
   EXPECT_EQ(s.fleet.endpoints[2].address, (HostPort{"fd00::7", 8000}));
   EXPECT_EQ(s.fleet.endpoints_file, "/etc/endpoints.yaml");
@@ -142,7 +143,7 @@ TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
                  "  bytesPerEndpoint: all\n"
                  "gatway: {}\n")
                 .problems,
-            "f:2: gateway.listen: needs at least one address\n"
+            "f:2: gateway.listen: must not be an empty list\n"
             "f:3: gateway.workers: must be from 1 to 256, is 0\n"
             "f:4: gateway.adminListen: \"localhost\" has no port; write host:port\n"
             "f:5: gateway.requestIdHeader: must be a header name in lower case\n"
@@ -163,12 +164,14 @@ TEST(Settings, ReportsEndpointErrors) {
                  "    - address: 10.0.0.1:8000\n"
                  "    - url: https://10.0.0.2:8000\n"
                  "    - name: b\n"
-                 "    - {name: c, address: 'a:1', url: 'b:1'}\n"
-                 "    - {name: 10.0.0.1:8000, address: 'd:1'}\n"
+                 "    - {name: c, address: '10.0.0.3:1', url: '10.0.0.3:1'}\n"
+                 "    - {name: 10.0.0.1:8000, address: '10.0.0.4:1'}\n"
                  "    - {name: e, address: 10.0.0.1:8000}\n"
-                 "    - {name: 'f f', address: 'f:1'}\n"
-                 "    - {name: g, address: 'g:0', weight: 1}\n"
-                 "    - {name: h, address: 'http://h:1/v1'}\n")
+                 "    - {name: 'f f', address: '10.0.0.6:1'}\n"
+                 "    - {name: g, address: '10.0.0.7:0', weight: 1}\n"
+                 "    - {name: h, address: 'http://10.0.0.8:1/v1'}\n"
+                 "    - {name: i, address: 'example.com:80'}\n"
+                 "    - {name: '', address: '10.0.0.9:80'}\n")
                 .problems,
             "f:4: fleet.endpoints[1].url: \"https://10.0.0.2:8000\": TLS to engines is not "
             "supported yet; use http://\n"
@@ -182,13 +185,56 @@ TEST(Settings, ReportsEndpointErrors) {
             "control characters\n"
             "f:10: fleet.endpoints[7].weight: unknown key; known here: address, labels, name, "
             "url\n"
-            "f:10: fleet.endpoints[7].address: \"g:0\": the port must be from 1 to 65535\n"
-            "f:11: fleet.endpoints[8].address: \"http://h:1/v1\": write host:port or "
-            "http://host:port, no path\n");
+            "f:10: fleet.endpoints[7].address: \"10.0.0.7:0\": the port must be from 1 to 65535\n"
+            "f:11: fleet.endpoints[8].address: \"http://10.0.0.8:1/v1\": write host:port or "
+            "http://host:port, no path\n"
+            "f:12: fleet.endpoints[9].address: \"example.com:80\" names a host; names are not "
+            "resolved, write an IP address or localhost\n"
+            "f:13: fleet.endpoints[10].name: must not be empty\n");
 }
 
-TEST(HostPort, ReadsAndPrintsNamesAndLiterals) {
-  for (const auto* text : {"10.0.0.1:80", "[::1]:8000", "engine-0.ns.svc:65535", "host:0"}) {
+TEST(Settings, OneMistakeIsOneProblem) {
+  EXPECT_EQ(read("gateway: {listen: '127.0.0.1:80'}\n").problems,
+            "f:1: gateway.listen: expected a list of texts, found the text \"127.0.0.1:80\"\n");
+  EXPECT_EQ(
+      read("gateway: {listen: ['example.com:80']}\n").problems,
+      "f:1: gateway.listen: \"example.com:80\" names a host; names are not resolved, write an "
+      "IP address or localhost\n");
+  EXPECT_EQ(read("limits: {requestTotal: 9999999h}\n").problems,
+            "f:1: limits.requestTotal: must be from 1ms to 86400s, is 9999999h\n");
+}
+
+TEST(Settings, TwoListenersOnOnePortAreRefused) {
+  const auto listening = [](std::string_view listen, std::string_view admin) {
+    return read(fmt::format("gateway:\n  listen: {}\n  adminListen: '{}'\n", listen, admin))
+        .problems;
+  };
+  EXPECT_EQ(listening("['127.0.0.1:80', '127.0.0.1:80']", "127.0.0.1:81"),
+            "f:2: gateway.listen: 127.0.0.1:80 and 127.0.0.1:80 are the same port\n");
+  EXPECT_EQ(listening("['0.0.0.0:80']", "localhost:80"),
+            "f:3: gateway.adminListen: adminListen, localhost:80, and listen, 0.0.0.0:80, are the "
+            "same port\n");
+  EXPECT_NE(listening("['[::]:80', '[::1]:80']", "127.0.0.1:80"), "");
+  for (const auto* listen : {"['127.0.0.1:0', '127.0.0.1:0']", "['[::]:80']", "['127.0.0.2:80']"}) {
+    EXPECT_EQ(listening(listen, "127.0.0.1:80"), "") << listen;
+  }
+  EXPECT_EQ(read("gateway: {listen: ['127.0.0.1:9090']}\n").problems,
+            "f:1: gateway.listen: adminListen, 127.0.0.1:9090, and listen, 127.0.0.1:9090, are the "
+            "same port\n");
+}
+
+TEST(Settings, AWaitLongerThanTheWholeRequestIsRemarkedOn) {
+  EXPECT_EQ(read("limits:\n  requestTotal: 1s\n  upstreamFirstByte: 2h\n").problems,
+            "f:3: warning: limits.upstreamFirstByte: has no effect: requestTotal, 1s, is "
+            "shorter\n");
+  EXPECT_EQ(read("limits: {requestTotal: 1s}\n").problems, "");
+}
+
+TEST(HostPort, ReadsAndPrintsAddressesAndLocalhost) {
+  for (const auto* text :
+       {"10.0.0.1:80", "255.255.255.0:1", "[::1]:8000", "[::]:1", "localhost:65535", "0.0.0.0:0",
+        "[1:2:3:4:5:6:7:8]:1", "[fe80::1:2]:1", "[1::]:1", "[::ffff:10.0.0.1]:1",
+        "[1:2:3:4:5:6:10.0.0.1]:1", "[1:2:3:4:5:6:7::]:1"}) {
     const auto address = parse_host_port(text);
     ASSERT_TRUE(address.has_value()) << text;
     EXPECT_EQ(to_string(*address), text);
@@ -196,9 +242,43 @@ TEST(HostPort, ReadsAndPrintsNamesAndLiterals) {
 }
 
 TEST(HostPort, RefusesAllElse) {
-  for (const auto* text : {"", "host", ":80", "host:", "host:x", "host:65536", "host:-1", "::1:80",
-                           "[::1]", "[]:80", "[host]:80", "[::1:80", "h ost:80", "h/ost:80",
-                           "host:80x", "user@host:80", "[fe80::1%eth0]:80"}) {
+  for (const auto* text : {"",
+                           "host",
+                           ":80",
+                           "host:",
+                           "host:x",
+                           "host:65536",
+                           "host:-1",
+                           "::1:80",
+                           "[::1]",
+                           "[]:80",
+                           "[host]:80",
+                           "[::1:80",
+                           "h ost:80",
+                           "h/ost:80",
+                           "127.0.0.1:80x",
+                           "user@host:80",
+                           "[fe80::1%eth0]:80",
+                           "host:80",
+                           "engine-0.ns.svc:80",
+                           "1.2.3:80",
+                           "1.2.3.4.5:80",
+                           "1.2.3.256:80",
+                           "1.2.3.04:80",
+                           "1.2.3.:80",
+                           "[:]:80",
+                           "[:::]:80",
+                           "[1:2]:80",
+                           "[1:2:3:4:5:6:7]:80",
+                           "[1:2:3:4:5:6:7:8:9]:80",
+                           "[1::2::3]:80",
+                           "[1:2:3:4:5:6:7:8::]:80",
+                           "[12345::]:80",
+                           "[::g]:80",
+                           "[1.2.3.4]:80",
+                           "[1.2.3.4::]:80",
+                           "[::1.2.3]:80",
+                           "[1:2:3:4:5:6:7:1.2.3.4]:80"}) {
     EXPECT_FALSE(parse_host_port(text).has_value()) << text;
   }
   EXPECT_FALSE(parse_host_port(std::string(254, 'a') + ":80").has_value());
@@ -207,8 +287,9 @@ TEST(HostPort, RefusesAllElse) {
 TEST(EndpointsFile, ReadsAListAndAllowsAnEmptyOne) {
   Problems problems;
   const auto some = parse_endpoints_file(
-      "endpoints:\n- {name: a, address: 'h:1', labels: {zone: z}}\n- address: 'h:2'\n", "e",
-      problems);
+      "endpoints:\n- {name: a, address: '10.0.0.1:1', labels: {zone: z}}\n- address: "
+      "'10.0.0.1:2'\n",
+      "e", problems);
   ASSERT_TRUE(some.has_value());
   ASSERT_EQ(some->size(), 2U);
   EXPECT_EQ((*some)[0].labels[0], (std::pair<std::string, std::string>{"zone", "z"}));
@@ -224,7 +305,7 @@ TEST(EndpointsFile, AnyErrorGivesNoList) {
   };
   EXPECT_EQ(failure(""),
             "e:1: \"endpoints\" is missing; write `endpoints: []` for an empty pool\n");
-  EXPECT_EQ(failure("endpoints:\n- address: 'h:1'\n- address: x\n"),
+  EXPECT_EQ(failure("endpoints:\n- address: '10.0.0.1:1'\n- address: x\n"),
             "e:3: endpoints[1].address: \"x\" has no port; write host:port\n");
   EXPECT_EQ(failure("endpoints: []\nother: 1\n"),
             "e:2: other: unknown key; known here: endpoints\n");

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <span>
 
 namespace fairlead::config {
@@ -35,18 +36,25 @@ constexpr std::array<Unit, 9> kSizes{{{"", 1},
                                       {"Gi", std::int64_t{1} << 30},
                                       {"Ti", std::int64_t{1} << 40}}};
 
+constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+
+// Of amounts that are not negative.
+std::int64_t sum(std::int64_t a, std::int64_t b) {
+  std::int64_t result = 0;
+  return __builtin_add_overflow(a, b, &result) ? kMost : result;
+}
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // Takes "12.5unit" off the front of `text` and returns it in the smallest unit. The whole part is
-// exact; the fraction is rounded to the smallest unit.
+// exact; the fraction is rounded to the smallest unit. At most kMost.
 std::optional<std::int64_t> take_amount(std::string_view& text, std::span<const Unit> units) {
   std::size_t end = 0;
   while (end < text.size() && is_digit(text[end])) ++end;
   if (end == 0) return std::nullopt;
   std::int64_t whole = 0;
-  if (std::from_chars(text.data(), text.data() + end, whole).ec != std::errc{}) {
-    return std::nullopt;
-  }
+  const auto read = std::from_chars(text.data(), text.data() + end, whole);
+  if (read.ec == std::errc::result_out_of_range) whole = kMost;
   text.remove_prefix(end);
 
   double fraction = 0;
@@ -65,10 +73,8 @@ std::optional<std::int64_t> take_amount(std::string_view& text, std::span<const 
     if (unit.name != text.substr(0, end)) continue;
     text.remove_prefix(end);
     std::int64_t amount = 0;
-    if (__builtin_mul_overflow(whole, unit.size, &amount)) return std::nullopt;
-    const std::int64_t rest = std::llround(fraction * static_cast<double>(unit.size));
-    if (__builtin_add_overflow(amount, rest, &amount)) return std::nullopt;
-    return amount;
+    if (__builtin_mul_overflow(whole, unit.size, &amount)) return kMost;
+    return sum(amount, std::llround(fraction * static_cast<double>(unit.size)));
   }
   return std::nullopt;
 }
@@ -82,7 +88,8 @@ std::optional<Duration> parse_duration(std::string_view text) {
   std::int64_t total = 0;
   do {
     const auto amount = take_amount(text, kDurations);
-    if (!amount || __builtin_add_overflow(total, *amount, &total)) return std::nullopt;
+    if (!amount) return std::nullopt;
+    total = sum(total, *amount);
   } while (!text.empty());
   return Duration{negative ? -total : total};
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Text forms of durations and byte sizes. Durations are Go's ("1m30s", "1.5h", "0"; units ns, us,
 // ms, s, m, h), sizes are Kubernetes quantities without the milli and exponent forms ("65536",
-// "64Ki", "1.5Gi", "2M"). What cannot be read, or does not fit 63 bits, is nullopt. Printing is
-// exact: reading the text gives the value back. Pure functions.
+// "64Ki", "1.5Gi", "2M"). What cannot be read is nullopt; what does not fit 63 bits is the largest
+// value that does, so that it is refused as too large. Printing is exact: reading the text gives
+// the value back. Pure functions.
 #pragma once
 
 #include <cstdint>

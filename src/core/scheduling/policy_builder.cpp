@@ -267,6 +267,17 @@ void PolicyBuilder::warn_of_unused() const {
   }
 }
 
+// The highest of no scores is a draw, which nobody asks for by that picker.
+void PolicyBuilder::warn_of_chance(const Section& document, const Profile& profile) const {
+  const bool is_custom = document.has("schedulingProfiles") || !plugins_.empty();
+  const Declared* picker = find(profile.picker_name);
+  const bool is_random = picker == nullptr || picker->type == kDefaultPicker;
+  if (!is_custom || !is_random || !profile.scorers.empty() || problems_.has_errors()) return;
+  document.warning(document.has("schedulingProfiles") ? "schedulingProfiles" : "plugins",
+                   "no scorer: every endpoint has the same chance; write random-picker if you want "
+                   "that");
+}
+
 std::unique_ptr<Profile> PolicyBuilder::read_profiles(Section& document) {
   auto profile = std::make_unique<Profile>();
   profile->name = "default";
@@ -277,6 +288,7 @@ std::unique_ptr<Profile> PolicyBuilder::read_profiles(Section& document) {
       add(plugin.section, "type", plugin, 1, *profile);
     }
     add_default_picker(document, *profile);
+    warn_of_chance(document, *profile);
     return profile;
   }
   profile->name = sections.front().required_text("name");
@@ -292,6 +304,7 @@ std::unique_ptr<Profile> PolicyBuilder::read_profiles(Section& document) {
                           : fmt::format("a second profile with the name {}", in_quotes(name)));
   }
   if (sections.size() == 1) warn_of_unused();
+  warn_of_chance(document, *profile);
   return profile;
 }
 

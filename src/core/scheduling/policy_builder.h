@@ -64,6 +64,7 @@ class PolicyBuilder {
   void read_members(config::Section& section, Profile& profile);
   void add_default_picker(const config::Section& at, Profile& profile);
   void warn_of_unused() const;
+  void warn_of_chance(const config::Section& document, const Profile& profile) const;
 
   const Registry& registry_;
   Columns filled_;

@@ -126,14 +126,13 @@ std::unique_ptr<Profile> build_document(Section& document, const Registry& regis
 BuiltPolicy build_policy(Section& root, const Registry& registry, Columns filled,
                          config::Problems& problems) {
   BuiltPolicy built;
-  built.name = root.text("policy", "");
+  built.name = root.text("policy", kDefaultPolicy);
   const bool has_plugins = root.has("plugins") || root.has("schedulingProfiles");
   if (root.has("policy") && has_plugins) {
     root.error("policy", "names a shipped policy, but plugins are given too; remove one of them");
   }
   auto profile = build_document(root, registry, filled, problems);
   if (root.has("policy") || !has_plugins) {
-    if (!root.has("policy")) built.name = kDefaultPolicy;
     const std::string_view yaml = shipped_policy(built.name);
     if (yaml.empty()) {
       const auto names = shipped_policy_names();

@@ -52,6 +52,22 @@ TEST(ShippedPolicies, EachBuildsWithoutARemark) {
   }
 }
 
+TEST(PolicyConfig, AProfileThatOnlyDrawsLotsIsRemarkedOn) {
+  const std::string warning =
+      "no scorer: every endpoint has the same chance; write random-picker if you want that\n";
+  EXPECT_EQ(problems_of("schedulingProfiles: []\n"),
+            "f:1: warning: schedulingProfiles: " + warning);
+  EXPECT_EQ(problems_of("plugins: [{type: max-score-picker, name: mine}]\n"),
+            "f:1: warning: plugins: " + warning);
+  EXPECT_EQ(problems_of("plugins: [{type: random-picker}]\n"), "");
+  EXPECT_EQ(problems_of("gateway: {}\n").find("no scorer"), std::string::npos);
+}
+
+TEST(PolicyConfig, APolicyThatIsNoTextIsOneProblem) {
+  EXPECT_EQ(problems_of("policy: [a]\n"), "f:1: policy: expected text, found a list\n");
+  EXPECT_NE(problems_of("policy: ''\n").find("unknown policy"), std::string::npos);
+}
+
 TEST(ShippedPolicies, AreMadeOfThePluginsTheyPromise) {
   const auto outline = [](std::string_view name) {
     const Outcome outcome = build(fmt::format("policy: {}\n", name));
