@@ -16,6 +16,23 @@ struct Gateway::Worker {
   std::thread thread;
 };
 
+namespace {
+
+// Workers share their ports, and the kernel would let another gateway share them too and deal out
+// the clients between both. A listener that shares with nobody finds out who is there.
+Result<void> check_free(std::span<const config::HostPort> listen) {
+  for (const config::HostPort& wanted : listen) {
+    if (wanted.port == 0) continue;
+    const auto address = net::SocketAddress::parse(wanted.host, wanted.port);
+    if (!address) return with_context(address.error(), "gateway");
+    const auto probe = net::listen_tcp(*address, net::PortSharing::kExclusive);
+    if (!probe) return with_context(probe.error(), "gateway");
+  }
+  return {};
+}
+
+}  // namespace
+
 Gateway::Gateway(router::Router& router, AccessLog* access_log)
     : router_(router), access_log_(access_log) {}
 
@@ -44,6 +61,7 @@ Result<void> Gateway::open_worker(std::uint32_t number, std::uint32_t workers,
 
 Result<void> Gateway::start(std::span<const config::HostPort> listen, std::uint32_t workers) {
   FAIRLEAD_ASSERT(workers_.empty() && workers > 0);
+  if (auto free = check_free(listen); !free) return free;
   for (std::uint32_t number = 0; number < workers; ++number) {
     if (auto opened = open_worker(number, workers, listen); !opened) {
       workers_.clear();

@@ -186,5 +186,20 @@ TEST(Gateway, AnAddressThatCannotBeUsedStopsTheStart) {
   EXPECT_TRUE(gateway.ports().empty());
 }
 
+TEST(Gateway, APortThatAnotherGatewayHasIsNotShared) {
+  NullLogSink sink;
+  Log log(sink);
+  MetricRegistry registry;
+  config::Problems problems;
+  router::Router router(router::build_generation("", "test.yaml", "", problems), 42, log, registry);
+  Gateway first(router, nullptr);
+  ASSERT_TRUE(first.start(std::vector<config::HostPort>{{"127.0.0.1", 0}}, 2).has_value());
+  Gateway second(router, nullptr);
+  const std::vector<config::HostPort> taken = {{"127.0.0.1", first.ports().front()}};
+  const auto started = second.start(taken, 2);
+  ASSERT_FALSE(started.has_value());
+  EXPECT_NE(started.error().message.find("in use"), std::string::npos) << started.error().message;
+}
+
 }  // namespace
 }  // namespace fairlead::gateway
