@@ -88,7 +88,8 @@ LineChart over_time(std::span<const ReportRun> runs, double (Distribution::*pick
   LineChart chart;
   const double window = last > 0 ? last / kWindows : 1;
   for (const ReportRun& run : runs) chart.lines.push_back(line_over_time(run, window, pick));
-  chart.x = {"time of sending, model time", Unit::kSeconds, Scale::kLinear, 0, window * kWindows};
+  chart.x = {in_model_time(runs) ? "time of sending, model time" : "time of sending",
+             Unit::kSeconds, Scale::kLinear, 0, window * kWindows};
   chart.y = axis_over("TTFT", Unit::kSeconds, Scale::kLog, values_of(chart.lines, &ChartPoint::y));
   return chart;
 }

@@ -64,12 +64,14 @@ std::string best_text(std::span<const ReportRun> runs, const Column& column) {
   return text == column_text(*worst, column) ? std::string() : text;
 }
 
-std::string comparison_html(std::span<const ReportRun> runs) {
-  std::string out =
+std::string comparison_html(const std::string& row, std::span<const ReportRun> runs) {
+  std::string out = fmt::format(
       "<div class=\"card scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Results table\">"
-      "<table><caption>Model time. ITL: the gap between chunks, spread over the tokens of a "
-      "chunk. The best of each column is marked.</caption>"
-      "<thead><tr><th scope=\"col\">Policy</th>";
+      "<table><caption>{}ITL: the gap between chunks, spread over the tokens of a "
+      "chunk.{}</caption>"
+      "<thead><tr><th scope=\"col\">{}</th>",
+      in_model_time(runs) ? "Model time. " : "",
+      runs.size() > 1 ? " The best of each column is marked." : "", escape_html(row));
   std::vector<std::string> best;
   for (const Column& column : kColumns) {
     out += fmt::format("<th scope=\"col\">{}</th>", column.heading);
@@ -205,9 +207,9 @@ std::string column_figure(const ColumnChart& chart) {
                 table + "</tbody></table>", " wide");
 }
 
-std::string bar_figure(const BarChart& chart) {
+std::string bar_figure(const std::string& row, const BarChart& chart) {
   const std::string heading[] = {chart.title};
-  std::string table = table_head("policy", heading);
+  std::string table = table_head(row, heading);
   for (const RankedBar& bar : chart.bars) {
     table += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escape_html(bar.name),
                          format_value(bar.value, chart.x.unit));
@@ -215,12 +217,12 @@ std::string bar_figure(const BarChart& chart) {
   return figure(chart.title, chart.description, {}, draw(chart), table + "</tbody></table>");
 }
 
-std::string charts(std::span<const ReportRun> runs) {
+std::string charts(const std::string& row, std::span<const ReportRun> runs) {
   constexpr std::size_t kLadder = 3;  // Fewer stages make no curve.
   std::string out = "<div class=\"charts\">";
   out += line_figure(ttft_distribution_chart(runs));
-  out += "<div class=\"stack\">" + bar_figure(hit_rate_chart(runs)) +
-         bar_figure(throughput_chart(runs)) + "</div>";
+  out += "<div class=\"stack\">" + bar_figure(row, hit_rate_chart(runs)) +
+         bar_figure(row, throughput_chart(runs)) + "</div>";
   if (ladder_rungs(runs) >= kLadder) {
     out += line_figure(ladder_ttft_chart(runs));
     out += line_figure(ladder_throughput_chart(runs));
@@ -231,6 +233,33 @@ std::string charts(std::span<const ReportRun> runs) {
   const ColumnChart endpoints = endpoint_chart(runs);
   if (!endpoints.groups.empty()) out += column_figure(endpoints);
   return out + "</div>";
+}
+
+// The stages of a run that has several.
+std::string stages_html(const ReportRun& run) {
+  if (run.summary.stages.size() < 2) return {};
+  const std::string headings[] = {"Sent",     "Failed",  "Requests/s", "TTFT p50",
+                                  "TTFT p95", "ITL p50", "Hit rate",   "Output tokens/s"};
+  std::string out = fmt::format(
+      "<figure class=\"card\"><figcaption><h3>{}, by stage</h3></figcaption>"
+      "<div class=\"scroll\" tabindex=\"0\">{}",
+      escape_html(run.name), table_head("Stage", headings));
+  for (const Section& stage : run.summary.stages) {
+    out += fmt::format("<tr><th scope=\"row\">{}{}</th>", escape_html(stage.name),
+                       stage.kind == StageKind::kWarmUp ? " (warm-up)" : "");
+    for (const std::string& text :
+         {group_digits(static_cast<double>(stage.sent)),
+          group_digits(static_cast<double>(stage.failed)),
+          format_value(stage.requests_per_s, Unit::kPlain),
+          cell_text(stage.ttft.p50(), Cell::kSeconds), cell_text(stage.ttft.p95(), Cell::kSeconds),
+          cell_text(stage.token_interval.p50(), Cell::kMilliseconds),
+          cell_text(stage.hit_rate, Cell::kPercent),
+          cell_text(stage.output_tokens_per_s, Cell::kCount)}) {
+      out += fmt::format("<td>{}</td>", text);
+    }
+    out += "</tr>";
+  }
+  return out + "</tbody></table></div></figure>";
 }
 
 void detail_row(std::string& out, const char* name, const Distribution& values) {
@@ -292,10 +321,10 @@ std::string html_report(const ReportText& text, std::span<const ReportRun> runs)
       escape_html(text.title), kReportStyle, escape_html(text.subtitle));
   if (!runs.empty()) {
     out += finding(runs) + tiles(fastest(runs));
-    out += "<h2>Results</h2>" + comparison_html(runs);
-    out += "<h2>Charts</h2>" + charts(runs);
+    out += "<h2>Results</h2>" + comparison_html(text.row, runs);
+    out += "<h2>Charts</h2>" + charts(text.row, runs);
     out += "<h2>Latency in full</h2><div class=\"rows\">";
-    for (const ReportRun& run : runs) out += run_details(run);
+    for (const ReportRun& run : runs) out += run_details(run) + stages_html(run);
     out += "</div>";
   }
   out += terms("Method", text.method) + terms("Machine", text.machine);

@@ -111,7 +111,9 @@ std::string summary_json(const ReportText& text, std::span<const ReportRun> runs
   json["subtitle"] = text.subtitle;
   json["generated"] = text.generated;
   json["command"] = text.command;
-  json["time_unit"] = "seconds of model time; schedule_delay in seconds of wall time";
+  json["time_unit"] = in_model_time(runs)
+                          ? "seconds of model time; schedule_delay in seconds of wall time"
+                          : "seconds";
   json["method"] = to_json(text.method);
   json["machine"] = to_json(text.machine);
   json["runs"] = Json::array();

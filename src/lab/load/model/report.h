@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reports of one or more runs of one workload: console tables, JSON, and one HTML file with charts
-// that needs nothing else (no scripts, no fonts, no network). All figures are model time; the text
-// around them (machine, command, dates) is given by the caller. Pure; thread-safe. Failure: none.
+// that needs nothing else (no scripts, no fonts, no network). All figures are model time, which is
+// said where the engines did not run at speed 1; the text around them (machine, command, dates) is
+// given by the caller. Pure; thread-safe. Failure: none.
 #pragma once
 
 #include <span>
@@ -13,7 +14,7 @@
 
 namespace fairlead::load {
 
-// One row of the comparison: usually a routing policy.
+// One row of the comparison.
 struct ReportRun {
   std::string name;
   RunRecords records;
@@ -23,6 +24,7 @@ struct ReportRun {
 struct ReportText {
   std::string title;
   std::string subtitle;                                      // One sentence: what was run.
+  std::string row = "Run";                                   // What a row is, as in "Policy".
   std::string generated;                                     // Date and time, as text.
   std::string command;                                       // How to reproduce it.
   std::vector<std::pair<std::string, std::string>> method;   // Term and text.
@@ -33,6 +35,9 @@ struct ReportText {
 std::string comparison_table(std::span<const ReportRun> runs);
 // One run in full: latencies by percentile, stages, endpoints, failures.
 std::string run_table(const Summary& summary);
+
+// Whether the runs' times are not those of the clock.
+bool in_model_time(std::span<const ReportRun> runs);
 
 // The keys of inference-perf's summary, with our additions beside them.
 std::string summary_json(const ReportText& text, std::span<const ReportRun> runs);

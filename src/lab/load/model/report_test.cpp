@@ -152,6 +152,36 @@ TEST(HtmlReport, IsSelfContainedEscapedAndAccessible) {
   EXPECT_LT(html.size(), 300'000u);
 }
 
+TEST(HtmlReport, ShowsTheStagesOfALadder) {
+  Workload workload = one_stage();
+  workload.stages.push_back({"8/s", StageKind::kMeasured, 8, 0, from_seconds(30), {}, 2000, 0});
+  const std::vector<ReportRun> runs = {made_run(workload, {"x", 1, 0.5}, 9)};
+  const std::string html = html_report(some_text(), runs);
+  EXPECT_NE(html.find("x, by stage"), html.npos);
+  EXPECT_NE(html.find("<th scope=\"row\">8/s</th>"), html.npos);
+  EXPECT_EQ(html_report(some_text(), four_runs()).find("by stage"), html.npos);
+}
+
+TEST(HtmlReport, OneRunIsNotCompared) {
+  const std::vector<ReportRun> runs = {made_run(one_stage(), {"x", 1, 0.5}, 9)};
+  ReportText text = some_text();
+  EXPECT_EQ(html_report(text, runs).find("The best of each column"), std::string::npos);
+  EXPECT_NE(html_report(text, runs).find(">Run</th>"), std::string::npos);
+  text.row = "Policy";
+  const std::string compared = html_report(text, four_runs());
+  EXPECT_NE(compared.find("The best of each column"), std::string::npos);
+  EXPECT_NE(compared.find(">Policy</th>"), std::string::npos);
+}
+
+TEST(Reports, ModelTimeIsNamedOnlyWhereItIsNotTheClocks) {
+  std::vector<ReportRun> runs = {made_run(one_stage(), {"x", 1, 0.5}, 9)};
+  EXPECT_NE(html_report(some_text(), runs).find("odel time"), std::string::npos);
+  EXPECT_NE(summary_json(some_text(), runs).find("model time"), std::string::npos);
+  runs[0].records.scale = TimeScale{1};
+  EXPECT_EQ(html_report(some_text(), runs).find("odel time"), std::string::npos);
+  EXPECT_EQ(summary_json(some_text(), runs).find("model time"), std::string::npos);
+}
+
 TEST(HtmlReport, SurvivesRunsWithoutAnswers) {
   const Workload workload = one_stage();
   ReportRun run{"nothing", {}, {}};

@@ -113,6 +113,11 @@ std::string goodput_line(const Goodput& goodput) {
 
 }  // namespace
 
+bool in_model_time(std::span<const ReportRun> runs) {
+  return std::ranges::any_of(runs,
+                             [](const ReportRun& run) { return run.records.scale.speed != 1; });
+}
+
 std::string comparison_table(std::span<const ReportRun> runs) {
   Table table;
   table.row({"policy", "TTFT mean s", "p50 s", "p95 s", "p99 s", "ITL p50 ms", "hit %",
