@@ -189,6 +189,18 @@ TEST_F(EngineFault, CrashDropsAllAndComesBackAsNew) {
             0);
 }
 
+TEST(FaultText, EveryKindIsDescribedAndAMissingOneIsSaidToBe) {
+  const std::string text = describe_fault_kinds();
+  EXPECT_NE(text.find("  crash             duration_s\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("  error_500         [probability] [count]\n"), std::string::npos) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), kFaultKindCount);
+  for (const auto* body : {"{}", R"({"probability": 1})", R"({"kind": 3})"}) {
+    const auto fault = parse_fault_json(body);
+    ASSERT_FALSE(fault.has_value());
+    EXPECT_NE(fault.error().message.find("kind is missing"), std::string::npos) << body;
+  }
+}
+
 TEST(FaultParsing, JsonAndOptionSayTheSame) {
   const auto option = parse_fault_option("kind=error_500,probability=0.25,count=3,engine=2");
   ASSERT_TRUE(option.has_value()) << option.error().message;

@@ -76,6 +76,15 @@ std::string parameter_names(const KindRow& row) {
   return names;
 }
 
+std::string kind_names() {
+  std::string names;
+  for (const KindRow& row : kKinds) {
+    if (!names.empty()) names += ", ";
+    names += row.name;
+  }
+  return names;
+}
+
 Result<void> set_parameter(Fault& fault, const Given& given) {
   const KindRow& row = row_of(fault.kind);
   const auto found = std::find_if(kParameters.begin(), kParameters.end(),
@@ -101,6 +110,9 @@ Result<void> set_parameter(Fault& fault, const Given& given) {
 }
 
 Result<Fault> make_fault(std::string_view kind_name, const std::vector<Given>& parameters) {
+  if (kind_name.empty()) {
+    return fail(ErrorCode::kInvalidArgument, "kind is missing; known: {}", kind_names());
+  }
   const auto kind = parse_fault_kind(kind_name);
   if (!kind) return tl::unexpected(kind.error());
   Fault fault;
@@ -130,12 +142,23 @@ Result<FaultKind> parse_fault_kind(std::string_view name) {
   for (std::size_t i = 0; i < kKinds.size(); ++i) {
     if (kKinds[i].name == name) return static_cast<FaultKind>(i);
   }
-  std::string known;
+  return fail(ErrorCode::kInvalidArgument, "unknown fault kind `{}`; known: {}", name,
+              kind_names());
+}
+
+std::string describe_fault_kinds() {
+  std::string text;
   for (const KindRow& row : kKinds) {
-    if (!known.empty()) known += ", ";
-    known += row.name;
+    std::string parameters;
+    for (const Parameter& parameter : kParameters) {
+      const Need need = row.*parameter.need;
+      if (need == Need::kNo) continue;
+      parameters += need == Need::kRequired ? fmt::format(" {}", parameter.name)
+                                            : fmt::format(" [{}]", parameter.name);
+    }
+    text += fmt::format("  {:<17}{}\n", row.name, parameters);
   }
-  return fail(ErrorCode::kInvalidArgument, "unknown fault kind `{}`; known: {}", name, known);
+  return text;
 }
 
 Result<Fault> parse_fault_json(std::string_view body) {

@@ -66,6 +66,8 @@ struct FaultOption {
 [[nodiscard]] Result<FaultOption> parse_fault_option(std::string_view text);
 // The name of a kind alone, as DELETE /admin/fault?kind= has it.
 [[nodiscard]] Result<FaultKind> parse_fault_kind(std::string_view name);
+// One indented line a kind: its name and its parameters, in brackets what may be left out.
+std::string describe_fault_kinds();
 // Appends what parse_fault_json() reads.
 void append_fault_json(std::string& out, const Fault& fault);
 
