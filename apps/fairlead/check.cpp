@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <memory>
+#include <sstream>
 #include <string>
 
 #include "commands.h"
@@ -31,26 +39,105 @@ void print_profile(const scheduling::Profile& profile) {
                                          : "shares of 1 times their weights, the highest wins");
 }
 
-int check(const Flags& flags) {
-  if (flags.list_policies) {
-    for (const auto& policy : scheduling::shipped_policies()) {
-      const std::string_view first = policy.yaml.substr(0, policy.yaml.find('\n'));
-      std::printf("%-14.*s %.*s\n", static_cast<int>(policy.name.size()), policy.name.data(),
-                  static_cast<int>(first.size()), first.data());
-    }
-    return 0;
+// The first sentence of a policy's head comment, without its name.
+std::string summary_of(const scheduling::ShippedPolicy& policy) {
+  std::istringstream lines{std::string(policy.yaml)};
+  std::string text;
+  for (std::string line; std::getline(lines, line) && line.starts_with("# ");) {
+    text += line.substr(text.empty() ? 2 : 1);
+    if (line.ends_with('.')) break;
   }
+  const std::string name = std::string(policy.name) + ": ";
+  if (text.starts_with(name)) text.erase(0, name.size());
+  const std::size_t end = text.find(". ");
+  return end == std::string::npos ? text : text.substr(0, end + 1);
+}
+
+int list_policies() {
+  constexpr std::size_t kNameWidth = 15;
+  constexpr std::size_t kWidth = 100;
+  for (const auto& policy : scheduling::shipped_policies()) {
+    std::string line = fmt::format("{:<{}}", policy.name, kNameWidth - 1);
+    std::istringstream words(summary_of(policy));
+    for (std::string word; words >> word; line += " " + word) {
+      if (line.size() + 1 + word.size() <= kWidth) continue;
+      std::printf("%s\n", line.c_str());
+      line.assign(kNameWidth - 1, ' ');
+    }
+    std::printf("%s\n", line.c_str());
+  }
+  return 0;
+}
+
+// Whether the file can be opened for appending, without making it.
+Result<void> appendable(const std::string& path) {
+  if (path.empty() || path == "-") return {};
+  const auto folder = std::filesystem::path(path).parent_path();
+  if (::access(path.c_str(), F_OK) != 0) {
+    if (::access(folder.empty() ? "." : folder.c_str(), W_OK | X_OK) == 0) return {};
+  } else if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
+    errno = EISDIR;
+  } else if (::access(path.c_str(), W_OK) == 0) {
+    return {};
+  }
+  return fail(ErrorCode::kIo, "cannot open {} for writing: {}", path, std::strerror(errno));
+}
+
+// The endpoints file as `serve` will read it, beside the configuration's own endpoints.
+void check_endpoints_file(const config::FleetSettings& settings, const config::Section& fleet,
+                          config::Problems& problems) {
+  if (settings.endpoints_file.empty()) return;
+  const auto text = fleet::FileWatch::read_file(settings.endpoints_file);
+  if (!text) return fleet.error("endpointsFile", text.error().message);
+  const auto more = config::parse_endpoints_file(*text, settings.endpoints_file, problems);
+  if (!more) return;
+  for (const config::EndpointSetting& endpoint : *more) {
+    const bool is_taken = std::ranges::any_of(settings.endpoints, [&](const auto& other) {
+      return other.name == endpoint.name || other.address == endpoint.address;
+    });
+    if (!is_taken) continue;
+    fleet.error("endpointsFile",
+                fmt::format("its endpoint {} is in fleet.endpoints too", endpoint.name));
+  }
+}
+
+// What the document alone does not show: the files that it names.
+void check_files(const config::ServeSettings& settings, std::string_view text,
+                 const std::string& file, config::Problems& problems) {
+  config::Section root = config::Section::parse(text, file, problems);
+  const config::Section fleet = root.child("fleet");
+  check_endpoints_file(settings.fleet, fleet, problems);
+  if (auto good = appendable(settings.gateway.access_log); !good) {
+    root.child("gateway").error("accessLog", good.error().message);
+  }
+  if (settings.fleet.endpoints.empty() && settings.fleet.endpoints_file.empty()) {
+    fleet.warning("", "no endpoints: `fairlead serve` will want --endpoint or --endpoints-file");
+  }
+}
+
+void print_configuration(const router::Generation& generation, const std::string& file) {
+  std::printf("# Effective configuration, policy %s\n", generation.policy.c_str());
+  if (!scheduling::shipped_policy(generation.policy).empty()) {
+    std::printf("policy: %s\n", generation.policy.c_str());
+  } else {
+    std::printf("# Beside the plugins and schedulingProfiles of %s.\n", file.c_str());
+  }
+  std::printf("%s", config::effective_yaml(generation.settings).c_str());
+  print_profile(generation.profile);
+}
+
+int check(const Flags& flags) {
+  if (flags.list_policies) return list_policies();
   config::Problems problems;
-  auto text =
-      flags.config.empty() ? Result<std::string>("{}") : fleet::FileWatch::read_file(flags.config);
+  const bool has_file = !flags.config.empty();
+  const std::string file = has_file ? flags.config : "defaults";
+  const auto text = has_file ? fleet::FileWatch::read_file(file) : Result<std::string>("{}");
   if (!text) return complain(text.error().message, 2);
-  const auto generation = router::build_generation(
-      *text, flags.config.empty() ? "defaults" : flags.config, flags.policy, problems);
+  const auto generation = router::build_generation(*text, file, flags.policy, problems);
+  if (generation && has_file) check_files(generation->settings, *text, file, problems);
   if (!problems.list().empty()) std::fprintf(stderr, "%s", problems.to_string().c_str());
-  if (!generation) return complain("the configuration has errors", 2);
-  std::printf("# Effective configuration, policy %s\n%s", generation->policy.c_str(),
-              config::effective_yaml(generation->settings).c_str());
-  print_profile(generation->profile);
+  if (!generation || problems.has_errors()) return complain("the configuration has errors", 2);
+  print_configuration(*generation, file);
   return 0;
 }
 

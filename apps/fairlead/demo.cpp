@@ -14,7 +14,9 @@
 #include <vector>
 
 #include "commands.h"
+#include "core/scheduling/policy_config.h"
 #include "embedded_data.h"
+#include "flag_checks.h"
 #include "io/export/log_sink.h"
 #include "lab/engine/engine_thread.h"
 #include "lab/load/load_run.h"
@@ -37,6 +39,10 @@ struct Flags {
   std::string html = "fairlead-report.html";
   std::string json;
   bool keep = false;
+  // Of what --keep leaves running.
+  std::uint16_t port = 8080;
+  std::uint16_t admin_port = 9090;
+  std::uint16_t base_port = 9001;
 };
 
 engine::FleetOptions fleet_options(const Flags& flags, const engine::EngineProfile& profile,
@@ -73,6 +79,29 @@ Result<std::unique_ptr<Server>> start_server(const std::vector<std::uint16_t>& p
   return Server::start(generation, (std::uint64_t{entropy()} << 32) | entropy(), log);
 }
 
+// Finds out before minutes of comparison whether what --keep leaves running will find its ports.
+Result<void> check_ports(const Flags& flags) {
+  std::vector<std::uint16_t> ports = {flags.port, flags.admin_port};
+  if (flags.base_port + flags.engines > 65'536) {
+    return fail(ErrorCode::kInvalidArgument, "{} engines from port {} on do not fit below 65536",
+                flags.engines, flags.base_port);
+  }
+  for (std::uint32_t i = 0; i < flags.engines; ++i) {
+    ports.push_back(static_cast<std::uint16_t>(flags.base_port + i));
+  }
+  std::vector<net::UniqueFd> held;  // Together, so that one port for two of them is found too.
+  for (const std::uint16_t port : ports) {
+    auto listener =
+        net::listen_tcp(net::SocketAddress::loopback(port), net::PortSharing::kExclusive);
+    if (!listener) {
+      return fail(ErrorCode::kIo, "{}; choose others with --port, --admin-port and --base-port",
+                  listener.error().message);
+    }
+    held.push_back(std::move(*listener));
+  }
+  return {};
+}
+
 // Turns the idle loop until the server knows its fleet.
 Result<void> wait_until_ready(const Server& server, net::EventLoop& loop) {
   constexpr Duration kPatience = std::chrono::seconds(15);
@@ -90,9 +119,15 @@ Result<void> wait_until_ready(const Server& server, net::EventLoop& loop) {
 
 class Demo {
  public:
-  Demo(Flags flags, net::EventLoop& loop, const std::atomic<bool>& stopped)
-      : flags_(std::move(flags)), loop_(loop), stopped_(stopped), log_(sink_, LogLevel::kError) {}
+  Demo(Flags flags, std::string command, net::EventLoop& loop, const std::atomic<bool>& stopped)
+      : flags_(std::move(flags)),
+        command_(std::move(command)),
+        loop_(loop),
+        stopped_(stopped),
+        log_(sink_, LogLevel::kError) {}
 
+  // Finds what would spoil the end of the demo before its beginning.
+  Result<void> prepare();
   Result<void> compare();
   Result<void> report() const;
   Result<void> keep_running();
@@ -102,6 +137,9 @@ class Demo {
   Result<void> run_policy(const std::string& policy);
 
   Flags flags_;
+  std::string command_;
+  std::unique_ptr<ReportFile> html_;
+  std::unique_ptr<ReportFile> json_;  // Null when not asked for.
   net::EventLoop& loop_;
   const std::atomic<bool>& stopped_;
   exporting::StderrLogSink sink_;
@@ -111,6 +149,16 @@ class Demo {
   std::vector<load::ReportRun> runs_;
   bool spoilt_ = false;
 };
+
+Result<void> Demo::prepare() {
+  auto html = ReportFile::open(flags_.html);
+  if (!html) return with_context(html.error(), "--html");
+  html_ = std::move(*html);
+  auto json = ReportFile::open(flags_.json);
+  if (!json) return with_context(json.error(), "--json");
+  json_ = std::move(*json);
+  return flags_.keep ? check_ports(flags_) : Result<void>();
+}
 
 Result<void> Demo::compare() {
   auto profile = find_engine_profile(flags_.profile);
@@ -126,14 +174,18 @@ Result<void> Demo::compare() {
   workload_ = std::move(*workload);
   std::printf(
       "%u simulated engines (%s, %lld KV tokens each, model speed %g), %zu requests of the\n"
-      "Mooncake conversation trace at %g times its pace, %zu policies of about %.0f s each.\n\n",
+      "Mooncake conversation trace at %g times its pace; %zu %s, each under load for %.0f s and\n"
+      "until its last answer.\n\n",
       flags_.engines, profile_.name.c_str(), static_cast<long long>(profile_.kv_tokens),
       flags_.speed, workload_.requests.size(), flags_.compression, flags_.policies.size(),
+      flags_.policies.size() == 1 ? "policy" : "policies",
       flags_.trace_seconds / flags_.compression / flags_.speed);
   std::fflush(stdout);
   for (const std::string& policy : flags_.policies) {
+    if (auto done = run_policy(policy); !done) {
+      return with_context(done.error(), "policy " + policy);
+    }
     if (stopped_) return fail(ErrorCode::kUnavailable, "interrupted");
-    if (auto done = run_policy(policy); !done) return with_context(done.error(), policy);
   }
   std::printf("\n%s\n", load::comparison_table(runs_).c_str());
   std::fflush(stdout);
@@ -157,6 +209,9 @@ Result<void> Demo::run_policy(const std::string& policy) {
   });
   if (!result) return tl::unexpected(result.error());
   if (result->interrupted) return fail(ErrorCode::kUnavailable, "interrupted");
+  if (result->summary.overall.succeeded == 0) {
+    return fail(ErrorCode::kUnavailable, "no request was answered");
+  }
   if (result->spoilt) {
     spoilt_ = true;
     std::fprintf(stderr, "%-14s warning: %s\n", policy.c_str(), result->spoilt->c_str());
@@ -171,7 +226,8 @@ Result<void> Demo::report() const {
   text.subtitle = fmt::format(
       "{} requests of the Mooncake conversation trace over {} simulated engines, one run a policy",
       workload_.requests.size(), flags_.engines);
-  text.command = "make run";
+  text.command = command_;
+  text.row = "Policy";
   text.method = {
       {"Engines",
        fmt::format("{} x {}, {} KV tokens each, model speed {}, stream interval {}", flags_.engines,
@@ -183,34 +239,38 @@ Result<void> Demo::report() const {
       {"Units", "seconds of model time"},
   };
   describe_machine(text);
-  if (auto done = write_file(flags_.html, load::html_report(text, runs_)); !done) return done;
-  if (!flags_.json.empty()) {
-    if (auto done = write_file(flags_.json, load::summary_json(text, runs_)); !done) return done;
+  if (json_) {
+    if (auto done = json_->write(load::summary_json(text, runs_)); !done) return done;
   }
+  if (!html_) return {};
+  if (auto done = html_->write(load::html_report(text, runs_)); !done) return done;
   std::printf("Report with charts: %s\n", flags_.html.c_str());
   return {};
 }
 
 Result<void> Demo::keep_running() {
-  const auto engines = engine::EngineThread::start(fleet_options(flags_, profile_, 9001));
+  const auto engines =
+      engine::EngineThread::start(fleet_options(flags_, profile_, flags_.base_port));
   if (!engines) return tl::unexpected(engines.error());
-  const auto server = start_server((*engines)->ports(), "fairlead", 8080, 9090, log_);
+  const auto server =
+      start_server((*engines)->ports(), "fairlead", flags_.port, flags_.admin_port, log_);
   if (!server) return tl::unexpected(server.error());
   if (auto ready = wait_until_ready(**server, loop_); !ready) return ready;
   std::printf(
-      "\nRunning until Ctrl-C: engines on ports 9001 to %u, gateway on 8080, metrics on 9090. "
+      "\nRunning until Ctrl-C: engines on ports %u to %u, gateway on %u, metrics on %u. "
       "Try:\n\n"
-      "  curl -N localhost:8080/v1/chat/completions -H 'content-type: application/json' \\\n"
+      "  curl -N localhost:%u/v1/chat/completions -H 'content-type: application/json' \\\n"
       "    -d '{\"model\": \"%s\", \"stream\": true, \"max_tokens\": 32,\n"
       "         \"messages\": [{\"role\": \"user\", \"content\": \"Where do requests go?\"}]}'\n"
-      "  curl localhost:9090/debug/endpoints\n\n",
-      9000U + flags_.engines, profile_.model.c_str());
+      "  curl localhost:%u/debug/endpoints\n\n",
+      flags_.base_port, flags_.base_port + flags_.engines - 1, flags_.port, flags_.admin_port,
+      flags_.port, profile_.model.c_str(), flags_.admin_port);
   std::fflush(stdout);
   loop_.run();
   return {};
 }
 
-int run_demo(const Flags& flags) {
+int run_demo(const Flags& flags, const CLI::App& command) {
   auto loop = net::EventLoop::create();
   if (!loop) return complain(loop.error().message, 1);
   std::atomic<bool> stopped{false};
@@ -218,7 +278,8 @@ int run_demo(const Flags& flags) {
     stopped = true;
     (*loop)->stop();
   });
-  Demo demo(flags, **loop, stopped);
+  Demo demo(flags, command_text(command, {"--html", "--json", "--keep"}), **loop, stopped);
+  if (auto done = demo.prepare(); !done) return complain(done.error().message, 2);
   if (auto done = demo.compare(); !done) return complain(done.error().message, 1);
   if (auto done = demo.report(); !done) return complain(done.error().message, 1);
   if (flags.keep) {
@@ -230,6 +291,23 @@ int run_demo(const Flags& flags) {
   return 0;
 }
 
+std::vector<std::string> policy_names() {
+  const auto names = scheduling::shipped_policy_names();
+  return {names.begin(), names.end()};
+}
+
+void declare_ports(CLI::App& command, Flags& flags, CLI::Option* keep) {
+  const auto port = [&](const char* name, std::uint16_t& value, const char* text) {
+    command.add_option(name, value, text)
+        ->needs(keep)
+        ->check(whole_number(1, 65'535))
+        ->capture_default_str();
+  };
+  port("--port", flags.port, "Of the gateway that --keep leaves running");
+  port("--admin-port", flags.admin_port, "Of its metrics");
+  port("--base-port", flags.base_port, "Of the first engine left running");
+}
+
 }  // namespace
 
 Command add_demo(CLI::App& parent) {
@@ -238,31 +316,34 @@ Command add_demo(CLI::App& parent) {
   auto flags = std::make_shared<Flags>();
   command->add_option("--policy", flags->policies, "Policies to compare")
       ->delimiter(',')
+      ->check(CLI::IsMember(policy_names()))
       ->capture_default_str();
   command->add_option("--engines", flags->engines, "Simulated engines")
-      ->check(CLI::Range(1, 256))
+      ->check(whole_number(1, 256))
       ->capture_default_str();
   command->add_option("--profile", flags->profile, "Engine profile")->capture_default_str();
   command->add_option("--speed", flags->speed, "Seconds of model time in a second")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->capture_default_str();
   command->add_option("--stream-interval", flags->stream_interval, "Tokens a streamed event")
-      ->check(CLI::Range(1, 4096))
+      ->check(whole_number(1, 4096))
       ->capture_default_str();
   command->add_option("--compression", flags->compression, "Trace time over replay time")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->capture_default_str();
   command->add_option("--trace-seconds", flags->trace_seconds, "Stretch of the trace")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->capture_default_str();
   command->add_option("--html", flags->html, "Report to write")->capture_default_str();
   command->add_option("--json", flags->json, "Summary to write as JSON");
-  command->add_flag("--keep", flags->keep, "Leave engines and gateway running afterwards");
+  CLI::Option* keep =
+      command->add_flag("--keep", flags->keep, "Leave engines and gateway running afterwards");
+  declare_ports(*command, *flags, keep);
   command->footer(
       "Examples:\n"
       "  fairlead demo\n"
       "  fairlead demo --policy sticky,fairlead --trace-seconds 120 --html sticky.html");
-  return [flags] { return run_demo(*flags); };
+  return [flags, command] { return run_demo(*flags, *command); };
 }
 
 }  // namespace fairlead::app

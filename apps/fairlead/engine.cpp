@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "commands.h"
 #include "embedded_data.h"
+#include "flag_checks.h"
 #include "lab/engine/engine_fleet.h"
 #include "signals.h"
 
@@ -56,28 +59,34 @@ Command add_engine(CLI::App& parent) {
   flags->fleet.base_port = 9001;
   engine::FleetOptions& fleet = flags->fleet;
   command->add_option("--engines", fleet.engines, "How many, a port each")
-      ->check(CLI::Range(std::size_t{1}, engine::kFleetEnginesMax))
+      ->check(whole_number(1, engine::kFleetEnginesMax))
       ->capture_default_str();
   command->add_option("--host", fleet.host, "Address to listen on")->capture_default_str();
   command->add_option("--base-port", fleet.base_port, "Port of the first; 0 takes any free ones")
+      ->check(whole_number(0, 65'535))
       ->capture_default_str();
   command->add_option("--profile", flags->profile, "Engine profile: a name or a YAML file")
       ->capture_default_str();
   command->add_flag("--list-profiles", flags->list_profiles, "Names the shipped profiles");
   command->add_option("--speed", fleet.speed, "Seconds of model time in a second")
+      ->check(above_zero())
       ->capture_default_str();
-  command->add_option("--seed", fleet.seed, "Of step noise and fault draws")->capture_default_str();
+  command->add_option("--seed", fleet.seed, "Of step noise and fault draws")
+      ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()))
+      ->capture_default_str();
   command->add_option("--stream-interval", fleet.stream_interval, "Tokens a streamed event")
-      ->check(CLI::Range(1, 4096))
+      ->check(whole_number(1, 4096))
       ->capture_default_str();
   command->add_option("--served-model-name", fleet.served_names, "Model ids; default: profile's");
   command->add_option("--lora", fleet.adapters, "LoRA adapter to offer; repeatable");
   command->add_option("--api-key", fleet.api_key, "Bearer key that clients must send");
-  command->add_option("--max-waiting", fleet.max_waiting, "Queue bound, then 429; 0 is none");
+  command->add_option("--max-waiting", fleet.max_waiting, "Queue bound, then 429; 0 is none")
+      ->check(whole_number(0, std::numeric_limits<std::uint32_t>::max()));
   command->add_option("--fault", flags->faults,
                       "Fault from the start, as kind=error_500,probability=0.1,engine=2");
   command->footer(
-      "Examples:\n"
+      "Faults, with their parameters (docs/engine.md):\n" + engine::describe_fault_kinds() +
+      "\nExamples:\n"
       "  fairlead engine --engines 8 --profile qwen3-32b-2xh100 --speed 8\n"
       "  fairlead engine --profile instant --base-port 9101\n"
       "  curl -X POST localhost:9001/admin/fault -d '{\"kind\": \"stall\", \"duration_s\": 5}'");

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
+#include <cinttypes>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "commands.h"
+#include "flag_checks.h"
 #include "lab/load/load_run.h"
 #include "report_text.h"
 #include "signals.h"
@@ -59,27 +63,60 @@ void print_progress(const load::LoadProgress& progress) {
   std::fflush(stderr);
 }
 
-int write_reports(const Flags& flags, const load::LoadResult& result) {
+struct Reports {
+  std::unique_ptr<ReportFile> json;  // Null: not asked for, as the other.
+  std::unique_ptr<ReportFile> html;
+};
+
+Result<Reports> open_reports(const Flags& flags) {
+  auto json = ReportFile::open(flags.json);
+  if (!json) return with_context(json.error(), "--json");
+  auto html = ReportFile::open(flags.html);
+  if (!html) return with_context(html.error(), "--html");
+  return Reports{std::move(*json), std::move(*html)};
+}
+
+load::ReportText describe_run(const Flags& flags, const CLI::App& command,
+                              const load::LoadResult& result) {
   load::ReportText text;
   text.title = "fairlead load";
   text.subtitle = fmt::format("{} requests to {}", result.records.requests.size(), flags.target);
+  text.command = command_text(command, {"--json", "--html", "--seed"}) +
+                 fmt::format(" --seed {}", flags.workload.seed);
+  text.method = describe(flags.workload);
+  text.method.emplace_back("Target", fmt::format("{}, {} API", flags.target, flags.api));
+  text.method.emplace_back("Speed", fmt::format("{:g}", flags.settings.speed));
+  if (!flags.slo.empty()) {
+    text.method.emplace_back("Limits", fmt::format("{}, in seconds", fmt::join(flags.slo, ", ")));
+  }
   describe_machine(text);
-  const load::ReportRun runs[] = {{"run", result.records, result.summary}};
-  if (!flags.json.empty()) {
-    if (auto done = write_file(flags.json, load::summary_json(text, runs)); !done) {
-      return complain(done.error().message, 1);
-    }
-  }
-  if (!flags.html.empty()) {
-    if (auto done = write_file(flags.html, load::html_report(text, runs)); !done) {
-      return complain(done.error().message, 1);
-    }
-    std::fprintf(stderr, "report: %s\n", flags.html.c_str());
-  }
-  return 0;
+  return text;
 }
 
-int run(Flags& flags) {
+Result<void> write_reports(const Reports& reports, const load::ReportText& text,
+                           load::LoadResult result) {
+  const load::ReportRun runs[] = {{"run", std::move(result.records), std::move(result.summary)}};
+  if (reports.json) {
+    if (auto done = reports.json->write(load::summary_json(text, runs)); !done) return done;
+  }
+  if (!reports.html) return {};
+  if (auto done = reports.html->write(load::html_report(text, runs)); !done) return done;
+  std::fprintf(stderr, "report: %s\n", reports.html->path().c_str());
+  return {};
+}
+
+// What is wrong with a run besides its figures, the gravest first.
+std::optional<std::string> complaint(const load::LoadResult& result) {
+  const load::Section& all = result.summary.overall;
+  if (result.interrupted) return "interrupted: the figures cover what had ended";
+  if (all.succeeded == 0) {
+    return "no request was answered; most failed with " +
+           (all.failures.empty() ? "nothing" : all.failures.front().first);
+  }
+  return result.spoilt;
+}
+
+int run(Flags& flags, const CLI::App& command) {
   auto target = load::parse_target(flags.target);
   if (!target) return complain(target.error().message, 2);
   flags.settings.target = std::move(*target);
@@ -89,17 +126,22 @@ int run(Flags& flags) {
   flags.settings.limits = *limits;
   const auto workload = plan(flags.workload);
   if (!workload) return complain(workload.error().message, 2);
+  const auto reports = open_reports(flags);
+  if (!reports) return complain(reports.error().message, 2);
   auto loop = net::EventLoop::create();
   if (!loop) return complain(loop.error().message, 1);
   const SignalThread signals([&] { (*loop)->stop(); });
-  const auto result = load::run_load(**loop, *workload, flags.settings, print_progress);
+  std::fprintf(stderr, "seed %" PRIu64 "\n", flags.workload.seed);
+  auto result = load::run_load(**loop, *workload, flags.settings, print_progress);
   std::fprintf(stderr, "\n");
   if (!result) return complain(result.error().message, 1);
   std::printf("%s", load::run_table(result->summary).c_str());
-  if (const int failed = write_reports(flags, *result); failed != 0) return failed;
-  if (result->spoilt) return complain(*result->spoilt, 1);
-  if (result->interrupted) return complain("interrupted: the figures cover what had ended", 1);
-  return 0;
+  const auto wrong = complaint(*result);
+  const load::ReportText text = describe_run(flags, command, *result);
+  if (auto done = write_reports(*reports, text, std::move(*result)); !done) {
+    return complain(done.error().message, 1);
+  }
+  return wrong ? complain(*wrong, 1) : 0;
 }
 
 }  // namespace
@@ -119,10 +161,11 @@ Command add_load(CLI::App& parent) {
   command
       ->add_option("--speed", flags->settings.speed,
                    "Of simulated engines: reports are in their model time")
-      ->check(CLI::PositiveNumber)
+      ->check(above_zero())
       ->capture_default_str();
   command
       ->add_option("--connections", flags->settings.connections_max, "Requests in flight at most")
+      ->check(whole_number(1, 1'000'000))
       ->capture_default_str();
   command->add_option("--slo", flags->slo, "Goodput limit in seconds, as ttft=1.5; repeatable");
   command->add_option("--json", flags->json, "Write the summary as JSON");
@@ -133,7 +176,7 @@ Command add_load(CLI::App& parent) {
       "  fairlead load --rate 5,10,20 --stage-seconds 30 --shared-prefix --html report.html\n"
       "  fairlead load --trace mooncake_conversation --compression 2 --to 600 --slo ttft=2\n"
       "  fairlead load --concurrency 64 --requests 10000 --prompt-tokens 200");
-  return [flags] { return run(*flags); };
+  return [flags, command] { return run(*flags, *command); };
 }
 
 }  // namespace fairlead::app

@@ -3,11 +3,15 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -24,6 +28,20 @@ std::string processor() {
   return "unknown";
 }
 
+tl::unexpected<Error> cannot_write(const std::string& path) {
+  return fail(ErrorCode::kIo, "cannot write {}: {}", path, std::strerror(errno));
+}
+
+// Quoted where a shell would read it as anything but itself.
+std::string shell_word(const std::string& text) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,@%+";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
 }  // namespace
 
 void describe_machine(load::ReportText& text) {
@@ -38,11 +56,49 @@ void describe_machine(load::ReportText& text) {
   text.machine.emplace_back("Program", "fairlead " FAIRLEAD_VERSION);
 }
 
-Result<void> write_file(const std::string& path, std::string_view content) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+std::string command_text(const CLI::App& command,
+                         std::initializer_list<std::string_view> left_out) {
+  std::string text = "fairlead " + command.get_name();
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->count() == 0 || option->get_lnames().empty()) continue;
+    const std::string flag = "--" + option->get_lnames().front();
+    if (std::ranges::find(left_out, flag) != left_out.end()) continue;
+    const auto& values = option->results();
+    if (option->get_items_expected_max() == 0) {
+      text += " " + flag;
+    } else if (flag == "--api-key") {
+      text += " --api-key \"$FAIRLEAD_API_KEY\"";
+    } else if (option->get_delimiter() != '\0') {
+      text += fmt::format(" {} {}", flag, shell_word(fmt::format("{}", fmt::join(values, ","))));
+    } else {
+      for (const std::string& value : values)
+        text += fmt::format(" {} {}", flag, shell_word(value));
+    }
+  }
+  return text;
+}
+
+Result<std::unique_ptr<ReportFile>> ReportFile::open(const std::string& path) {
+  if (path.empty()) return nullptr;
+  std::error_code ignored;
+  const bool existed = std::filesystem::exists(path, ignored);
+  const std::ofstream file(path, std::ios::binary | std::ios::app);
+  if (!file) return cannot_write(path);
+  std::unique_ptr<ReportFile> report(new ReportFile(path));
+  report->is_litter_ = !existed;
+  return report;
+}
+
+ReportFile::~ReportFile() {
+  if (is_litter_) std::remove(path_.c_str());
+}
+
+Result<void> ReportFile::write(std::string_view content) {
+  std::ofstream file(path_, std::ios::binary | std::ios::trunc);
   file.write(content.data(), static_cast<std::streamsize>(content.size()));
   file.flush();
-  if (!file) return fail(ErrorCode::kIo, "cannot write {}: {}", path, std::strerror(errno));
+  if (!file) return cannot_write(path_);
+  is_litter_ = false;
   return {};
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
+
 #include <condition_variable>
 #include <cstdio>
 #include <functional>
@@ -150,6 +152,7 @@ int serve(const Flags& flags) {
   std::random_device entropy;
   const std::uint64_t seed = (std::uint64_t{entropy()} << 32) | entropy();
   const std::string policy = (*generation)->policy;
+  const std::string admin_host = (*generation)->settings.gateway.admin_listen.host;
   auto server = Server::start(*generation, seed, log, {flags.config, [&flags, &log] {
                                                          std::string warnings;
                                                          auto next = load(flags, warnings);
@@ -158,8 +161,8 @@ int serve(const Flags& flags) {
                                                          return next;
                                                        }});
   if (!server) return complain(server.error().message, 1);
-  log.info("serving on port {}, admin on port {}, policy {}", (*server)->gateway_port(),
-           (*server)->admin_port(), policy);
+  log.info("serving on {}, admin on {}, policy {}", (*server)->listening(),
+           config::to_string({admin_host, (*server)->admin_port()}), policy);
   gate.on_reload([&] { (*server)->reload(); });
   gate.wait_for_signal();
   const Duration delay = (*server)->router().generation().load()->settings.gateway.drain_delay;

@@ -51,6 +51,10 @@ Result<std::unique_ptr<Server>> Server::start(
   if (auto started = server->gateway_->start(settings.listen, settings.workers); !started) {
     return tl::unexpected(started.error());
   }
+  server->listen_ = settings.listen;
+  for (std::size_t i = 0; i < settings.listen.size(); ++i) {
+    server->listen_[i].port = server->gateway_->ports()[i];
+  }
   return server;
 }
 
@@ -59,6 +63,14 @@ void Server::reload() {
     if (auto opened = access_writer_->reopen(); !opened) log_.error("{}", opened.error().message);
   }
   control_->reload();
+}
+
+std::string Server::listening() const {
+  std::string text;
+  for (const config::HostPort& address : listen_) {
+    text += (text.empty() ? "" : ", ") + config::to_string(address);
+  }
+  return text;
 }
 
 void Server::drain(std::function<void()> on_drained) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "base/metrics.h"
@@ -35,6 +36,8 @@ class Server {
   ~Server();
 
   std::uint16_t gateway_port() const { return gateway_->ports().front(); }
+  // "127.0.0.1:8080, [::1]:8080": where clients are listened to, with the ports in use.
+  std::string listening() const;
   std::uint16_t admin_port() const { return admin_->port(); }
   bool ready() const { return control_->ready(); }
   // From any thread: reads the configuration again, and opens the access log anew, so that a
@@ -52,6 +55,7 @@ class Server {
   explicit Server(Log& log);
 
   Log& log_;
+  std::vector<config::HostPort> listen_;
   MetricRegistry metrics_;
   std::unique_ptr<router::Router> router_;
   std::unique_ptr<router::Control> control_;

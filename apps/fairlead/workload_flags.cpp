@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workload_flags.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 
+#include <limits>
+#include <random>
+
 #include "embedded_data.h"
+#include "flag_checks.h"
 #include "lab/load/model/synthetic.h"
 #include "lab/load/model/trace.h"
 
@@ -54,58 +60,147 @@ Result<load::Workload> plan_synthetic(const WorkloadFlags& flags) {
   return load::plan_synthetic(settings);
 }
 
+constexpr std::uint64_t kTokensMax = 10'000'000;
+constexpr std::uint64_t kRequestsMax = 100'000'000;
+constexpr std::uint64_t kSeedMax = std::numeric_limits<std::uint64_t>::max();
+
+using Others = std::vector<CLI::Option*>;
+
+// What the option says is settled by each of the others.
+CLI::Option* apart(CLI::Option* option, const Others& others) {
+  for (CLI::Option* other : others) option->excludes(other);
+  return option;
+}
+
+void declare_replay(CLI::App& command, WorkloadFlags& flags, CLI::Option* trace) {
+  command.add_option("--compression", flags.compression, "Trace time over replay time")
+      ->needs(trace)
+      ->check(above_zero());
+  command.add_option("--from", flags.from_s, "First second of the trace")
+      ->needs(trace)
+      ->check(zero_or_more());
+  command.add_option("--to", flags.to_s, "Second of the trace to stop before")
+      ->needs(trace)
+      ->check(above_zero());
+  command.add_option("--limit", flags.limit, "At most so many requests of the trace")
+      ->needs(trace)
+      ->check(whole_number(1, kRequestsMax));
+}
+
+void declare_prompts(CLI::App& command, WorkloadFlags& flags, Others settled) {
+  CLI::Option* shared = apart(command.add_flag("--shared-prefix", flags.shared_prefix,
+                                               "Prompts in groups that share a system prompt"),
+                              settled);
+  const auto of_groups = [&](const char* name, std::uint32_t& value, const char* text) {
+    command.add_option(name, value, text)
+        ->needs(shared)
+        ->check(whole_number(1, kTokensMax))
+        ->capture_default_str();
+  };
+  of_groups("--groups", flags.groups, "Groups");
+  of_groups("--prompts-per-group", flags.prompts_per_group, "Questions a group");
+  of_groups("--system-tokens", flags.system_tokens, "Tokens of a group's system prompt");
+  of_groups("--question-tokens", flags.question_tokens, "Tokens of a question");
+  apart(command.add_option("--output-tokens", flags.output_tokens, "Tokens of an answer"), settled)
+      ->check(whole_number(1, kTokensMax))
+      ->capture_default_str();
+  settled.push_back(shared);
+  apart(command.add_option("--prompt-tokens", flags.prompt_tokens, "Tokens of a unique prompt"),
+        settled)
+      ->check(whole_number(1, kTokensMax))
+      ->capture_default_str();
+}
+
+void declare_arrivals(CLI::App& command, WorkloadFlags& flags, Others settled) {
+  CLI::Option* concurrency = apart(command.add_option("--concurrency", flags.concurrency,
+                                                      "Closed loop: requests kept in flight"),
+                                   settled)
+                                 ->check(whole_number(1, kRequestsMax));
+  command.add_option("--requests", flags.requests, "Closed loop: how many in all")
+      ->needs(concurrency)
+      ->check(whole_number(1, kRequestsMax))
+      ->capture_default_str();
+  settled.push_back(concurrency);
+  apart(command.add_option("--rate", flags.rates, "Requests a second; several make a ladder"),
+        settled)
+      ->delimiter(',')
+      ->check(above_zero());
+  apart(command.add_option("--stage-seconds", flags.stage_s, "Length of a stage of the ladder"),
+        settled)
+      ->check(above_zero())
+      ->capture_default_str();
+  apart(command.add_option("--pause-seconds", flags.pause_s, "Pause after a stage has drained"),
+        settled)
+      ->check(zero_or_more())
+      ->capture_default_str();
+  apart(command.add_option("--arrivals", flags.arrivals, "poisson or constant"), settled)
+      ->check(CLI::IsMember({"poisson", "constant"}))
+      ->capture_default_str();
+}
+
+std::string prompts_text(const WorkloadFlags& flags) {
+  if (!flags.shared_prefix) {
+    return fmt::format("unique, {} tokens, answers of {}", flags.prompt_tokens,
+                       flags.output_tokens);
+  }
+  return fmt::format("{} groups of {} with {} + {} tokens, answers of {}", flags.groups,
+                     flags.prompts_per_group, flags.system_tokens, flags.question_tokens,
+                     flags.output_tokens);
+}
+
+std::string arrivals_text(const WorkloadFlags& flags) {
+  if (flags.concurrency > 0) {
+    return fmt::format("closed loop, {} in flight, {} requests", flags.concurrency, flags.requests);
+  }
+  const std::string rates =
+      flags.rates.empty() ? "1" : fmt::format("{}", fmt::join(flags.rates, ", "));
+  return fmt::format("{}, {} requests/s, {} s a stage, {} s of pause", flags.arrivals, rates,
+                     flags.stage_s, flags.pause_s);
+}
+
+std::string stretch_text(const WorkloadFlags& flags) {
+  std::string text = fmt::format("{} from {} s", flags.trace, flags.from_s);
+  if (flags.to_s > 0) text += fmt::format(" to {} s", flags.to_s);
+  if (flags.limit > 0) text += fmt::format(", at most {} requests", flags.limit);
+  return text + fmt::format(", {} times compressed", flags.compression);
+}
+
 }  // namespace
 
 void declare(CLI::App& command, WorkloadFlags& flags) {
+  flags.seed = std::random_device{}();
   CLI::Option* trace = command.add_option(
       "--trace", flags.trace,
       "Replay mooncake_conversation, azure_llm_2023_code or a file in one of their formats");
-  command.add_option("--compression", flags.compression, "Trace time over replay time")
-      ->needs(trace)
-      ->check(CLI::PositiveNumber);
-  command.add_option("--from", flags.from_s, "First second of the trace")->needs(trace);
-  command.add_option("--to", flags.to_s, "Second of the trace to stop before")->needs(trace);
-  command.add_option("--limit", flags.limit, "At most so many requests of the trace")->needs(trace);
-  command.add_option("--preset", flags.preset, "b2b: the published shared-prefix ladder")
-      ->check(CLI::IsMember({"b2b"}))
-      ->excludes(trace);
-  command
-      .add_flag("--shared-prefix", flags.shared_prefix,
-                "Prompts in groups that share a system prompt")
-      ->excludes(trace);
-  command.add_option("--groups", flags.groups, "Groups")->capture_default_str();
-  command.add_option("--prompts-per-group", flags.prompts_per_group, "Questions a group")
-      ->capture_default_str();
-  command.add_option("--system-tokens", flags.system_tokens, "Tokens of a group's system prompt")
-      ->capture_default_str();
-  command.add_option("--question-tokens", flags.question_tokens, "Tokens of a question")
-      ->capture_default_str();
-  command.add_option("--prompt-tokens", flags.prompt_tokens, "Tokens of a unique prompt")
-      ->capture_default_str();
-  command.add_option("--output-tokens", flags.output_tokens, "Tokens of an answer")
-      ->capture_default_str();
-  command.add_option("--rate", flags.rates, "Requests a second; several make a ladder")
-      ->delimiter(',')
-      ->check(CLI::PositiveNumber);
-  command.add_option("--stage-seconds", flags.stage_s, "Length of a stage of the ladder")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command.add_option("--pause-seconds", flags.pause_s, "Pause after a stage has drained")
-      ->capture_default_str();
-  command.add_option("--arrivals", flags.arrivals, "poisson or constant")
-      ->check(CLI::IsMember({"poisson", "constant"}))
-      ->capture_default_str();
-  command.add_option("--concurrency", flags.concurrency, "Closed loop: requests kept in flight")
-      ->excludes(trace);
-  command.add_option("--requests", flags.requests, "Closed loop: how many in all")
-      ->capture_default_str();
-  command.add_option("--seed", flags.seed, "Of arrivals and prompts")->capture_default_str();
+  declare_replay(command, flags, trace);
+  CLI::Option* preset =
+      command.add_option("--preset", flags.preset, "b2b: the published shared-prefix ladder")
+          ->check(CLI::IsMember({"b2b"}))
+          ->excludes(trace);
+  declare_prompts(command, flags, {trace, preset});
+  declare_arrivals(command, flags, {trace, preset});
+  command.add_option("--seed", flags.seed, "Of arrivals and prompts; default: drawn and printed")
+      ->check(whole_number(0, kSeedMax));
 }
 
 Result<load::Workload> plan(const WorkloadFlags& flags) {
   if (!flags.trace.empty()) return plan_trace(flags);
   if (flags.preset == "b2b") return load::plan_synthetic(load::b2b_settings(flags.seed));
   return plan_synthetic(flags);
+}
+
+Terms describe(const WorkloadFlags& flags) {
+  Terms terms;
+  if (!flags.trace.empty()) {
+    terms.emplace_back("Trace", stretch_text(flags));
+  } else if (!flags.preset.empty()) {
+    terms.emplace_back("Preset", flags.preset);
+  } else {
+    terms.emplace_back("Prompts", prompts_text(flags));
+    terms.emplace_back("Arrivals", arrivals_text(flags));
+  }
+  terms.emplace_back("Seed", fmt::format("{}", flags.seed));
+  return terms;
 }
 
 }  // namespace fairlead::app

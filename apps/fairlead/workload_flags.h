@@ -5,6 +5,7 @@
 #include <CLI/App.hpp>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -17,8 +18,8 @@ struct WorkloadFlags {
   std::string preset;
   double compression = 1;
   double from_s = 0;
-  double to_s = 0;  // 0: to the end.
-  std::uint64_t limit = 0;
+  double to_s = 0;          // 0: to the end.
+  std::uint64_t limit = 0;  // 0: none.
   bool shared_prefix = false;
   std::uint32_t groups = 32;
   std::uint32_t prompts_per_group = 32;
@@ -30,12 +31,17 @@ struct WorkloadFlags {
   double stage_s = 60;
   double pause_s = 0;
   std::string arrivals = "poisson";
-  std::uint32_t concurrency = 0;
+  std::uint32_t concurrency = 0;  // 0: an open loop.
   std::uint32_t requests = 100;
-  std::uint64_t seed = 1;
+  // Drawn when not given: with the same one a second run would meet its prompts in the caches.
+  std::uint64_t seed = 0;
 };
+
+using Terms = std::vector<std::pair<std::string, std::string>>;
 
 void declare(CLI::App& command, WorkloadFlags& flags);
 Result<load::Workload> plan(const WorkloadFlags& flags);
+// What a report says of it.
+Terms describe(const WorkloadFlags& flags);
 
 }  // namespace fairlead::app

@@ -43,11 +43,14 @@ class Examples(unittest.TestCase):
     def test_configurations_load(self):
         seen = 0
         for page, block in blocks("yaml"):
-            with self.subTest(page=page), tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-                file.write(block)
-                file.flush()
-                done = run("check", file.name)
+            with self.subTest(page=page), tempfile.TemporaryDirectory() as folder:
+                # The files that an example names are looked for too.
+                (pathlib.Path(folder) / "endpoints.yaml").write_text("endpoints: []\n")
+                file = pathlib.Path(folder) / "example.yaml"
+                file.write_text(block.replace("/etc/fairlead/", folder + "/"))
+                done = run("check", str(file))
                 self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stderr, "")
                 seen += 1
         self.assertGreater(seen, 0)
 
@@ -72,10 +75,22 @@ class Examples(unittest.TestCase):
         self.assertGreater(seen, 10)
 
     def test_every_policy_of_the_page_is_shipped_and_the_other_way_round(self):
-        listed = {line.split()[0] for line in run("check", "--list-policies").stdout.splitlines()}
+        listed = set(re.findall(r"^[\w-]+", run("check", "--list-policies").stdout, re.M))
         table = (ROOT / "docs" / "policy.md").read_text().split("## The default")[0]
         named = set(re.findall(r"`([a-z-]+)`", table.split("| --- |")[1]))
         self.assertTrue(listed <= named, listed - named)
+
+    def test_every_fault_and_its_parameters_are_on_the_page(self):
+        rows = {}
+        for line in (ROOT / "docs" / "engine.md").read_text().splitlines():
+            cells = line.split("|")
+            if len(cells) < 5 or not re.match(r" `[a-z0-9_]+`", cells[1]) or "fairlead_" in line:
+                continue
+            for kind in re.findall(r"`(\w+)`", cells[1]):
+                rows[kind] = sorted(re.findall(r"`(.*?)`", cells[2])[0].split())
+        listed = help_of("engine").split("Faults")[1].split("Examples:")[0].splitlines()[1:]
+        shown = [line.split() for line in listed if line]
+        self.assertEqual(rows, {words[0]: sorted(words[1:]) for words in shown})
 
     def test_wrong_configuration_names_every_place(self):
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:

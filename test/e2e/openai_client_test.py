@@ -70,7 +70,7 @@ def router():
     ports = wait_for(engines, r"ports((?: \d+)+)").group(1).split()
     flags = [flag for port in ports for flag in ("-e", f"127.0.0.1:{port}")]
     serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags)
-    gateway, admin = wait_for(serve, r"port (\d+), admin on port (\d+)").groups()
+    gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
     router = Router(ports, gateway, admin)
 
     def ready():
@@ -199,7 +199,7 @@ def test_many_at_once(router):
 def test_no_engine_is_a_typed_error():
     serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
                   "-e", "127.0.0.1:9")
-    gateway = wait_for(serve, r"port (\d+), admin").group(1)
+    gateway = wait_for(serve, r"serving on \S+:(\d+), admin").group(1)
     client = openai.OpenAI(base_url=f"http://127.0.0.1:{gateway}/v1", api_key="x", max_retries=0)
     with pytest.raises(openai.InternalServerError) as caught:
         client.chat.completions.create(model="m", messages=ask("hi"))

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// `fairlead completion`: scripts that teach a shell the commands and flags, written from the parser
+// itself so that they cannot fall behind.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "core/scheduling/policy_config.h"
+
+namespace fairlead::app {
+namespace {
+
+std::vector<const CLI::App*> commands_of(const CLI::App& program) {
+  return program.get_subcommands([](const CLI::App*) { return true; });
+}
+
+std::vector<std::string> flags_of(const CLI::App& command) {
+  std::vector<std::string> flags;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+    for (const std::string& name : option->get_snames()) flags.push_back("-" + name);
+  }
+  return flags;
+}
+
+// Where no flag is begun the shell's own completion of file names goes on (-o default).
+std::string bash_script(const CLI::App& program) {
+  std::vector<std::string> names;
+  std::string cases;
+  for (const CLI::App* command : commands_of(program)) {
+    names.push_back(command->get_name());
+    cases +=
+        fmt::format("    {}) flags=\"{}\" ;;\n", names.back(), fmt::join(flags_of(*command), " "));
+  }
+  return fmt::format(
+      "_fairlead() {{\n"
+      "  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" before=\"${{COMP_WORDS[COMP_CWORD-1]}}\" "
+      "flags=\"\"\n"
+      "  COMPREPLY=()\n"
+      "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+      "    COMPREPLY=($(compgen -W \"{} --help --version\" -- \"$word\"))\n"
+      "    return\n"
+      "  fi\n"
+      "  case \"${{COMP_WORDS[1]}}\" in\n"
+      "{}"
+      "  esac\n"
+      "  case \"$before,$word\" in\n"
+      "    --policy,*) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")) ;;\n"
+      "    *,-*) COMPREPLY=($(compgen -W \"$flags\" -- \"$word\")) ;;\n"
+      "  esac\n"
+      "}}\n"
+      "complete -o default -F _fairlead fairlead\n",
+      fmt::join(names, " "), cases, fmt::join(scheduling::shipped_policy_names(), " "));
+}
+
+std::string zsh_script(const CLI::App& program) {
+  return "autoload -U +X bashcompinit && bashcompinit\n" + bash_script(program);
+}
+
+std::string fish_text(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "'";
+}
+
+std::string fish_script(const CLI::App& program) {
+  std::string out;
+  for (const CLI::App* command : commands_of(program)) {
+    out += fmt::format("complete -c fairlead -n __fish_use_subcommand -f -a {} -d {}\n",
+                       command->get_name(), fish_text(command->get_description()));
+    for (const CLI::Option* option : command->get_options()) {
+      if (option->get_lnames().empty()) continue;
+      out += fmt::format("complete -c fairlead -n '__fish_seen_subcommand_from {}' -l {}",
+                         command->get_name(), option->get_lnames().front());
+      if (!option->get_snames().empty()) out += " -s " + option->get_snames().front();
+      if (option->get_items_expected_max() > 0) out += " -r";
+      out += fmt::format(" -d {}\n", fish_text(option->get_description()));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Command add_completion(CLI::App& parent) {
+  CLI::App* command =
+      parent.add_subcommand("completion", "Prints a script that completes commands and flags");
+  auto shell = std::make_shared<std::string>();
+  command->add_option("shell", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  command->footer(
+      "Examples:\n"
+      "  source <(fairlead completion bash)\n"
+      "  fairlead completion fish > ~/.config/fish/completions/fairlead.fish");
+  return [shell, &parent] {
+    const std::string script = *shell == "bash"  ? bash_script(parent)
+                               : *shell == "zsh" ? zsh_script(parent)
+                                                 : fish_script(parent);
+    std::printf("%s", script.c_str());
+    return 0;
+  };
+}
+
+}  // namespace fairlead::app

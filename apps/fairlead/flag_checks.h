@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a flag's value may be, with messages that say what to write. CLI11's own name the numeric
+// limits of their types instead. Values; threads: main only.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <cstdint>
+
+namespace fairlead::app {
+
+CLI::Validator above_zero();
+CLI::Validator zero_or_more();
+// From `least` to `most`, both allowed.
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
+
+}  // namespace fairlead::app

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the program tells somebody at a terminal: refusals, exit codes, reports, completion."""
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import unittest
+
+BINARY = os.environ["FAIRLEAD_BINARY"]
+DEADLINE_S = 60
+
+
+def run(*arguments, env=None):
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True,
+                          timeout=DEADLINE_S, env={**os.environ, **(env or {})})
+
+
+class Running:
+    """The program until the end of the block; its standard error is read up to a line."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen([BINARY, *map(str, arguments)], stderr=subprocess.PIPE,
+                                        stdout=subprocess.DEVNULL, text=True)
+
+    def __enter__(self):
+        return self
+
+    def wait_for(self, pattern):
+        timer = threading.Timer(DEADLINE_S, self.process.kill)
+        timer.start()
+        try:
+            for line in self.process.stderr:
+                found = re.search(pattern, line)
+                if found:
+                    return found
+        finally:
+            timer.cancel()
+        raise AssertionError(f"the program ended before it said {pattern!r}")
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.communicate(timeout=DEADLINE_S)
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def file(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+
+class Check(Folder):
+    def refusal(self, text):
+        done = run("check", self.file("serve.yaml", text))
+        self.assertEqual(done.returncode, 2, done.stdout)
+        return done.stderr
+
+    def test_names_of_hosts_are_refused_with_their_line(self):
+        said = self.refusal("fleet:\n  endpoints:\n    - address: example.com:80\n")
+        self.assertRegex(said, r"serve\.yaml:3: fleet\.endpoints\[0\]\.address: .*localhost")
+        said = self.refusal("gateway:\n  listen: ['example.com:80']\n")
+        self.assertRegex(said, r"serve\.yaml:2: gateway\.listen: .*localhost")
+
+    def test_the_endpoints_file_is_read(self):
+        said = self.refusal(f"fleet:\n  endpointsFile: {self.folder}/none.yaml\n")
+        self.assertRegex(said, r"serve\.yaml:2: fleet\.endpointsFile: .*none\.yaml")
+        listed = self.file("e.yaml", "endpoints:\n  - {name: a, address: 'example.com:80'}\n")
+        said = self.refusal(f"fleet:\n  endpointsFile: {listed}\n")
+        self.assertRegex(said, r"e\.yaml:2: endpoints\[0\]\.address: .*localhost")
+        listed.write_text("endpoints: [{name: a, address: '10.0.0.1:80'}]\n")
+        said = self.refusal(f"fleet:\n  endpointsFile: {listed}\n"
+                            "  endpoints: [{name: b, address: '10.0.0.1:80'}]\n")
+        self.assertRegex(said, r"serve\.yaml:2: fleet\.endpointsFile: its endpoint a ")
+
+    def test_a_log_that_cannot_be_written_is_refused_and_none_is_made(self):
+        for path in (f"{self.folder}/none/x.log", self.folder):
+            said = self.refusal(f"gateway:\n  accessLog: {path}\n")
+            self.assertRegex(said, r"serve\.yaml:2: gateway\.accessLog: cannot open")
+        fine = self.file("serve.yaml", f"gateway: {{accessLog: {self.folder}/x.log}}\n")
+        self.assertEqual(run("check", fine).returncode, 0)
+        self.assertFalse((self.folder / "x.log").exists())
+
+    def test_what_only_looks_wrong_is_a_warning(self):
+        text = ("schedulingProfiles: []\nlimits: {requestTotal: 1s, upstreamFirstByte: 2h}\n")
+        done = run("check", self.file("serve.yaml", text))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for words in ("serve.yaml:1: warning: schedulingProfiles", "serve.yaml:2: warning: limits",
+                      "no endpoints"):
+            self.assertIn(words, done.stderr)
+
+    def test_the_output_keeps_the_policy_of_the_flag(self):
+        first = run("check", "--policy", "blend").stdout
+        again = run("check", self.file("again.yaml", first))
+        self.assertEqual(again.stdout, first)
+
+    def test_policies_are_listed_with_a_whole_sentence(self):
+        listed = run("check", "--list-policies").stdout
+        entries = re.split(r"\n(?=\S)", listed.strip())
+        self.assertEqual(len(entries), 7)
+        for entry in entries:
+            self.assertTrue(entry.endswith("."), entry)
+            self.assertTrue(all(len(line) <= 100 for line in entry.splitlines()), entry)
+
+
+class Flags(unittest.TestCase):
+    def test_a_wrong_value_is_refused_in_words(self):
+        for words, expected in [
+            ("load --rate 0", "--rate: must be a number above 0, is 0"),
+            ("load --rate 5,-1", "must be a number above 0, is -1"),
+            ("load --rate abc", "must be a number above 0, is abc"),
+            ("load --concurrency 0", "must be a whole number from 1"),
+            ("load --concurrency 2 --rate 5", "--concurrency excludes --rate"),
+            ("load --requests 5", "--requests requires --concurrency"),
+            ("load --trace azure_llm_2023_code --limit 0", "must be a whole number from 1"),
+            ("load --pause-seconds -1", "must be a number from 0, is -1"),
+            ("load --prompt-tokens 99999999", "from 1 to 10000000, is 99999999"),
+            ("engine --base-port 70000", "from 0 to 65535, is 70000"),
+            ("engine --seed -1", "must be a whole number from 0"),
+            ("demo --trace-seconds 0", "must be a number above 0, is 0"),
+            ("demo --policy nosuch", "nosuch not in"),
+        ]:
+            with self.subTest(command=words):
+                done = run(*words.split())
+                self.assertEqual(done.returncode, 2)
+                self.assertIn(expected, done.stderr)
+                self.assertEqual(done.stdout, "")
+                self.assertLess(len(done.stderr), 300)
+
+    def test_faults_are_listed_and_a_missing_kind_is_said_to_be(self):
+        self.assertIn("partial_write", run("engine", "--help").stdout)
+        self.assertIn("kind is missing", run("engine", "--fault", "probability=1").stderr)
+
+
+class Serve(unittest.TestCase):
+    def test_a_port_in_use_is_refused_and_the_log_names_every_listener(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            file.write("gateway: {listen: ['127.0.0.1:0', '127.0.0.1:0'], adminListen: "
+                       "'127.0.0.1:0', workers: 2}\n")
+            file.flush()
+            with Running("serve", "-c", file.name, "-e", "127.0.0.1:9") as first:
+                port = first.wait_for(r"serving on 127\.0\.0\.1:(\d+), 127\.0\.0\.1:\d+, admin on "
+                                      r"127\.0\.0\.1:\d+, policy fairlead$").group(1)
+                second = run("serve", "--listen", f"127.0.0.1:{port}", "--admin", "127.0.0.1:0",
+                             "-e", "127.0.0.1:9")
+        self.assertEqual(second.returncode, 1)
+        self.assertIn("in use", second.stderr)
+
+
+class Load(Folder):
+    def setUp(self):
+        super().setUp()
+        self.engine = Running("engine", "--base-port", 0, "--speed", 100)
+        self.addCleanup(self.engine.__exit__)
+        port = self.engine.wait_for(r"ports (\d+)").group(1)
+        self.target = f"http://127.0.0.1:{port}"
+
+    def assert_done(self, done):
+        """A machine too busy for the schedule makes the run a doubtful one, not a wrong one."""
+        if "the load generator lagged" not in done.stderr:
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+    def load(self, *arguments, env=None):
+        return run("load", "-t", self.target, *arguments, env=env)
+
+    def closed(self, *arguments):
+        return self.load("--concurrency", 4, "--requests", 20, "--output-tokens", 4, *arguments)
+
+    def test_a_second_run_meets_no_warm_cache(self):
+        seeds = []
+        for _ in range(2):
+            done = self.closed()
+            self.assert_done(done)
+            seeds.append(re.search(r"^seed (\d+)$", done.stderr, re.M).group(1))
+            self.assertLess(float(re.search(r"hit rate ([\d.]+)", done.stdout).group(1)), 5)
+        self.assertNotEqual(*seeds)
+        again = self.closed("--seed", seeds[1]).stdout
+        self.assertGreater(float(re.search(r"hit rate ([\d.]+)", again).group(1)), 50)
+
+    def test_a_report_says_what_was_run(self):
+        html, summary = self.folder / "r.html", self.folder / "r.json"
+        done = self.load("--rate", "20,40", "--stage-seconds", 1, "--output-tokens", 4,
+                         "--slo", "ttft=1.5", "--html", html, "--json", summary,
+                         env={"FAIRLEAD_API_KEY": "secret-of-mine"})
+        self.assert_done(done)
+        page, said = html.read_text(), json.loads(summary.read_text())
+        self.assertIn("run, by stage", page)
+        self.assertNotIn("Model time", page)
+        self.assertIn("20, 40 requests/s", said["method"]["Arrivals"])
+        self.assertRegex(said["command"], r"^fairlead load .*--rate 20,40.*--seed \d+$")
+        self.assertEqual(said["method"]["Seed"], said["command"].split()[-1])
+        for text in (page, summary.read_text()):
+            self.assertNotIn("secret-of-mine", text)
+
+    def test_a_report_that_cannot_be_written_stops_the_start(self):
+        for flag in ("--json", "--html"):
+            done = self.closed(flag, self.folder / "none" / "report")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(f"{flag}: cannot write", done.stderr)
+            self.assertEqual(done.stdout, "")
+
+    def test_a_run_that_fails_leaves_reports_as_they_were(self):
+        old, new = self.file("old.html", "old"), self.folder / "new.html"
+        for path in (old, new):
+            self.assertEqual(run("load", "-t", "http://127.0.0.1:9", "--html", path).returncode, 1)
+        self.assertEqual(old.read_text(), "old")
+        self.assertFalse(new.exists())
+
+    def test_nothing_answered_is_a_failure(self):
+        with Running("engine", "--base-port", 0, "--fault", "kind=error_500") as engine:
+            self.target = "http://127.0.0.1:" + engine.wait_for(r"ports (\d+)").group(1)
+            done = self.closed()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("fairlead: no request was answered; most failed with http_500", done.stderr)
+
+
+class Demo(Folder):
+    def test_a_busy_port_stops_the_start(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            done = run("demo", "--keep", "--port", port, "--html", self.folder / "r.html")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(f"127.0.0.1:{port}", done.stderr)
+        self.assertEqual(done.stdout, "")
+        self.assertFalse((self.folder / "r.html").exists())
+        done = run("demo", "--keep", "--engines", 200, "--html", self.folder / "r.html")
+        self.assertEqual(done.returncode, 2)
+
+    def test_an_interrupted_demo_says_so_once(self):
+        demo = subprocess.Popen(
+            [BINARY, "demo", "--policy", "random", "--html", self.folder / "r.html"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        timer = threading.Timer(DEADLINE_S, demo.kill)
+        timer.start()
+        self.assertIn("simulated engines", demo.stdout.readline())
+        demo.send_signal(signal.SIGINT)
+        _, said = demo.communicate(timeout=DEADLINE_S)
+        timer.cancel()
+        self.assertEqual(demo.returncode, 1)
+        self.assertEqual(said.splitlines()[-1], "fairlead: policy random: interrupted")
+
+    def test_the_report_says_how_it_was_made(self):
+        html = self.folder / "r.html"
+        words = "--policy random,fairlead --trace-seconds 40 --speed 40 --engines 2"
+        done = run("demo", *words.split(), "--profile", "instant", "--html", html)
+        self.assertIn("Report with charts", done.stdout, done.stderr)
+        self.assertIn("2 policies", done.stdout)
+        self.assertIn("fairlead demo --policy random,fairlead --engines 2 --profile instant "
+                      "--speed 40 --trace-seconds 40</code>", html.read_text())
+
+
+class Completion(unittest.TestCase):
+    def complete(self, *words):
+        script = run("completion", "bash").stdout
+        listed = " ".join(f"'{word}'" for word in words)
+        done = subprocess.run(
+            ["bash", "-c", f"{script}\nCOMP_WORDS=({listed})\nCOMP_CWORD={len(words) - 1}\n"
+             "_fairlead\nprintf '%s\\n' \"${COMPREPLY[@]}\""],
+            capture_output=True, text=True, check=True, timeout=DEADLINE_S)
+        return done.stdout.split()
+
+    def test_bash_knows_commands_flags_and_policies(self):
+        self.assertEqual(self.complete("fairlead", "serv"), ["serve"])
+        self.assertEqual(self.complete("fairlead", "load", "--stage"), ["--stage-seconds"])
+        self.assertEqual(self.complete("fairlead", "serve", "--policy", "st"), ["sticky"])
+        self.assertEqual(self.complete("fairlead", "serve", "serve.ya"), [])
+
+    def test_the_other_shells_have_scripts(self):
+        self.assertIn("bashcompinit", run("completion", "zsh").stdout)
+        self.assertRegex(run("completion", "fish").stdout,
+                         r"-n '__fish_seen_subcommand_from serve' -l config -s c -r -d '")
+        self.assertEqual(run("completion", "csh").returncode, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
