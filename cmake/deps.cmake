@@ -11,6 +11,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(simdjson REQUIRED)
 find_package(ZLIB REQUIRED)
+find_package(OpenSSL REQUIRED)
 
 add_library(dep_xxhash INTERFACE)
 find_library(XXHASH_LIBRARY xxhash REQUIRED)
