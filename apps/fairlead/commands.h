@@ -20,6 +20,7 @@ Command add_load(CLI::App& parent);
 Command add_check(CLI::App& parent);
 Command add_demo(CLI::App& parent);
 Command add_completion(CLI::App& parent);
+Command add_key(CLI::App& parent);
 
 // Prints to standard error, with the program's name; returns `status`.
 int complain(const std::string& message, int status);

@@ -24,6 +24,8 @@ class Counter {
  public:
   void add(std::uint64_t by = 1) { value_.fetch_add(by, std::memory_order_relaxed); }
   std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+  // Follows a figure that only grows and is kept elsewhere. One writer.
+  void raise_to(std::uint64_t figure) { add(figure - value()); }
 
  private:
   alignas(64) std::atomic<std::uint64_t> value_{0};

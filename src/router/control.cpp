@@ -13,9 +13,6 @@ constexpr std::string_view kFileLoadsHelp =
 constexpr std::string_view kReloadsHelp =
     "Configurations that replaced a running one, or were refused.";
 
-// Adds what a cumulative figure grew by since the counter last saw it.
-void raise_to(Counter& counter, std::uint64_t value) { counter.add(value - counter.value()); }
-
 }  // namespace
 
 Result<std::unique_ptr<Control>> Control::create(Router& router) {
@@ -29,6 +26,13 @@ Result<std::unique_ptr<Control>> Control::create(Router& router) {
   if (auto set = control->set_members(fleet, control->endpoints_file_.seen); !set) {
     return tl::unexpected(set.error());
   }
+  control->access_ = std::make_unique<AccessFiles>(
+      router, *control->loop_, [worker = &control->worker_](const std::string& authorization) {
+        worker->set_authorization(authorization);
+      });
+  auto access = control->access_->read(control->generation_->settings);
+  if (!access) return tl::unexpected(access.error());
+  control->access_->adopt(std::move(*access));
   control->tick();
   return control;
 }
@@ -238,6 +242,7 @@ Control::EndpointMetrics& Control::metrics_of(const model::Endpoint& endpoint) {
 }
 
 void Control::refresh_metrics() {
+  access_->refresh_metrics();
   for (const fleet::Fleet::Status& status : fleet_.status()) {
     const model::Endpoint& endpoint = *status.endpoint;
     EndpointMetrics& cells = metrics_of(endpoint);
@@ -249,15 +254,15 @@ void Control::refresh_metrics() {
     cells.waiting->set(static_cast<double>(load.waiting));
     cells.running->set(static_cast<double>(load.running));
     cells.kv_usage->set(static_cast<double>(load.kv_usage));
-    raise_to(*cells.ejections, status.ejections);
-    raise_to(*cells.failed_requests, status.failed_requests);
+    cells.ejections->raise_to(status.ejections);
+    cells.failed_requests->raise_to(status.failed_requests);
   }
   const prefix::RoutedHistory::Figures figures = router_.history().figures();
   history_bytes_.set(static_cast<double>(router_.history().memory_bytes()));
   history_blocks_.set(static_cast<double>(figures.held_blocks));
   history_runs_.set(static_cast<double>(figures.runs));
-  raise_to(history_evicted_, figures.evicted_blocks);
-  raise_to(dropped_, router_.inbox().dropped());
+  history_evicted_.raise_to(figures.evicted_blocks);
+  dropped_.raise_to(router_.inbox().dropped());
 }
 
 }  // namespace fairlead::router

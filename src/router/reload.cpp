@@ -67,6 +67,8 @@ Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
   const config::ServeSettings& before = generation_->settings;
   const config::ServeSettings& settings = next->settings;
   if (auto allowed = check_reloadable(before.gateway, settings.gateway); !allowed) return allowed;
+  auto access = access_->read(settings);
+  if (!access) return tl::unexpected(access.error());
   auto file = open_endpoints_file(settings.fleet.endpoints_file);
   if (!file) return tl::unexpected(file.error());
   if (auto set = set_members(settings.fleet, file->seen); !set) {
@@ -81,6 +83,7 @@ Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
   }
   fleet_.reconfigure(settings.fleet, settings.prefix, loop_->now());
   worker_.reconfigure(settings.fleet);
+  access_->adopt(std::move(*access));
   generation_ = next;
   router_.generation().publish(next);
   tick();

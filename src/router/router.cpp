@@ -9,6 +9,7 @@ Router::Router(const std::shared_ptr<const Generation>& first, std::uint64_t pro
                MetricRegistry& metrics)
     : generation_(first),
       pool_(std::make_shared<const model::PoolSnapshot>()),
+      access_(std::make_shared<const access::AccessRules>()),
       history_(first->settings.prefix.block_bytes,
                first->settings.prefix.bytes_per_endpoint.value_or(
                    first->settings.prefix.bytes_unreported)),

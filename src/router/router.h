@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Router: what the workers of a front share and what outlives a configuration reload: the published
-// pool and generation, the load, in-flight and placement tables, the prefix history, the
+// pool, generation and keys, the load, in-flight and placement tables, the prefix history, the
 // observation inbox, the metrics. It creates no threads and assumes no number of workers; a front
 // makes a picker of its own per worker with make_picker().
 // Threads: as each member says; the accessors may be called from any thread.
@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/published.h"
+#include "core/access/key_table.h"
 #include "core/config/settings.h"
 #include "core/fleet/inflight_table.h"
 #include "core/fleet/load_table.h"
@@ -42,6 +43,9 @@ class Router final : public picker::ObservationSink {
   const Published<model::PoolSnapshot>& pool() const { return pool_; }
   Published<model::PoolSnapshot>& pool() { return pool_; }
 
+  const Published<access::AccessRules>& access() const { return access_; }
+  Published<access::AccessRules>& access() { return access_; }
+
   fleet::InFlightTable& inflight() { return inflight_; }
   fleet::LoadTable& load() { return load_; }
   fleet::PlacementLedger& ledger() { return ledger_; }
@@ -61,6 +65,7 @@ class Router final : public picker::ObservationSink {
  private:
   Published<Generation> generation_;
   Published<model::PoolSnapshot> pool_;
+  Published<access::AccessRules> access_;
   fleet::InFlightTable inflight_;
   fleet::LoadTable load_;
   fleet::PlacementLedger ledger_;

@@ -41,11 +41,10 @@ class KeyTable {
 
   bool asks_for_key() const { return asks_; }
   const Key* find(const KeyDigest& digest) const;
+  const Key* find_name(std::string_view name) const;
   std::span<const Key> keys() const { return keys_; }  // By name.
 
  private:
-  const Key* find_name(std::string_view name) const;
-
   bool asks_ = false;
   std::vector<Key> keys_;
   std::vector<std::pair<KeyDigest, std::uint32_t>> by_digest_;  // Sorted.

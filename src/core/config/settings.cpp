@@ -23,6 +23,11 @@ constexpr std::size_t kGi = std::size_t{1} << 30;
 // One list of keys and ranges serves reading and printing: describe() shows every field to a
 // Reader or a Printer.
 template <class Visitor>
+void describe(Visitor& visit, CorsSettings& cors) {
+  visit.texts("allowOrigins", cors.allow_origins);
+}
+
+template <class Visitor>
 void describe(Visitor& visit, GatewaySettings& gateway) {
   visit.addresses("listen", gateway.listen);
   visit.integer("workers", gateway.workers, 1, 256);
@@ -31,6 +36,7 @@ void describe(Visitor& visit, GatewaySettings& gateway) {
   visit.duration("drainTimeout", gateway.drain_timeout, Duration{0}, kHour);
   visit.text("accessLog", gateway.access_log);
   visit.text("requestIdHeader", gateway.request_id_header);
+  visit.section("cors", gateway.cors);
 }
 
 template <class Visitor>
@@ -58,6 +64,11 @@ void describe(Visitor& visit, LimitSettings& limits) {
 }
 
 template <class Visitor>
+void describe(Visitor& visit, AccessSettings& access) {
+  visit.text("keysFile", access.keys_file);
+}
+
+template <class Visitor>
 void describe(Visitor& visit, HealthSettings& health) {
   visit.duration("interval", health.interval, 10 * kMillisecond, kHour);
   visit.text("path", health.path);
@@ -72,6 +83,7 @@ template <class Visitor>
 void describe(Visitor& visit, FleetSettings& fleet) {
   visit.endpoints("endpoints", fleet.endpoints);
   visit.text("endpointsFile", fleet.endpoints_file);
+  visit.text("engineKeyFile", fleet.engine_key_file);
   visit.duration("scrapeInterval", fleet.scrape_interval, 5 * kMillisecond, kHour);
   visit.duration("modelsInterval", fleet.models_interval, 100 * kMillisecond, kDay);
   visit.section("health", fleet.health);
@@ -88,6 +100,7 @@ template <class Visitor>
 void describe(Visitor& visit, ServeSettings& settings) {
   visit.section("gateway", settings.gateway);
   visit.section("limits", settings.limits);
+  visit.section("access", settings.access);
   visit.section("fleet", settings.fleet);
   visit.section("prefix", settings.prefix);
 }
@@ -104,6 +117,27 @@ bool collide(const HostPort& a, const HostPort& b) {
   if (is_v6(left) != is_v6(right)) return false;
   const std::string_view every = is_v6(left) ? "::" : "0.0.0.0";
   return left == right || left == every || right == every;
+}
+
+// Origins are compared byte by byte, so they are written as browsers write them.
+bool is_origin(std::string_view text) {
+  const std::size_t mark = text.find("://");
+  if (mark == 0 || mark == std::string_view::npos) return false;
+  const std::string_view host = text.substr(mark + 3);
+  constexpr std::string_view kBytes = "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]";
+  return !host.empty() && host.find_first_not_of(kBytes) == std::string_view::npos &&
+         text.substr(0, mark).find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") ==
+             std::string_view::npos;
+}
+
+void check(const Section& section, const CorsSettings& cors) {
+  for (const std::string& origin : cors.allow_origins) {
+    if (origin == "*" || is_origin(origin)) continue;
+    section.error("allowOrigins",
+                  fmt::format("{} is no origin; write scheme://host or scheme://host:port in lower "
+                              "case without a path, or \"*\"",
+                              in_quotes(origin)));
+  }
 }
 
 void check(const Section& section, const GatewaySettings& gateway) {
@@ -158,6 +192,7 @@ class Reader {
   explicit Reader(Section& section) : section_(section) {}
 
   void text(std::string_view key, std::string& value) { value = section_.text(key, value); }
+  void texts(std::string_view key, std::vector<std::string>& value) { value = section_.texts(key); }
   void number(std::string_view key, double& value, double min, double max) {
     value = section_.number(key, value, min, max);
   }
@@ -218,6 +253,11 @@ class Printer {
   std::string take() { return std::move(out_); }
 
   void text(std::string_view key, const std::string& value) { line(key, yaml_quoted(value)); }
+  void texts(std::string_view key, const std::vector<std::string>& value) {
+    std::string list;
+    for (const std::string& text : value) list += (list.empty() ? "" : ", ") + yaml_quoted(text);
+    line(key, "[" + list + "]");
+  }
   void number(std::string_view key, double value, double, double) {
     line(key, fmt::format("{}", value));
   }

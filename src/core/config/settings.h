@@ -23,6 +23,11 @@
 
 namespace fairlead::config {
 
+struct CorsSettings {
+  std::vector<std::string> allow_origins;  // As browsers send them, or "*"; empty: no CORS.
+  friend bool operator==(const CorsSettings&, const CorsSettings&) = default;
+};
+
 // Changing a listener or the number of workers needs a restart.
 struct GatewaySettings {
   std::vector<HostPort> listen{{"127.0.0.1", 8080}};
@@ -32,6 +37,7 @@ struct GatewaySettings {
   Duration drain_timeout = from_seconds(30);  // Then, before running requests are cut off.
   std::string access_log;                     // A path, "-" for standard output, "" for none.
   std::string request_id_header = "x-request-id";  // Kept when sent, made up otherwise.
+  CorsSettings cors;
   friend bool operator==(const GatewaySettings&, const GatewaySettings&) = default;
 };
 
@@ -59,6 +65,11 @@ struct LimitSettings {
   friend bool operator==(const LimitSettings&, const LimitSettings&) = default;
 };
 
+struct AccessSettings {
+  std::string keys_file;  // Watched, see access/keys_file.h; empty: nobody is asked for a key.
+  friend bool operator==(const AccessSettings&, const AccessSettings&) = default;
+};
+
 struct HealthSettings {
   Duration interval = from_seconds(1);  // Between two probes of an endpoint.
   std::string path = "/health";         // Healthy is status 200.
@@ -72,7 +83,8 @@ struct HealthSettings {
 
 struct FleetSettings {
   std::vector<EndpointSetting> endpoints;
-  std::string endpoints_file;  // Watched, see parse_endpoints_file(); its endpoints are added.
+  std::string endpoints_file;   // Watched, see parse_endpoints_file(); its endpoints are added.
+  std::string engine_key_file;  // Watched; holds the key that engines ask for; empty: none.
   Duration scrape_interval = std::chrono::milliseconds(50);  // Of an endpoint's /metrics.
   Duration models_interval = from_seconds(10);               // Of an endpoint's /v1/models.
   HealthSettings health;
@@ -91,6 +103,7 @@ struct PrefixSettings {
 struct ServeSettings {
   GatewaySettings gateway;
   LimitSettings limits;
+  AccessSettings access;
   FleetSettings fleet;
   PrefixSettings prefix;
   friend bool operator==(const ServeSettings&, const ServeSettings&) = default;

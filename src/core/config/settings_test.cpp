@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/random.h"
@@ -42,6 +44,8 @@ gateway:
   drainTimeout: 1m
   accessLog: "-"
   requestIdHeader: x-trace
+  cors: {allowOrigins: ["https://a.example", "http://localhost:3000", "*"]}
+access: {keysFile: /etc/keys.yaml}
 limits:
   bodyBytes: 1Mi
   headerBytes: 8Ki
@@ -63,6 +67,7 @@ fleet:
     - url: http://10.0.0.2:9000/
     - address: "[fd00::7]:8000"
   endpointsFile: /etc/endpoints.yaml
+  engineKeyFile: /etc/engine-key
   scrapeInterval: 100ms
   modelsInterval: 1m
   health: {interval: 2s, path: /ready, timeout: 500ms, unhealthyAfter: 5, eject: 1s,
@@ -74,6 +79,10 @@ TEST(Settings, ReadsEveryKey) {
   const Outcome outcome = read(kFull);
   ASSERT_EQ(outcome.problems, "");
   const ServeSettings& s = outcome.settings;
+  EXPECT_EQ(s.gateway.cors.allow_origins,
+            (std::vector<std::string>{"https://a.example", "http://localhost:3000", "*"}));
+  EXPECT_EQ(s.access.keys_file, "/etc/keys.yaml");
+  EXPECT_EQ(s.fleet.engine_key_file, "/etc/engine-key");
   EXPECT_EQ(s.gateway.listen, (std::vector<HostPort>{{"0.0.0.0", 80}, {"::", 81}}));
   EXPECT_EQ(s.gateway.workers, 4U);
   EXPECT_EQ(s.gateway.admin_listen, (HostPort{"127.0.0.1", 0}));
@@ -122,7 +131,7 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
             std::string::npos);
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 42);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 47);
 }
 
 TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
@@ -156,6 +165,16 @@ TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
             "f:15: prefix.bytesPerEndpoint: expected a size in bytes, such as 65536, 64Ki or 1Gi, "
             "found \"all\"\n"
             "f:16: gatway: unknown key; did you mean \"gateway\"?\n");
+}
+
+TEST(Settings, OriginsAreWrittenAsBrowsersSendThem) {
+  for (const char* wrong : {"a.example", "https://a.example/", "https://A.example", "https://",
+                            "://a", "null", "https://*.example", ""}) {
+    EXPECT_NE(read(fmt::format("gateway: {{cors: {{allowOrigins: [\"{}\"]}}}}", wrong))
+                  .problems.find("f:1: gateway.cors.allowOrigins: "),
+              std::string::npos)
+        << wrong;
+  }
 }
 
 TEST(Settings, ReportsEndpointErrors) {

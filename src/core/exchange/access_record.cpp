@@ -76,6 +76,7 @@ void append_access_line(const AccessRecord& record, std::string& out) {
   writer.key("time").number(std::round(record.unix_seconds * 1e3) / 1e3);
   text_or_null(writer, "request_id", record.request_id);
   text_or_null(writer, "client", record.client_address);
+  text_or_null(writer, "tenant", record.tenant);
   text_or_null(writer, "method", record.method);
   text_or_null(writer, "path", record.path.substr(0, kAccessPathBytesMax));
   writer.key("route").string(to_string(record.route));

@@ -23,6 +23,7 @@ struct AccessRecord {
   double unix_seconds = 0;  // When it ended.
   std::string_view request_id;
   std::string_view client_address;
+  std::string_view tenant;  // The name of its key.
   std::string_view method;
   std::string_view path;  // Cut to kAccessPathBytesMax.
   Route route = Route::kNone;

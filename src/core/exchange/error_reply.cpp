@@ -18,12 +18,25 @@ std::string_view type_of(int status) {
 
 // OpenAI's own codes where it has one.
 std::string_view code_of(ReplyReason reason) {
-  return reason == ReplyReason::kUnknownModel ? "model_not_found" : model::to_string(reason);
+  switch (reason) {
+    case ReplyReason::kUnknownModel:
+      return "model_not_found";
+    case ReplyReason::kUnauthorized:
+      return "invalid_api_key";
+    case ReplyReason::kRateLimitedRequests:
+    case ReplyReason::kRateLimitedTokens:
+    case ReplyReason::kRateLimitedConcurrency:
+      return "rate_limit_exceeded";
+    default:
+      return model::to_string(reason);
+  }
 }
 
 std::string_view param_of(const ErrorText& error) {
   if (!error.param.empty()) return error.param;
-  return error.reason == ReplyReason::kUnknownModel ? "model" : std::string_view();
+  const bool about_model =
+      error.reason == ReplyReason::kUnknownModel || error.reason == ReplyReason::kModelNotAllowed;
+  return about_model ? "model" : std::string_view();
 }
 
 }  // namespace
@@ -58,6 +71,18 @@ std::string_view default_message(ReplyReason reason) {
       return "The server is shutting down. Try again; another instance will answer.";
     case ReplyReason::kRequestTimeout:
       return "The request did not arrive in time.";
+    case ReplyReason::kUnauthorized:
+      return "The API key is missing or unknown. Send one as 'Authorization: Bearer KEY'.";
+    case ReplyReason::kModelNotAllowed:
+      return "This API key may not use this model.";
+    case ReplyReason::kRateLimitedRequests:
+      return "This API key has used up its requests per minute. Try again after Retry-After.";
+    case ReplyReason::kRateLimitedTokens:
+      return "This API key has used up its tokens per minute. Try again after Retry-After.";
+    case ReplyReason::kRateLimitedConcurrency:
+      return "This API key has as many requests running as it may. Try again when one has ended.";
+    case ReplyReason::kUnsupportedEncoding:
+      return "The body's Content-Encoding is not supported. Send it plain, or as gzip.";
   }
   return "The request failed.";
 }

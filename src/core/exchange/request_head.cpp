@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/codec/http1_write.h"
+#include "core/exchange/credential.h"
 
 namespace fairlead::exchange {
 namespace {
@@ -31,12 +32,17 @@ constexpr std::array<std::string_view, 12> kRoutingHeaders = {
 constexpr std::array<std::string_view, 4> kRoutingPrefixes = {
     "x-fairlead-", "x-gateway-destination-endpoint", "x-llm-d-", "x-slo-"};
 
-bool is_replaced(std::string_view name, std::string_view request_id_header) {
+bool is_replaced(std::string_view name, const ForwardedHead& forwarded) {
+  if (forwarded.client_key == ClientKey::kKept && is_key_header(name)) return true;
+  if (forwarded.body == BodyBytes::kDecoded &&
+      codec::equals_ignore_case(name, "content-encoding")) {
+    return true;
+  }
   return codec::equals_ignore_case(name, "host") ||
          codec::equals_ignore_case(name, "content-length") ||
          codec::equals_ignore_case(name, "expect") ||
          codec::equals_ignore_case(name, kForwardedFor) ||
-         codec::equals_ignore_case(name, request_id_header);
+         codec::equals_ignore_case(name, forwarded.request_id_header);
 }
 
 void append_forwarded_for(const ForwardedHead& forwarded, std::string& out) {
@@ -81,13 +87,16 @@ void write_request_head(const ForwardedHead& forwarded, std::string& out) {
   out += " HTTP/1.1\r\n";
   codec::append_header(out, "host", forwarded.upstream_authority);
   for (const codec::Http1Header& header : head.headers) {
-    if (is_replaced(header.name, forwarded.request_id_header) ||
-        codec::is_hop_by_hop(header.name, head.headers) || is_routing_header(header.name)) {
+    if (is_replaced(header.name, forwarded) || codec::is_hop_by_hop(header.name, head.headers) ||
+        is_routing_header(header.name)) {
       continue;
     }
     codec::append_header(out, header.name, header.value);
   }
   codec::append_header(out, forwarded.request_id_header, forwarded.request_id);
+  if (!forwarded.authorization.empty()) {
+    codec::append_header(out, "authorization", forwarded.authorization);
+  }
   append_forwarded_for(forwarded, out);
   codec::append_length(out, forwarded.body_bytes);
   codec::append_head_end(out);

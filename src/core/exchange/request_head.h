@@ -5,7 +5,8 @@
 // ours to say. Replaced: Host, Content-Length (the body is forwarded whole and decoded), the
 // request id; appended: the client's address to X-Forwarded-For. Removed: Expect, and every header
 // with which a client could steer the router, a gateway behind it or an engine's sidecar, because
-// only the router decides where a request goes.
+// only the router decides where a request goes. Where the router asks clients for keys or has one
+// of its own for engines, a client's key ends here.
 // Threads: pure functions. Allocates only to grow `out`.
 #pragma once
 
@@ -17,6 +18,11 @@
 
 namespace fairlead::exchange {
 
+// What becomes of the headers that may carry a client's key.
+enum class ClientKey : std::uint8_t { kForwarded, kKept };
+// A body whose Content-Encoding was undone is plain.
+enum class BodyBytes : std::uint8_t { kAsSent, kDecoded };
+
 struct ForwardedHead {
   const codec::Http1RequestHead& head;  // The client's.
   std::string_view upstream_authority;  // host:port of the engine.
@@ -24,6 +30,9 @@ struct ForwardedHead {
   std::string_view request_id;
   std::string_view client_address;  // Without the port.
   std::uint64_t body_bytes = 0;
+  ClientKey client_key = ClientKey::kForwarded;
+  std::string_view authorization{};  // The router's own; empty: none.
+  BodyBytes body = BodyBytes::kAsSent;
 };
 
 // Replaces `out`.

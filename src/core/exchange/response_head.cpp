@@ -2,6 +2,7 @@
 #include "core/exchange/response_head.h"
 
 #include "base/assert.h"
+#include "core/exchange/cors.h"
 #include "core/exchange/session_token.h"
 
 namespace fairlead::exchange {
@@ -15,6 +16,7 @@ bool is_dropped(std::string_view name, const codec::Http1ResponseHead& head,
          codec::equals_ignore_case(name, kSessionTokenHeader) ||
          codec::equals_ignore_case(name.substr(0, kOwnPrefix.size()), kOwnPrefix) ||
          codec::equals_ignore_case(name, origin.request_id_header) ||
+         (!origin.allow_origin.empty() && is_cors_header(name)) ||
          codec::is_hop_by_hop(name, head.headers);
 }
 
@@ -40,6 +42,8 @@ void ResponseHead::hold(const codec::Http1ResponseHead& head, const ResponseOrig
   for (const codec::Http1Header& header : head.headers) {
     bytes += header.name.size() + header.value.size();
   }
+  const CorsHeaders cors(origin.allow_origin);
+  for (const codec::Http1Header& header : cors) bytes += header.name.size() + header.value.size();
   text_.reserve(bytes);
   for (const codec::Http1Header& header : head.headers) {
     if (!is_dropped(header.name, head, origin)) add(header.name, header.value);
@@ -47,6 +51,7 @@ void ResponseHead::hold(const codec::Http1ResponseHead& head, const ResponseOrig
   add(origin.request_id_header, origin.request_id);
   add(kEndpointHeader, origin.endpoint_name);
   add(kSessionTokenHeader, origin.session_token);
+  for (const codec::Http1Header& header : cors) add(header.name, header.value);
 }
 
 void ResponseHead::clear() {

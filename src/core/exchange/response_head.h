@@ -5,7 +5,7 @@
 //
 // Removed: hop-by-hop headers, Content-Length (the server that writes the head frames the body)
 // and x-fairlead-*, which only the router may say. Added: x-fairlead-endpoint, x-session-token and
-// the request id.
+// the request id, and where a web page may read the answer the headers of cors.h.
 // Threads: thread-compatible. Owns its memory, and reuses it.
 #pragma once
 
@@ -25,6 +25,7 @@ struct ResponseOrigin {
   std::string_view session_token;
   std::string_view request_id_header;  // Lower case.
   std::string_view request_id;
+  std::string_view allow_origin{};  // Of cors.h; empty: the engine's headers stand.
 };
 
 class ResponseHead {

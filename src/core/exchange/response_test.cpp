@@ -184,12 +184,13 @@ TEST(AccessRecord, WritesEveryFieldWithNullForWhatIsNotKnown) {
   record.outcome = model::Outcome::kRejected;
   record.reply_reason = ReplyReason::kNotFound;
   append_access_line(record, line);
-  EXPECT_EQ(line, R"({"time":0,"request_id":null,"client":null,"method":null,"path":"/nowhere",)"
-                  R"("route":"none","model":null,"status":404,"outcome":"rejected",)"
-                  R"("reply_reason":"not_found","endpoint":null,"reason":null,"candidates":null,)"
-                  R"("prompt_tokens":null,"predicted_cached_tokens":null,"attempts":0,)"
-                  R"("last_failure":null,"stream":false,"usage":null,"request_bytes":0,)"
-                  R"("response_bytes":0,"queue_ms":null,"ttft_ms":null,"total_ms":0})");
+  EXPECT_EQ(line,
+            R"({"time":0,"request_id":null,"client":null,"tenant":null,"method":null,)"
+            R"("path":"/nowhere","route":"none","model":null,"status":404,"outcome":"rejected",)"
+            R"("reply_reason":"not_found","endpoint":null,"reason":null,"candidates":null,)"
+            R"("prompt_tokens":null,"predicted_cached_tokens":null,"attempts":0,)"
+            R"("last_failure":null,"stream":false,"usage":null,"request_bytes":0,)"
+            R"("response_bytes":0,"queue_ms":null,"ttft_ms":null,"total_ms":0})");
   record.unix_seconds = 1700000000.1234;
   record.path = std::string_view("x");
   const std::string long_path(1000, 'p');

@@ -73,6 +73,18 @@ std::string_view to_string(ReplyReason reason) {
       return "draining";
     case ReplyReason::kRequestTimeout:
       return "request_timeout";
+    case ReplyReason::kUnauthorized:
+      return "unauthorized";
+    case ReplyReason::kModelNotAllowed:
+      return "model_not_allowed";
+    case ReplyReason::kRateLimitedRequests:
+      return "rate_limited_requests";
+    case ReplyReason::kRateLimitedTokens:
+      return "rate_limited_tokens";
+    case ReplyReason::kRateLimitedConcurrency:
+      return "rate_limited_concurrency";
+    case ReplyReason::kUnsupportedEncoding:
+      return "unsupported_encoding";
   }
   return "unknown";
 }
@@ -89,6 +101,9 @@ int http_status(ReplyReason reason) {
     case ReplyReason::kNotFound:
       return 404;
     case ReplyReason::kFilteredOut:
+    case ReplyReason::kRateLimitedRequests:
+    case ReplyReason::kRateLimitedTokens:
+    case ReplyReason::kRateLimitedConcurrency:
       return 429;
     case ReplyReason::kUpstreamFailed:
       return 502;
@@ -104,6 +119,12 @@ int http_status(ReplyReason reason) {
       return 405;
     case ReplyReason::kRequestTimeout:
       return 408;
+    case ReplyReason::kUnauthorized:
+      return 401;
+    case ReplyReason::kModelNotAllowed:
+      return 403;
+    case ReplyReason::kUnsupportedEncoding:
+      return 415;
   }
   return 500;
 }

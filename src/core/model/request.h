@@ -55,21 +55,27 @@ std::string_view to_string(Outcome outcome);
 // Why we answered ourselves; the value of the x-fairlead-reason header.
 enum class ReplyReason : std::uint8_t {
   kNone,
-  kNoEndpoint,        // The pool is empty or nothing is healthy: 503.
-  kUnknownModel,      // 404.
-  kFilteredOut,       // Every endpoint was removed by a filter: 429, as llm-d.
-  kUpstreamFailed,    // All tries failed: 502.
-  kUpstreamTimeout,   // 504.
-  kBadRequest,        // 400.
-  kTooLarge,          // 413.
-  kHeaderTooLarge,    // 431.
-  kNotFound,          // 404, no such route.
-  kMethodNotAllowed,  // 405.
-  kOverloaded,        // 503, a bound of ours is reached.
-  kDraining,          // 503, we are shutting down.
-  kRequestTimeout,    // 408, the client was too slow.
+  kNoEndpoint,              // The pool is empty or nothing is healthy: 503.
+  kUnknownModel,            // 404.
+  kFilteredOut,             // Every endpoint was removed by a filter: 429, as llm-d.
+  kUpstreamFailed,          // All tries failed: 502.
+  kUpstreamTimeout,         // 504.
+  kBadRequest,              // 400.
+  kTooLarge,                // 413.
+  kHeaderTooLarge,          // 431.
+  kNotFound,                // 404, no such route.
+  kMethodNotAllowed,        // 405.
+  kOverloaded,              // 503, a bound of ours is reached.
+  kDraining,                // 503, we are shutting down.
+  kRequestTimeout,          // 408, the client was too slow.
+  kUnauthorized,            // 401, no key or an unknown one.
+  kModelNotAllowed,         // 403, not with this key.
+  kRateLimitedRequests,     // 429, of the key, as the next two.
+  kRateLimitedTokens,       // 429
+  kRateLimitedConcurrency,  // 429
+  kUnsupportedEncoding,     // 415, a body neither plain nor gzip.
 };
-inline constexpr std::size_t kReplyReasonCount = 14;
+inline constexpr std::size_t kReplyReasonCount = 20;
 
 std::string_view to_string(ReplyReason reason);
 int http_status(ReplyReason reason);

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "core/exchange/access_record.h"
+#include "core/exchange/cors.h"
 #include "core/exchange/request_head.h"
 
 namespace fairlead::gateway {
@@ -56,6 +57,10 @@ void Relay::begin(net::Http1Exchange& exchange, const exchange::RouteMatch& matc
   read_request_id();
   host_.metrics().on_begin();
   exchange.set_observer(this);
+  allow_origin_ = exchange::allowed_origin(generation_->settings.gateway.cors.allow_origins,
+                                           exchange.head().headers);
+  if (!allow_origin_.empty() && exchange::is_preflight(exchange.head())) return reply_preflight();
+  if (!authenticate()) return;
   switch (match.handling) {
     case exchange::Handling::kRefuse:
       return reply(
@@ -78,12 +83,13 @@ void Relay::read_request_id() {
 }
 
 void Relay::read_and_decide() {
+  if (!read_body()) return;
   const codec::Http1Headers& headers = exchange_->head().headers;
   if (match_.handling == exchange::Handling::kScan) {
     const exchange::KeySettings keys{host_.process_seed(),
                                      generation_->settings.prefix.block_bytes};
     const codec::ScanStatus status =
-        facts_.read(match_.route, headers, exchange_->body(), keys, host_.scanner());
+        facts_.read(match_.route, headers, body_, keys, host_.scanner());
     if (!status.ok()) {
       const auto reason = status.error == codec::ScanError::kBodyTooLarge
                               ? ReplyReason::kTooLarge
@@ -91,8 +97,9 @@ void Relay::read_and_decide() {
       return reply({reason, status.message(), status.field});
     }
   } else {
-    facts_.read_unscanned(headers, exchange_->body());
+    facts_.read_unscanned(headers, body_);
   }
+  if (!admit()) return;
   id_ = host_.picker().on_request(facts_.request(), *host_.pool_snapshot(), generation_->profile,
                                   host_.loop().now(), host_.outbox());
   has_id_ = true;
@@ -127,13 +134,20 @@ void Relay::forward(model::EndpointRef endpoint) {
   target_ = host_.target(endpoint);
   // It left the pool after the decision, or its host is a name that nobody resolved.
   if (!target_) return try_failed(UpstreamFailure::kConnectRefused);
-  exchange::write_request_head({.head = exchange_->head(),
-                                .upstream_authority = target_->authority,
-                                .request_id_header = request_id_header(),
-                                .request_id = request_id_,
-                                .client_address = client_address_,
-                                .body_bytes = exchange_->body().size()},
-                               head_);
+  const access::AccessRules& rules = host_.access();
+  // A key that was checked stays here, even when a reload stopped asking for keys.
+  exchange::write_request_head(
+      {.head = exchange_->head(),
+       .upstream_authority = target_->authority,
+       .request_id_header = request_id_header(),
+       .request_id = request_id_,
+       .client_address = client_address_,
+       .body_bytes = body_.size(),
+       .client_key =
+           rules.keeps_client_key() ? exchange::ClientKey::kKept : exchange::ClientKey::kForwarded,
+       .authorization = rules.engine_authorization,
+       .body = body_bytes_},
+      head_);
   send_to_target();
 }
 
@@ -143,7 +157,7 @@ void Relay::send_to_target() {
   if (left <= Duration::zero()) return reply({ReplyReason::kUpstreamTimeout, {}, {}});
   net::UpstreamCall call;
   call.pieces[0] = head_;
-  call.pieces[1] = exchange_->body();
+  call.pieces[1] = body_;
   call.connect_timeout = limits.upstream_connect;
   call.reply_timeout = limits.upstream_first_byte;
   call.idle_timeout = limits.upstream_idle;
@@ -211,7 +225,7 @@ void Relay::try_failed(UpstreamFailure failure) {
   last_failure_ = failure;
   host_.metrics().on_upstream_failure(failure);
   dispatch_due_ = false;
-  const std::size_t body_bytes = exchange_->body().size();
+  const std::size_t body_bytes = body_.size();
   const picker::Replay replay = exchange::replay_rule(
       exchange::ClientSaw::kNothing, body_bytes, generation_->settings.limits.retry.buffer_bytes);
   if (replay == picker::Replay::kImpossible) host_.metrics().on_beyond_retry_buffer();
@@ -255,6 +269,11 @@ void Relay::reply(const exchange::ErrorText& text, Duration retry_after) {
   headers.push_back({request_id_header(), request_id_});
   if (seconds > 0) headers.push_back({"retry-after", {digits, end}});
   if (!match_.allow.empty()) headers.push_back({"allow", match_.allow});
+  if (reason == ReplyReason::kUnauthorized) headers.push_back({"www-authenticate", "Bearer"});
+  if (reason == ReplyReason::kUnsupportedEncoding) headers.push_back({"accept-encoding", "gzip"});
+  for (const codec::Http1Header& header : exchange::CorsHeaders(allow_origin_)) {
+    headers.push_back(header);
+  }
   response_bytes_ = body.size();
   const int status = model::http_status(reason);
   conclude(status, outcome_of(reason));
@@ -268,6 +287,9 @@ void Relay::reply_model_list() {
   headers.clear();
   headers.push_back({"content-type", "application/json"});
   headers.push_back({request_id_header(), request_id_});
+  for (const codec::Http1Header& header : exchange::CorsHeaders(allow_origin_)) {
+    headers.push_back(header);
+  }
   response_bytes_ = body.size();
   conclude(200, Outcome::kCompleted);
   exchange_->send_response(200, headers, body);
@@ -300,6 +322,7 @@ void Relay::cut_off() {
 void Relay::conclude(int status, Outcome outcome) {
   const Time now = host_.loop().now();
   if (watch_.facts().usage && response_.held()) host_.metrics().on_usage(*watch_.facts().usage);
+  settle(outcome, now);
   host_.metrics().on_end(match_.route, status, outcome, now - exchange_->received_at());
   if (host_.access_log() != nullptr) write_access_line(status, outcome);
   if (!std::exchange(has_id_, false)) return;
@@ -314,6 +337,7 @@ void Relay::write_access_line(int status, Outcome outcome) {
   record.unix_seconds = host_.loop().unix_seconds();
   record.request_id = request_id_;
   record.client_address = client_address_;
+  if (key_) record.tenant = key_->name;
   record.method = exchange_->head().method;
   record.path = exchange_->head().path();
   record.route = match_.route;
@@ -340,6 +364,8 @@ void Relay::write_access_line(int status, Outcome outcome) {
 void Relay::release() {
   phase_ = Phase::kFree;
   exchange_ = nullptr;
+  drop_decoded();
+  key_.reset();
   generation_.reset();
   target_.reset();
   host_.release(*this);

@@ -23,6 +23,7 @@
 
 #include "core/exchange/error_reply.h"
 #include "core/exchange/request_facts.h"
+#include "core/exchange/request_head.h"
 #include "core/exchange/response_head.h"
 #include "core/exchange/response_relay.h"
 #include "core/exchange/route.h"
@@ -80,6 +81,14 @@ class Relay final : private net::ExchangeObserver,
     return generation_->settings.gateway.request_id_header;
   }
 
+  // relay_access.cpp: keys, limits and encodings. Those that give false have replied.
+  bool authenticate();
+  bool read_body();
+  bool admit();
+  void settle(model::Outcome outcome, Time now);
+  void drop_decoded();
+  void reply_preflight();
+
   // relay_response.cpp: the answer.
   void start_response();
   void pass_on(std::string_view raw, std::span<const std::string_view> payload);
@@ -104,7 +113,14 @@ class Relay final : private net::ExchangeObserver,
   bool dispatch_due_ = false;  // The history has not been told of this try.
   std::string request_id_;
   std::string client_address_;
-  std::string head_;  // Towards the engine.
+  std::string head_;       // Towards the engine.
+  std::string_view body_;  // As the engine gets it: the client's bytes, or decoded_.
+  exchange::BodyBytes body_bytes_ = exchange::BodyBytes::kAsSent;
+  std::string decoded_;
+  std::size_t decoded_held_ = 0;            // Its part of the host's count.
+  std::string_view allow_origin_;           // Of cors.h, in the settings.
+  std::shared_ptr<const access::Key> key_;  // Null where none is asked for.
+  access::Share share_;                     // Of the key's limits.
 
   exchange::ResponseHead response_;
   exchange::ResponseWatch watch_;

@@ -24,6 +24,7 @@ RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* ac
     : loop_(loop),
       generation_(router.generation()),
       pool_snapshot_(router.pool()),
+      access_(router.access()),
       access_log_(access_log),
       process_seed_(router.process_seed()),
       random_(mix64(router.process_seed() ^ kIdStream) + worker),

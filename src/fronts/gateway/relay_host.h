@@ -14,7 +14,9 @@
 
 #include "base/published.h"
 #include "base/random.h"
+#include "core/access/key_table.h"
 #include "core/codec/chat_scanner.h"
+#include "core/codec/gzip_body.h"
 #include "core/picker/picker.h"
 #include "fronts/gateway/access_log.h"
 #include "fronts/gateway/gateway_metrics.h"
@@ -27,6 +29,9 @@
 namespace fairlead::gateway {
 
 class Relay;
+
+// Memory of decoded request bodies that a worker may hold.
+inline constexpr std::size_t kDecodedBytesMax = std::size_t{256} << 20;
 
 class RelayHost {
  public:
@@ -58,12 +63,19 @@ class RelayHost {
   void make_request_id(std::string& out);
   // Takes over what a new generation changes for the whole worker. Between two requests.
   void adopt(const router::Generation& generation);
+  // Valid until the next call; shared_access() is the same, to be kept.
+  const access::AccessRules& access() { return access_.get(); }
+  std::shared_ptr<const access::AccessRules> shared_access() { return access_.share(); }
+  // What decoded bodies hold, of kDecodedBytesMax; relays add and subtract their own.
+  std::size_t& decoded_bytes() { return decoded_bytes_; }
 
   net::EventLoop& loop() { return loop_; }
   net::UpstreamPool& upstream() { return upstream_; }
   picker::Picker& picker() { return picker_; }
   picker::Outbox& outbox() { return outbox_; }
   codec::ChatScanner& scanner() { return *scanner_; }
+  access::KeyHasher& hasher() { return hasher_; }
+  codec::GzipDecoder& gzip() { return gzip_; }
   GatewayMetrics& metrics() { return metrics_; }
   AccessLog* access_log() { return access_log_; }
   std::uint64_t process_seed() const { return process_seed_; }
@@ -75,6 +87,10 @@ class RelayHost {
   net::EventLoop& loop_;
   Published<router::Generation>::Reader generation_;
   Published<model::PoolSnapshot>::Reader pool_snapshot_;
+  Published<access::AccessRules>::Reader access_;
+  access::KeyHasher hasher_;
+  codec::GzipDecoder gzip_;
+  std::size_t decoded_bytes_ = 0;
   AccessLog* access_log_;
   std::uint64_t process_seed_;
   Random random_;

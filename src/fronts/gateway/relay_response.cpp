@@ -26,7 +26,8 @@ void Relay::on_response_head(const codec::Http1ResponseHead& head) {
   response_.hold(head, {.endpoint_name = target_->name,
                         .session_token = target_->session_token,
                         .request_id_header = request_id_header(),
-                        .request_id = request_id_});
+                        .request_id = request_id_,
+                        .allow_origin = allow_origin_});
   watch_.begin(head, match_.route);
   failed_try_held_ = exchange::is_failed_try(head.status);
   const bool chunked = head.body.kind == codec::BodyKind::kChunked;

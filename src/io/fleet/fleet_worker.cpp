@@ -49,6 +49,13 @@ FleetWorker::Target* FleetWorker::target(const model::Endpoint& endpoint) {
   return targets_.emplace(key_of(endpoint.ref), std::move(fresh)).first->second.get();
 }
 
+net::FetchOptions FleetWorker::fetch_options(Duration timeout) const {
+  net::FetchOptions options;
+  options.timeout = timeout;
+  if (!authorization_.empty()) options.headers.push_back({"authorization", authorization_});
+  return options;
+}
+
 void FleetWorker::start(const Work& work, const model::Endpoint& endpoint) {
   Target* const to = target(endpoint);
   if (to == nullptr) return;
@@ -71,8 +78,7 @@ void FleetWorker::note(WorkKind kind, model::EndpointRef endpoint, std::string_v
 
 void FleetWorker::probe(Target& target, model::EndpointRef endpoint) {
   if (target.probe.active()) return skipped_.add();
-  net::FetchOptions options;
-  options.timeout = settings_.health.timeout;
+  const net::FetchOptions options = fetch_options(settings_.health.timeout);
   target.probe.get(target.address, settings_.health.path, options,
                    [this, endpoint](const Result<net::FetchReply>& reply) {
                      const bool good = reply && reply->status == 200;
@@ -87,8 +93,7 @@ void FleetWorker::probe(Target& target, model::EndpointRef endpoint) {
 
 void FleetWorker::scrape(Target& target, model::EndpointRef endpoint) {
   if (target.scrape.active()) return skipped_.add();
-  net::FetchOptions options;
-  options.timeout = kScrapeTimeout;
+  const net::FetchOptions options = fetch_options(kScrapeTimeout);
   target.scrape.get(target.address, "/metrics", options,
                     [this, endpoint](const Result<net::FetchReply>& reply) {
                       note(WorkKind::kScrape, endpoint, "/metrics", reply);
@@ -102,8 +107,7 @@ void FleetWorker::scrape(Target& target, model::EndpointRef endpoint) {
 
 void FleetWorker::models(Target& target, model::EndpointRef endpoint) {
   if (target.models.active()) return skipped_.add();
-  net::FetchOptions options;
-  options.timeout = kModelsTimeout;
+  const net::FetchOptions options = fetch_options(kModelsTimeout);
   target.models.get(target.address, "/v1/models", options,
                     [this, endpoint](const Result<net::FetchReply>& reply) {
                       note(WorkKind::kModels, endpoint, "/v1/models", reply);

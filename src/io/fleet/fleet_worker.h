@@ -30,6 +30,8 @@ class FleetWorker {
   void start(const Work& work, const model::Endpoint& endpoint);
   // For the work started from here on.
   void reconfigure(const config::FleetSettings& settings) { settings_ = settings; }
+  // The Authorization header of all that is fetched from now on; empty: none.
+  void set_authorization(const std::string& value) { authorization_ = value; }
   // Cancels what is out for it; no result follows.
   void forget(model::EndpointRef endpoint);
 
@@ -47,6 +49,7 @@ class FleetWorker {
   };
 
   Target* target(const model::Endpoint& endpoint);
+  net::FetchOptions fetch_options(Duration timeout) const;
   void probe(Target& target, model::EndpointRef endpoint);
   void scrape(Target& target, model::EndpointRef endpoint);
   void models(Target& target, model::EndpointRef endpoint);
@@ -59,6 +62,7 @@ class FleetWorker {
   Fleet& fleet_;
   LoadTable& load_;
   config::FleetSettings settings_;
+  std::string authorization_;
   net::UpstreamPool pool_;
   // Keyed by slot and generation, so that a late answer never meets a slot's next owner.
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::unique_ptr<Target>> targets_;

@@ -255,6 +255,9 @@ class GatewayTest : public ::testing::Test {
       EXPECT_EQ(left.requests, 0);
       EXPECT_EQ(left.uncached_tokens, 0);
       EXPECT_EQ(left.unstarted, 0);
+      for (const access::Key& key : router_->access().load()->keys.keys()) {
+        EXPECT_EQ(key.usage->figures().running, 0U) << key.name;
+      }
     }
     worker_.reset();
   }
@@ -286,6 +289,26 @@ class GatewayTest : public ::testing::Test {
       pool->endpoints.push_back(std::move(endpoint));
     }
     router_->pool().publish(std::move(pool));
+  }
+
+  // Keys by name, as entries of a keys file; the key of an entry is "sk-" and its name.
+  void set_keys(const std::vector<std::pair<std::string, std::string>>& entries,
+                std::string_view engine_authorization = "") {
+    access::KeyHasher hasher;
+    std::string yaml = "keys:\n";
+    for (const auto& [name, more] : entries) {
+      yaml += "- {name: " + name + ", sha256: \"" +
+              access::to_hex(hasher.digest("sk-" + name).value()) + "\"" + more + "}\n";
+    }
+    config::Problems problems;
+    auto keys = access::parse_keys_file(yaml, "keys.yaml", problems);
+    ASSERT_TRUE(keys.has_value()) << problems.to_string();
+    const auto before = router_->access().load();
+    router_->access().publish(std::make_shared<const access::AccessRules>(access::AccessRules{
+        access::KeyTable(std::move(*keys), before->keys), std::string(engine_authorization)}));
+  }
+  const access::Key& key(std::string_view name) const {
+    return *router_->access().load()->keys.find_name(name);
   }
 
   Client& client(int receive_buffer = 0) {

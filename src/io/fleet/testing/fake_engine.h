@@ -53,6 +53,8 @@ class FakeEngine final : public net::RequestHandler {
   int health_status = 200;
   std::string metrics = "vllm:num_requests_waiting 0\n";
   std::string models = R"({"object":"list","data":[{"id":"m","object":"model"}]})";
+  // What the model list asks for; empty: nothing.
+  std::string authorization;
   // Requests of this path are never answered.
   std::string silent_path;
 
@@ -63,6 +65,10 @@ class FakeEngine final : public net::RequestHandler {
     if (path == silent_path) return;
     if (path == "/health") return exchange.send_response(health_status, {}, "");
     if (path == "/metrics") return exchange.send_response(200, {}, metrics);
+    if (path == "/v1/models" && !authorization.empty() &&
+        codec::header_value(exchange.head().headers, "authorization") != authorization) {
+      return exchange.send_response(401, {}, "");
+    }
     if (path == "/v1/models") return exchange.send_response(200, {}, models);
     exchange.send_response(404, {}, "");
   }

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Relay's dealings with keys, limits, web pages and compressed bodies.
+#include <algorithm>
+#include <utility>
+
+#include "core/exchange/cors.h"
+#include "core/exchange/credential.h"
+#include "fronts/gateway/relay.h"
+
+namespace fairlead::gateway {
+namespace {
+
+using model::Outcome;
+using model::ReplyReason;
+
+// Of a decoded body, what a relay keeps for its next one.
+constexpr std::size_t kDecodedBytesKept = std::size_t{64} << 10;
+
+ReplyReason reason_of(access::Refusal refusal) {
+  switch (refusal) {
+    case access::Refusal::kNone:
+      break;
+    case access::Refusal::kModel:
+      return ReplyReason::kModelNotAllowed;
+    case access::Refusal::kConcurrency:
+      return ReplyReason::kRateLimitedConcurrency;
+    case access::Refusal::kRequests:
+      return ReplyReason::kRateLimitedRequests;
+    case access::Refusal::kTokens:
+      return ReplyReason::kRateLimitedTokens;
+  }
+  return ReplyReason::kNone;
+}
+
+}  // namespace
+
+bool Relay::authenticate() {
+  const access::KeyTable& keys = host_.access().keys;
+  if (!keys.asks_for_key()) return true;
+  const std::string_view shown = exchange::client_key(exchange_->head().headers);
+  const auto digest = shown.empty() ? std::nullopt : host_.hasher().digest(shown);
+  const access::Key* const key = digest ? keys.find(*digest) : nullptr;
+  if (key == nullptr) {
+    reply({ReplyReason::kUnauthorized, {}, {}});
+    return false;
+  }
+  // The key lives as long as the rules that it is part of.
+  key_ = std::shared_ptr<const access::Key>(host_.shared_access(), key);
+  return true;
+}
+
+// Engines do not undo encodings, and routing needs the plain bytes anyway.
+bool Relay::read_body() {
+  body_ = exchange_->body();
+  body_bytes_ = exchange::BodyBytes::kAsSent;
+  const codec::BodyCoding coding = codec::body_coding(exchange_->head().headers);
+  if (coding == codec::BodyCoding::kIdentity) return true;
+  if (coding == codec::BodyCoding::kOther) {
+    reply({ReplyReason::kUnsupportedEncoding, {}, {}});
+    return false;
+  }
+  const std::size_t limit = generation_->settings.limits.body_bytes;
+  const std::size_t room = kDecodedBytesMax - std::min(kDecodedBytesMax, host_.decoded_bytes());
+  codec::GzipBounds bounds;
+  bounds.bytes = std::min(limit, room);
+  const codec::GzipStatus status = host_.gzip().decode(body_, bounds, decoded_);
+  decoded_held_ = decoded_.capacity();
+  host_.decoded_bytes() += decoded_held_;
+  switch (status) {
+    case codec::GzipStatus::kOk:
+      body_ = decoded_;
+      body_bytes_ = exchange::BodyBytes::kDecoded;
+      return true;
+    case codec::GzipStatus::kMalformed:
+      reply({ReplyReason::kBadRequest, "The body is not valid gzip.", {}});
+      return false;
+    case codec::GzipStatus::kTooLarge:
+      reply({room < limit ? ReplyReason::kOverloaded : ReplyReason::kTooLarge, {}, {}});
+      return false;
+    case codec::GzipStatus::kNoMemory:
+      reply({ReplyReason::kOverloaded, {}, {}});
+      return false;
+  }
+  return false;
+}
+
+void Relay::drop_decoded() {
+  host_.decoded_bytes() -= std::exchange(decoded_held_, 0);
+  decoded_.clear();
+  if (decoded_.capacity() > kDecodedBytesKept) decoded_.shrink_to_fit();
+}
+
+bool Relay::admit() {
+  if (!key_) return true;
+  const model::InferenceRequest request = facts_.request();
+  access::Grant grant = key_->admit(request.model, request.prompt_tokens, host_.loop().now());
+  share_ = std::move(grant.share);
+  if (grant.refusal == access::Refusal::kNone) return true;
+  reply({reason_of(grant.refusal), {}, {}}, grant.retry_after);
+  return false;
+}
+
+// What nobody answered is not charged, unless the client left while an engine was at work.
+void Relay::settle(Outcome outcome, Time now) {
+  if (!share_.held()) return;
+  access::Spent spent;
+  if (response_.held() || outcome == Outcome::kClientGone) {
+    spent.prompt_tokens = facts_.request().prompt_tokens;
+  }
+  if (response_.held()) {
+    const codec::ResponseFacts& seen = watch_.facts();
+    // Without usage, an event is a token.
+    spent.output_tokens = seen.data_events;
+    if (seen.usage) {
+      spent.prompt_tokens = seen.usage->prompt_tokens.value_or(spent.prompt_tokens);
+      spent.output_tokens = seen.usage->completion_tokens.value_or(spent.output_tokens);
+    }
+  }
+  share_.settle(spent, now);
+}
+
+void Relay::reply_preflight() {
+  codec::Http1Headers& headers = host_.header_scratch();
+  headers.clear();
+  exchange::append_preflight(allow_origin_, exchange_->head().headers, headers);
+  headers.push_back({request_id_header(), request_id_});
+  conclude(204, Outcome::kCompleted);
+  exchange_->send_response(204, headers, {});
+  release();
+}
+
+}  // namespace fairlead::gateway
