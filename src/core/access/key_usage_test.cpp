@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <functional>
 #include <thread>
 #include <vector>
 
@@ -212,39 +213,63 @@ TEST(KeyUsage, AShareOutlivesTheTableOfItsKey) {
   EXPECT_TRUE(alive.expired());
 }
 
-TEST(KeyUsage, ThreadsTogetherNeverExceedALimit) {
-  constexpr int kThreads = 4;
-  constexpr int kRounds = 5000;
-  constexpr std::uint64_t kPlaces = 3;
-  const auto key = usage();
-  const KeyLimits limits{
-      .requests_per_minute = 6000, .tokens_per_minute = 60'000, .concurrency = kPlaces};
-  std::atomic<std::uint64_t> inside{0};
-  std::atomic<std::uint64_t> most{0};
-  std::atomic<std::uint64_t> admitted{0};
+constexpr int kThreads = 4;
+
+// On all threads at once.
+void together(const std::function<void()>& work) {
+  std::atomic<int> ready{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&] {
-      for (int i = 0; i < kRounds; ++i) {
+      ++ready;
+      while (ready < kThreads) std::this_thread::yield();
+      work();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST(KeyUsage, ThreadsTogetherNeverExceedTheConcurrency) {
+  constexpr std::uint64_t kRounds = 200'000;
+  for (const std::uint64_t places : {1, 2, 1000}) {
+    const auto key = usage();
+    const KeyLimits limits{.concurrency = places};
+    std::atomic<std::uint64_t> inside{0};
+    std::atomic<std::uint64_t> most{0};
+    together([&] {
+      for (std::uint64_t i = 0; i < kRounds; ++i) {
         Grant grant = key->admit(limits, 5, Time{});
         if (grant.refusal != Refusal::kNone) continue;
         const std::uint64_t now_inside = ++inside;
         std::uint64_t seen = most.load();
         while (seen < now_inside && !most.compare_exchange_weak(seen, now_inside)) {
         }
-        ++admitted;
         --inside;
         grant.share.settle({5, 5}, Time{});
       }
     });
+    EXPECT_LE(most.load(), places);
+    EXPECT_EQ(key->figures().running, 0U) << "a place was lost or given twice";
+    EXPECT_EQ(key->figures().output_tokens, 5 * key->figures().admitted);
+    EXPECT_EQ(key->figures().admitted + key->refused(Refusal::kConcurrency), kThreads * kRounds);
   }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_LE(most.load(), kPlaces);
-  EXPECT_GT(admitted.load(), 0U);
-  EXPECT_LE(admitted.load(), 6000U);
-  EXPECT_EQ(key->figures().running, 0U);
-  EXPECT_EQ(key->figures().admitted, admitted.load());
-  EXPECT_EQ(key->figures().output_tokens, 5 * admitted.load());
+}
+
+// Every take that another thread's overwrote would be left in the bucket.
+TEST(MinuteBucket, ThreadsTogetherTakeEveryDrop) {
+  constexpr std::uint64_t kRounds = 500'000;
+  constexpr std::uint64_t kRate = kRequestsPerMinuteMax;
+  MinuteBucket bucket;
+  together([&] {
+    for (std::uint64_t i = 0; i < kRounds; ++i) {
+      EXPECT_EQ(bucket.take(1, kRate, Time{}), Duration{});
+      bucket.charge(2, kRate, Time{});
+      bucket.give_back(1, kRate);
+    }
+  });
+  const std::uint64_t left = kRate - 2 * kThreads * kRounds;
+  EXPECT_EQ(bucket.take(left, kRate, Time{}), Duration{});
+  EXPECT_GT(bucket.take(1, kRate, Time{}), Duration{});
 }
 
 }  // namespace
