@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chat scanner: one pass over the body of POST /v1/chat/completions or /v1/completions that finds
-// what routing needs and nothing else: model, streaming flags, limits and the raw, still escaped
-// bytes of everything the engine renders into the prompt. Nothing is copied or decoded.
+// Chat scanner: one pass over the JSON body of an inference request that finds what routing needs
+// and nothing else: model, streaming flags, limits and the raw, still escaped bytes of everything
+// the engine renders into the prompt. Nothing is copied or decoded.
 //
 // Strictness: simdjson's first pass checks UTF-8 and string ends, and the walk over its index
 // checks the whole grammar, skipped values included, so a body is either JSON or refused. Left to
@@ -9,7 +9,7 @@
 // Errors: ScanStatus, with a text the client can act on. Views in ScannedRequest point into the
 // body (model: see there) and die with it. Threads: one scanner per worker, reused; it allocates
 // only while a body is longer than every earlier one, and never beyond its bound.
-// Source: OpenAI API reference and vLLM's protocol (chat.completions, completions).
+// Source: the API references named in the *_fields.cpp, one file a family of routes.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,16 @@
 
 namespace fairlead::codec {
 
-enum class RequestKind : std::uint8_t { kChatCompletions, kCompletions };
+enum class RequestKind : std::uint8_t {
+  kChatCompletions,
+  kCompletions,
+  kMessages,  // Anthropic's, counting tokens included.
+  kResponses,
+  kEmbeddings,  // Pooling and classification too.
+  kRerank,      // And score.
+  kTokenize,    // And detokenize.
+  kSpeech,
+};
 
 enum class ScanError : std::uint8_t {
   kNone,
@@ -36,6 +45,7 @@ enum class ScanError : std::uint8_t {
   kMissingField,
   kWrongType,
   kModelNameTooLong,
+  kInvalidForm,  // See multipart_scanner.h.
 };
 
 struct ScanStatus {
@@ -88,11 +98,12 @@ struct ScannedRequest {
   bool has_fields = false;         // An inserted field needs a comma behind it.
   bool stream = false;
   bool include_usage = false;
-  std::optional<std::uint64_t> max_tokens;
+  std::optional<std::uint64_t> max_tokens;  // Or max_output_tokens.
   std::optional<std::uint64_t> max_completion_tokens;
   std::uint64_t n = 1;
-  std::string_view cache_salt;  // Raw, still escaped; so is user.
-  std::string_view user;
+  std::string_view cache_salt;  // Raw, still escaped; so are the next two.
+  std::string_view user;        // Or metadata.user_id.
+  std::string_view previous_response;
   // In the order in which engines render them, preamble first.
   std::vector<PromptSpan> spans;
   std::size_t text_bytes = 0;       // Sum over kText spans, escapes counted as written.

@@ -61,7 +61,11 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   if (size > kMaxBody) return 0;
   const std::unique_ptr<char[]> exact(new char[size]);
   for (std::size_t i = 0; i < size; ++i) exact[i] = static_cast<char>(data[i]);
-  check(RequestKind::kChatCompletions, {exact.get(), size});
-  check(RequestKind::kCompletions, {exact.get(), size});
+  for (const RequestKind kind :
+       {RequestKind::kChatCompletions, RequestKind::kCompletions, RequestKind::kMessages,
+        RequestKind::kResponses, RequestKind::kEmbeddings, RequestKind::kRerank,
+        RequestKind::kTokenize, RequestKind::kSpeech}) {
+    check(kind, {exact.get(), size});
+  }
   return 0;
 }

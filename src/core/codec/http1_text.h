@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Character classes and small cuts of HTTP text (RFC 9110 §5.5, §5.6), for the http1 files only.
-// Threads: pure functions.
+// Character classes and small cuts of HTTP text (RFC 9110 §5.5, §5.6), for the http1 files and
+// forms. Threads: pure functions.
 #pragma once
 
 #include <array>

@@ -287,21 +287,32 @@ Result<std::vector<ModelCard>> parse_model_list(std::string_view body) {
   return models;
 }
 
+namespace {
+
+void write_card(JsonWriter& writer, const ModelCard& model) {
+  writer.begin_object().key("id").string(model.id).key("object").string("model");
+  writer.key("created").number(model.created).key("owned_by").string(model.owned_by);
+  writer.key("root").string(model.parent.empty() ? model.id : model.parent).key("parent");
+  if (model.parent.empty()) {
+    writer.raw("null");
+  } else {
+    writer.string(model.parent);
+  }
+  if (model.max_model_len > 0) writer.key("max_model_len").number(model.max_model_len);
+  writer.end_object();
+}
+
+}  // namespace
+
+void append_model_card(std::string& out, const ModelCard& model) {
+  JsonWriter writer(out);
+  write_card(writer, model);
+}
+
 void append_model_list(std::string& out, std::span<const ModelCard> models) {
   JsonWriter writer(out);
   writer.begin_object().key("object").string("list").key("data").begin_array();
-  for (const ModelCard& model : models) {
-    writer.begin_object().key("id").string(model.id).key("object").string("model");
-    writer.key("created").number(model.created).key("owned_by").string(model.owned_by);
-    writer.key("root").string(model.parent.empty() ? model.id : model.parent).key("parent");
-    if (model.parent.empty()) {
-      writer.raw("null");
-    } else {
-      writer.string(model.parent);
-    }
-    if (model.max_model_len > 0) writer.key("max_model_len").number(model.max_model_len);
-    writer.end_object();
-  }
+  for (const ModelCard& model : models) write_card(writer, model);
   writer.end_array().end_object();
 }
 

@@ -73,6 +73,8 @@ struct ModelCard {
 inline constexpr std::size_t kMaxModels = 10'000;
 [[nodiscard]] Result<std::vector<ModelCard>> parse_model_list(std::string_view body);
 
+// One entry of the list below, as GET /v1/models/{id} answers.
+void append_model_card(std::string& out, const ModelCard& model);
 // {"object":"list","data":[...]} in the order given.
 void append_model_list(std::string& out, std::span<const ModelCard> models);
 

@@ -12,42 +12,74 @@ namespace {
 constexpr std::string_view kDataField = "data:";
 constexpr std::string_view kDoneMark = "[DONE]";
 
+constexpr std::array<bool, 256> kOpensOrCloses = [] {
+  std::array<bool, 256> table{};
+  for (const char c : {'{', '}', '[', ']', '"'}) table[static_cast<unsigned char>(c)] = true;
+  return table;
+}();
+
+// `end` if there is none. Eight bytes at a time: strings are the bulk of an answer.
+const char* find_quote_or_escape(const char* at, const char* end) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  constexpr std::uint64_t kHigh = kOnes << 7;
+  while (end - at >= 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, at, sizeof word);
+    const std::uint64_t quotes = word ^ (kOnes * '"');
+    const std::uint64_t escapes = word ^ (kOnes * '\\');
+    // The high bit of the lowest zero byte, at least.
+    if ((((quotes - kOnes) & ~quotes) | ((escapes - kOnes) & ~escapes)) & kHigh) break;
+    at += 8;
+  }
+  while (at != end && *at != '"' && *at != '\\') ++at;
+  return at;
+}
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 }  // namespace
 
-void ResponseJson::restart() { *this = ResponseJson(); }
-
-ResponseJson::Scope ResponseJson::scope() const {
-  return depth_ == 0 || depth_ > kTrackedDepth ? Scope::kIgnored : scopes_[depth_ - 1];
-}
-
 ResponseJson::Key ResponseJson::find_key(std::string_view text) {
   switch (text.size()) {
     case 4:
-      return text == "text" ? Key::kText : Key::kOther;
+      if (text == "text") return Key::kText;
+      if (text == "type") return Key::kType;
+      return text == "name" ? Key::kBlockText : Key::kOther;
     case 5:
       if (text == "usage") return Key::kUsage;
       if (text == "error") return Key::kError;
-      return text == "delta" ? Key::kDeltaOrMessage : Key::kOther;
+      return text == "delta" ? Key::kDelta : Key::kOther;
     case 6:
-      return text == "object" ? Key::kObject : Key::kOther;
+      if (text == "object") return Key::kObject;
+      return text == "output" ? Key::kOutput : Key::kOther;
     case 7:
       if (text == "choices") return Key::kChoices;
-      if (text == "message") return Key::kDeltaOrMessage;
-      return text == "content" ? Key::kContentOrReasoning : Key::kOther;
+      if (text == "message") return Key::kMessage;
+      return text == "content" ? Key::kContent : Key::kOther;
+    case 8:
+      if (text == "response") return Key::kResponse;
+      return text == "thinking" ? Key::kBlockText : Key::kOther;
     case 9:
-      return text == "reasoning" ? Key::kContentOrReasoning : Key::kOther;
+      return text == "reasoning" ? Key::kReasoning : Key::kOther;
     case 10:
       return text == "tool_calls" ? Key::kToolCalls : Key::kOther;
+    case 12:
+      if (text == "partial_json") return Key::kBlockText;
+      return text == "input_tokens" ? Key::kPromptTokens : Key::kOther;
     case 13:
       if (text == "prompt_tokens") return Key::kPromptTokens;
-      return text == "cached_tokens" ? Key::kCachedTokens : Key::kOther;
+      if (text == "cached_tokens") return Key::kCachedTokens;
+      if (text == "output_tokens") return Key::kCompletionTokens;
+      return text == "content_block" ? Key::kBlock : Key::kOther;
     case 17:
       if (text == "completion_tokens") return Key::kCompletionTokens;
-      return text == "reasoning_content" ? Key::kContentOrReasoning : Key::kOther;
+      return text == "reasoning_content" ? Key::kReasoning : Key::kOther;
+    case 20:
+      return text == "input_tokens_details" ? Key::kPromptTokensDetails : Key::kOther;
     case 21:
       return text == "prompt_tokens_details" ? Key::kPromptTokensDetails : Key::kOther;
+    case 23:
+      return text == "cache_read_input_tokens" ? Key::kCacheReadTokens : Key::kOther;
     default:
       return Key::kOther;
   }
@@ -59,30 +91,57 @@ ResponseJson::Scope ResponseJson::child_scope() const {
   switch (scope()) {
     case Scope::kTop:
       if (key_ == Key::kUsage) return Scope::kUsage;
-      return key_ == Key::kChoices ? Scope::kChoices : Scope::kIgnored;
+      if (key_ == Key::kChoices) return Scope::kChoices;
+      if (key_ == Key::kMessage || key_ == Key::kResponse) return Scope::kEnvelope;
+      if (key_ == Key::kOutput) return Scope::kOutput;
+      if (key_ == Key::kContent) return Scope::kBlocks;
+      return key_ == Key::kDelta || key_ == Key::kBlock ? Scope::kBlock : Scope::kIgnored;
+    case Scope::kEnvelope:
+      return key_ == Key::kUsage ? Scope::kUsage : Scope::kIgnored;
     case Scope::kUsage:
       return key_ == Key::kPromptTokensDetails ? Scope::kPromptDetails : Scope::kIgnored;
     case Scope::kChoices:
       return Scope::kChoice;
     case Scope::kChoice:
-      return key_ == Key::kDeltaOrMessage ? Scope::kDelta : Scope::kIgnored;
+      return key_ == Key::kDelta || key_ == Key::kMessage ? Scope::kDelta : Scope::kIgnored;
     case Scope::kDelta:
       return key_ == Key::kToolCalls ? Scope::kToolCalls : Scope::kIgnored;
+    case Scope::kOutput:
+      return Scope::kItem;
+    case Scope::kItem:
+      return key_ == Key::kContent ? Scope::kBlocks : Scope::kIgnored;
+    case Scope::kBlocks:
+      return Scope::kBlock;
     default:
       return Scope::kIgnored;
   }
 }
 
 bool ResponseJson::at_token_text() const {
-  if (scope() == Scope::kChoice) return key_ == Key::kText;
-  return scope() == Scope::kDelta && key_ == Key::kContentOrReasoning;
+  switch (scope()) {
+    case Scope::kTop:
+      // The Responses API's events carry their piece of text, of whatever kind, right here.
+      return key_ == Key::kDelta;
+    case Scope::kChoice:
+      return key_ == Key::kText;
+    case Scope::kDelta:
+      return key_ == Key::kContent || key_ == Key::kReasoning;
+    case Scope::kBlock:
+      return key_ == Key::kText || key_ == Key::kBlockText;
+    default:
+      return false;
+  }
 }
 
 void ResponseJson::open(char bracket, ResponseFacts& facts) {
   const Scope child = child_scope();
-  if (scope() == Scope::kTop && key_ == Key::kError) facts.error = true;
-  if (scope() == Scope::kToolCalls) facts.first_token = true;
-  if (child == Scope::kUsage) usage_ = {};
+  const Scope here = scope();
+  if ((here == Scope::kTop || here == Scope::kEnvelope) && key_ == Key::kError) facts.error = true;
+  if (here == Scope::kToolCalls) facts.first_token = true;
+  // Anthropic's last event may leave out what its first one said.
+  if (child == Scope::kUsage) {
+    usage_ = style_ == EventStyle::kTyped ? facts.usage.value_or(Usage{}) : Usage{};
+  }
   if (depth_ < std::numeric_limits<std::uint32_t>::max()) ++depth_;
   if (depth_ <= kTrackedDepth) scopes_[depth_ - 1] = child;
   expects_key_ = bracket == '{';
@@ -105,11 +164,11 @@ void ResponseJson::begin_string(ResponseFacts& facts) {
   if (here == Scope::kIgnored) return;
   if (expects_key_) {
     string_use_ = StringUse::kKey;
-  } else if (here == Scope::kTop) {
-    if (key_ == Key::kError) facts.error = true;
-    if (key_ == Key::kObject) string_use_ = StringUse::kObjectName;
   } else if (at_token_text()) {
     string_use_ = StringUse::kTokenText;
+  } else if (here == Scope::kTop) {
+    if (key_ == Key::kError) facts.error = true;
+    if (key_ == Key::kObject || key_ == Key::kType) string_use_ = StringUse::kTypeName;
   }
 }
 
@@ -131,9 +190,19 @@ void ResponseJson::end_string(ResponseFacts& facts) {
   const std::string_view head(head_.data(), head_size_);
   if (string_use_ == StringUse::kKey) {
     key_ = find_key(head);
-  } else if (string_use_ == StringUse::kObjectName && head == "error") {
-    // The flat error body of older engines: {"object":"error","message":...}.
-    facts.error = true;
+  } else if (string_use_ == StringUse::kTypeName) {
+    note_type(head, facts);
+  }
+}
+
+void ResponseJson::note_type(std::string_view name, ResponseFacts& facts) {
+  if (key_ == Key::kType && style_ == EventStyle::kUntyped) return;
+  // The flat error body of older engines: {"object":"error","message":...}, and of the Responses
+  // API: {"type":"error","code":...}.
+  if (name == "error") facts.error = true;
+  if (key_ == Key::kType && (name == "message_stop" || name == "response.completed" ||
+                             name == "response.incomplete" || name == "response.failed")) {
+    facts.done = true;
   }
 }
 
@@ -151,9 +220,17 @@ void ResponseJson::end_scalar() {
   if (scope() == Scope::kUsage) {
     if (key_ == Key::kPromptTokens) usage_.prompt_tokens = number_;
     if (key_ == Key::kCompletionTokens) usage_.completion_tokens = number_;
+    if (key_ == Key::kCacheReadTokens) usage_.cached_tokens = number_;
   } else if (scope() == Scope::kPromptDetails && key_ == Key::kCachedTokens) {
     usage_.cached_tokens = number_;
   }
+}
+
+// Megabytes of numbers, in an answer of embeddings.
+std::size_t ResponseJson::skip_ignored(std::string_view bytes) {
+  std::size_t at = 0;
+  while (at < bytes.size() && !kOpensOrCloses[static_cast<unsigned char>(bytes[at])]) ++at;
+  return at;
 }
 
 void ResponseJson::structure(char c, ResponseFacts& facts) {
@@ -189,14 +266,15 @@ void ResponseJson::feed(std::string_view bytes, ResponseFacts& facts) {
     const char c = bytes[at];
     switch (mode_) {
       case Mode::kStructure:
-        structure(c, facts);
+        if (depth_ > 0 && scope() == Scope::kIgnored) at += skip_ignored(bytes.substr(at));
+        if (at == bytes.size()) break;
+        structure(bytes[at], facts);
         ++at;
         break;
       case Mode::kString: {
         const char* const from = bytes.data() + at;
         const char* const end = bytes.data() + bytes.size();
-        const char* stop = from;
-        while (stop != end && *stop != '"' && *stop != '\\') ++stop;
+        const char* const stop = find_quote_or_escape(from, end);
         string_bytes({from, static_cast<std::size_t>(stop - from)}, facts);
         at = static_cast<std::size_t>(stop - bytes.data());
         if (stop == end) break;
@@ -230,14 +308,18 @@ void ResponseJson::feed(std::string_view bytes, ResponseFacts& facts) {
   }
 }
 
-void SseScanner::restart() { *this = SseScanner(); }
+void SseScanner::restart(EventStyle style) {
+  *this = SseScanner();
+  json_ = ResponseJson(style);
+}
 
-void JsonResponseScanner::restart() { *this = JsonResponseScanner(); }
-
-// After the first token a whole event line can only matter if it names "usage" or "error"; keys
-// are what the tracker would find, so skipping such a line gives the same facts.
+// After the first token a whole event line can only matter if it names "usage" or "error", or, of a
+// typed stream, if it is the last; keys are what the tracker would find, so skipping such a line
+// gives the same facts.
 bool SseScanner::skip_known_line(std::string_view line) {
-  if (!facts_.first_token || !line.starts_with(kDataField)) return false;
+  if (!facts_.first_token || json_.style() == EventStyle::kTyped || !line.starts_with(kDataField)) {
+    return false;
+  }
   std::string_view data = line.substr(kDataField.size());
   if (data.starts_with(' ')) data.remove_prefix(1);
   if (!data.starts_with('{')) return false;

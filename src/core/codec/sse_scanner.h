@@ -9,7 +9,7 @@
 // JSON is tracked by depth and key, so that text which looks like a usage object inside a string
 // or a nested object is never taken for one. Keys written with escapes are not recognised.
 // Threads: thread-compatible. Source: WHATWG HTML "Server-sent events" (lines end in LF or CRLF
-// only; no engine sends lone CR); OpenAI streaming reference; vLLM's error events.
+// only; no engine sends lone CR); OpenAI and Anthropic streaming references; vLLM's events.
 #pragma once
 
 #include <array>
@@ -21,25 +21,31 @@
 namespace fairlead::codec {
 
 struct Usage {
-  std::optional<std::uint64_t> prompt_tokens;
+  std::optional<std::uint64_t> prompt_tokens;  // Or input_tokens, and output_tokens below.
   std::optional<std::uint64_t> completion_tokens;
-  std::optional<std::uint64_t> cached_tokens;  // usage.prompt_tokens_details.cached_tokens.
+  // prompt_tokens_details.cached_tokens, or what other APIs call it.
+  std::optional<std::uint64_t> cached_tokens;
   bool operator==(const Usage&) const = default;
 };
 
 struct ResponseFacts {
   bool first_token = false;       // Non-empty text, content, reasoning or tool call was seen.
   bool error = false;             // An error object was seen, in an event or as the body.
-  bool done = false;              // "data: [DONE]" was seen.
+  bool done = false;              // "data: [DONE]", or the other APIs' last event, was seen.
   std::uint64_t data_events = 0;  // Events that carry a JSON object.
-  std::optional<Usage> usage;     // The last complete usage object.
+  std::optional<Usage> usage;     // The last complete one; in typed streams all, merged.
   bool operator==(const ResponseFacts&) const = default;
 };
+
+// kTyped: events name themselves in a "type" field, as Anthropic's and the Responses API's do.
+enum class EventStyle : std::uint8_t { kUntyped, kTyped };
 
 // Tracks one JSON object, byte by byte, and notes the facts above. A part of both scanners.
 class ResponseJson {
  public:
-  void restart();
+  explicit ResponseJson(EventStyle style = EventStyle::kUntyped) : style_(style) {}
+  void restart() { *this = ResponseJson(style_); }
+  EventStyle style() const { return style_; }
   void feed(std::string_view bytes, ResponseFacts& facts);
 
  private:
@@ -52,6 +58,11 @@ class ResponseJson {
     kChoice,
     kDelta,
     kToolCalls,
+    kEnvelope,  // What message_start and the response.* events carry.
+    kOutput,    // The list of items in a whole answer of the Responses API.
+    kItem,
+    kBlocks,
+    kBlock,  // Of an item's or message's content.
   };
   enum class Key : std::uint8_t {
     kOther,
@@ -59,19 +70,29 @@ class ResponseJson {
     kChoices,
     kError,
     kObject,
+    kType,
     kPromptTokens,
     kCompletionTokens,
     kPromptTokensDetails,
     kCachedTokens,
+    kCacheReadTokens,
     kText,
-    kDeltaOrMessage,
-    kContentOrReasoning,
+    kDelta,
+    kMessage,
+    kContent,
+    kReasoning,
     kToolCalls,
+    kResponse,
+    kOutput,
+    kBlock,
+    kBlockText,  // Only ever in blocks.
   };
   enum class Mode : std::uint8_t { kStructure, kString, kStringEscape, kScalar };
-  enum class StringUse : std::uint8_t { kNone, kKey, kObjectName, kTokenText };
+  enum class StringUse : std::uint8_t { kNone, kKey, kTypeName, kTokenText };
   static constexpr std::size_t kTrackedDepth = 6;
+  static constexpr std::size_t kHeadBytes = 32;
 
+  static std::size_t skip_ignored(std::string_view bytes);
   void structure(char c, ResponseFacts& facts);
   void open(char bracket, ResponseFacts& facts);
   void close(ResponseFacts& facts);
@@ -80,11 +101,15 @@ class ResponseJson {
   void end_string(ResponseFacts& facts);
   void begin_scalar(char c, ResponseFacts& facts);
   void end_scalar();
-  [[nodiscard]] Scope scope() const;
+  void note_type(std::string_view name, ResponseFacts& facts);
+  [[nodiscard]] Scope scope() const {
+    return depth_ == 0 || depth_ > kTrackedDepth ? Scope::kIgnored : scopes_[depth_ - 1];
+  }
   [[nodiscard]] Scope child_scope() const;
   [[nodiscard]] static Key find_key(std::string_view text);
   [[nodiscard]] bool at_token_text() const;
 
+  EventStyle style_;
   std::array<Scope, kTrackedDepth> scopes_{};
   std::uint32_t depth_ = 0;
   Mode mode_ = Mode::kStructure;
@@ -93,7 +118,7 @@ class ResponseJson {
   StringUse string_use_ = StringUse::kNone;
   bool scalar_is_number_ = false;
   // The head of the string being read, if it matters; all names looked for are shorter.
-  std::array<char, 24> head_{};
+  std::array<char, kHeadBytes> head_{};
   std::uint8_t head_size_ = 0;
   std::uint64_t number_ = 0;
   Usage usage_;
@@ -104,7 +129,7 @@ class SseScanner {
  public:
   void feed(std::string_view piece);
   [[nodiscard]] const ResponseFacts& facts() const { return facts_; }
-  void restart();
+  void restart(EventStyle style = EventStyle::kUntyped);
 
  private:
   enum class Line : std::uint8_t { kField, kSpace, kHead, kObject, kDone, kOther };
@@ -126,7 +151,7 @@ class JsonResponseScanner {
  public:
   void feed(std::string_view piece) { json_.feed(piece, facts_); }
   [[nodiscard]] const ResponseFacts& facts() const { return facts_; }
-  void restart();
+  void restart() { *this = JsonResponseScanner(); }
 
  private:
   ResponseFacts facts_;

@@ -9,13 +9,17 @@
 
 namespace {
 
+using fairlead::codec::EventStyle;
+using fairlead::codec::JsonResponseScanner;
+using fairlead::codec::SseScanner;
+
 template <class Scanner>
-void check(std::string_view text, std::size_t piece) {
-  Scanner whole;
+void check(const Scanner& fresh, std::string_view text, std::size_t piece) {
+  Scanner whole = fresh;
   whole.feed(text);
-  Scanner bytes;
+  Scanner bytes = fresh;
   for (const char& c : text) bytes.feed({&c, 1});
-  Scanner pieces;
+  Scanner pieces = fresh;
   for (std::size_t at = 0; at < text.size(); at += piece) pieces.feed(text.substr(at, piece));
   if (!(whole.facts() == bytes.facts()) || !(whole.facts() == pieces.facts())) std::abort();
 }
@@ -26,7 +30,10 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   const std::size_t piece = std::max<std::size_t>(data[0], 1);
-  check<fairlead::codec::SseScanner>(text, piece);
-  check<fairlead::codec::JsonResponseScanner>(text, piece);
+  SseScanner typed;
+  typed.restart(EventStyle::kTyped);
+  check(SseScanner(), text, piece);
+  check(typed, text, piece);
+  check(JsonResponseScanner(), text, piece);
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/codec/json_text.h"
@@ -140,9 +141,73 @@ TEST(SseScanner, KeepsTheLastUsageAndLeavesWhatItLacksUnset) {
   EXPECT_FALSE(whole<SseScanner>(R"(data: {"usage":{"prompt_tokens":1)").usage);
 }
 
+TEST(SseScanner, ReadsCapturedTypedStreams) {
+  for (const auto& [name, expected, first] :
+       std::vector<std::tuple<std::string, Usage, std::string>>{
+           {"messages_stream.sse", usage(15, 4, 0), "false"},
+           {"responses_stream.sse", usage(12, 4, 0), " auto"}}) {
+    const std::string text = read_testdata(name);
+    for (const std::size_t size : {std::size_t{1}, std::size_t{7}, text.size()}) {
+      SseScanner scanner;
+      scanner.restart(EventStyle::kTyped);
+      std::size_t first_at = 0;
+      for (std::size_t at = 0; at < text.size(); at += size) {
+        scanner.feed(std::string_view(text).substr(at, size));
+        if (first_at == 0 && scanner.facts().first_token) first_at = at;
+      }
+      EXPECT_EQ(scanner.facts().usage, expected) << name;
+      EXPECT_TRUE(scanner.facts().done) << name;
+      EXPECT_FALSE(scanner.facts().error) << name;
+      EXPECT_TRUE(scanner.facts().first_token) << name;
+      if (size > 1) continue;
+      EXPECT_EQ(first_at, text.find('"' + first) + 1) << name;
+    }
+  }
+}
+
+TEST(SseScanner, TypedStreamsTellErrorsToolCallsAndUsageInParts) {
+  const auto facts = [](const std::string& json) {
+    SseScanner scanner;
+    scanner.restart(EventStyle::kTyped);
+    scanner.feed(json);
+    return scanner.facts();
+  };
+  EXPECT_TRUE(facts(event(R"({"type":"error","error":{"type":"x","message":"y"}})")).error);
+  EXPECT_TRUE(facts(event(R"({"code":"x","type":"error"})")).error);
+  EXPECT_TRUE(
+      facts(event(R"({"type":"response.failed","response":{"error":{"code":"x"}}})")).error);
+  EXPECT_TRUE(facts(event(R"({"type":"content_block_start","content_block":{"type":"tool_use",)"
+                          R"("name":"f"}})"))
+                  .first_token);
+  EXPECT_FALSE(facts(event(R"({"type":"content_block_start","content_block":{"type":"text",)"
+                           R"("text":""}})"))
+                   .first_token);
+  EXPECT_FALSE(
+      facts(event(R"({"type":"message_delta","delta":{"stop_reason":"end_turn"}})")).first_token);
+  EXPECT_EQ(facts(event(R"({"type":"message_start","message":{"usage":{"input_tokens":5,)"
+                        R"("cache_read_input_tokens":3}}})") +
+                  event(R"({"type":"message_delta","usage":{"output_tokens":9}})"))
+                .usage,
+            (Usage{5, 9, 3}));
+  // Of a chat, such a field says nothing.
+  EXPECT_FALSE(whole<SseScanner>(event(R"({"type":"error"})")).error);
+}
+
+TEST(JsonResponseScanner, PassesOverNumbersToTheUsageBehindThem) {
+  std::string text = R"({"object":"list","data":[{"embedding":[-0.5)";
+  for (int i = 0; i < 5000; ++i) text += ",1.25e-3";
+  text += R"(],"usage":{"prompt_tokens":7}}],"usage":{"prompt_tokens":8,"completion_tokens":0}})";
+  for (const std::size_t size : {std::size_t{1}, std::size_t{13}, text.size()}) {
+    EXPECT_EQ(in_pieces<JsonResponseScanner>(text, size).usage, (Usage{8, 0, std::nullopt}));
+  }
+}
+
 TEST(JsonResponseScanner, ReadsCapturedAnswers) {
-  for (const auto& [name, expected] : std::vector<std::pair<std::string, Usage>>{
-           {"chat.json", usage(15, 6, 0)}, {"completion.json", usage(2, 6, 0)}}) {
+  for (const auto& [name, expected] :
+       std::vector<std::pair<std::string, Usage>>{{"chat.json", usage(15, 6, 0)},
+                                                  {"completion.json", usage(2, 6, 0)},
+                                                  {"messages.json", usage(15, 4, 0)},
+                                                  {"responses.json", usage(12, 4, 0)}}) {
     const std::string text = read_testdata(name);
     for (const std::size_t size : {std::size_t{1}, std::size_t{7}, text.size()}) {
       const ResponseFacts facts = in_pieces<JsonResponseScanner>(text, size);

@@ -16,6 +16,27 @@ std::string_view type_of(int status) {
   return status < 500 ? "invalid_request_error" : "server_error";
 }
 
+std::string_view anthropic_type_of(int status) {
+  switch (status) {
+    case 401:
+      return "authentication_error";
+    case 403:
+      return "permission_error";
+    case 404:
+      return "not_found_error";
+    case 413:
+      return "request_too_large";
+    case 429:
+      return "rate_limit_error";
+    case 503:
+      return "overloaded_error";
+    case 504:
+      return "timeout_error";
+    default:
+      return status < 500 ? "invalid_request_error" : "api_error";
+  }
+}
+
 // OpenAI's own codes where it has one.
 std::string_view code_of(ReplyReason reason) {
   switch (reason) {
@@ -62,7 +83,8 @@ std::string_view default_message(ReplyReason reason) {
     case ReplyReason::kHeaderTooLarge:
       return "The request's headers are larger than this server accepts.";
     case ReplyReason::kNotFound:
-      return "There is no such path. This server routes the OpenAI API under /v1/.";
+      return "There is no such path. This server routes the OpenAI API and Anthropic's messages "
+             "under /v1/.";
     case ReplyReason::kMethodNotAllowed:
       return "This path does not take this method; see the Allow header.";
     case ReplyReason::kOverloaded:
@@ -87,19 +109,27 @@ std::string_view default_message(ReplyReason reason) {
   return "The request failed.";
 }
 
-void append_error(const ErrorText& error, std::string& out) {
+void append_error(const ErrorText& error, ErrorShape shape, std::string& out) {
   const int status = model::http_status(error.reason);
-  codec::append_error_body(
-      out, {.message = error.message.empty() ? default_message(error.reason) : error.message,
-            .type = type_of(status),
-            .param = param_of(error),
-            .code = code_of(error.reason),
-            .status = status});
+  const std::string_view message =
+      error.message.empty() ? default_message(error.reason) : error.message;
+  if (shape == ErrorShape::kAnthropic) {
+    codec::JsonWriter json(out);
+    json.begin_object().key("type").string("error").key("error").begin_object();
+    json.key("type").string(anthropic_type_of(status)).key("message").string(message);
+    json.end_object().end_object();
+    return;
+  }
+  codec::append_error_body(out, {.message = message,
+                                 .type = type_of(status),
+                                 .param = param_of(error),
+                                 .code = code_of(error.reason),
+                                 .status = status});
 }
 
-void append_error_event(const ErrorText& error, std::string& out) {
-  out += "data: ";
-  append_error(error, out);
+void append_error_event(const ErrorText& error, ErrorShape shape, std::string& out) {
+  out += shape == ErrorShape::kAnthropic ? "event: error\ndata: " : "data: ";
+  append_error(error, shape, out);
   out += "\n\n";
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Error replies: what a client is told when the router answers instead of an engine. The shape is
-// OpenAI's, so that official clients raise their typed exceptions; the status and the
-// x-fairlead-reason header say the same in two more ways.
-// Threads: pure functions. Source: OpenAI API reference, "Error codes".
+// OpenAI's, or Anthropic's on its routes, so that official clients raise their typed exceptions;
+// the status and the x-fairlead-reason header say the same in two more ways.
+// Threads: pure functions. Source: OpenAI API reference, "Error codes"; Anthropic API reference,
+// "Errors".
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <string_view>
 
 #include "base/time.h"
+#include "core/exchange/route.h"
 #include "core/model/request.h"
 
 namespace fairlead::exchange {
@@ -23,10 +25,11 @@ struct ErrorText {
 // What happened and what the client can do, in one or two sentences.
 std::string_view default_message(model::ReplyReason reason);
 
-// Appends {"error":{"message":...,"type":...,"param":...,"code":...}}.
-void append_error(const ErrorText& error, std::string& out);
+// Appends {"error":{"message":...,"type":...,"param":...,"code":...}}, or Anthropic's
+// {"type":"error","error":{"type":...,"message":...}}.
+void append_error(const ErrorText& error, ErrorShape shape, std::string& out);
 // The same as one server-sent event.
-void append_error_event(const ErrorText& error, std::string& out);
+void append_error_event(const ErrorText& error, ErrorShape shape, std::string& out);
 
 // Seconds for the Retry-After header, rounded up; 0: send none.
 std::uint64_t retry_after_seconds(model::ReplyReason reason, Duration wanted);

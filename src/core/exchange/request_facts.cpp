@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/codec/multipart_scanner.h"
 #include "core/exchange/session_token.h"
 #include "core/tokens/estimate.h"
 
@@ -12,6 +13,44 @@ namespace {
 // The same bytes in another role or kind are another prompt.
 std::uint32_t tag_of(const codec::PromptSpan& span) {
   return static_cast<std::uint32_t>(span.role) << 8 | static_cast<std::uint32_t>(span.kind);
+}
+
+// Uncompressed speech: 16,000 samples a second of two bytes, of which Whisper's encoder makes 50
+// positions.
+constexpr std::uint64_t kAudioBytesPerToken = 640;
+
+bool takes_form(Route route) {
+  return route == Route::kTranscriptions || route == Route::kTranslations;
+}
+
+// No GPU takes part.
+bool only_tokenizes(Route route) {
+  return route == Route::kTokenize || route == Route::kDetokenize || route == Route::kCountTokens;
+}
+
+codec::RequestKind kind_of(Route route) {
+  switch (route) {
+    case Route::kChatCompletions:
+      return codec::RequestKind::kChatCompletions;
+    case Route::kCompletions:
+      return codec::RequestKind::kCompletions;
+    case Route::kMessages:
+    case Route::kCountTokens:
+      return codec::RequestKind::kMessages;
+    case Route::kResponses:
+      return codec::RequestKind::kResponses;
+    case Route::kEmbeddings:
+    case Route::kPooling:
+    case Route::kClassify:
+      return codec::RequestKind::kEmbeddings;
+    case Route::kRerank:
+    case Route::kScore:
+      return codec::RequestKind::kRerank;
+    case Route::kSpeech:
+      return codec::RequestKind::kSpeech;
+    default:
+      return codec::RequestKind::kTokenize;
+  }
 }
 
 }  // namespace
@@ -29,22 +68,29 @@ codec::ScanStatus RequestFacts::read(Route route, std::span<const codec::Http1He
                                      std::string_view body, const KeySettings& settings,
                                      codec::ChatScanner& scanner) {
   clear();
-  const auto kind = route == Route::kChatCompletions ? codec::RequestKind::kChatCompletions
-                                                     : codec::RequestKind::kCompletions;
-  const codec::ScanStatus status = scanner.scan(kind, body, scanned_);
+  const codec::ScanStatus status =
+      takes_form(route)
+          ? codec::scan_form(codec::header_value(headers, "content-type"), body, scanned_)
+          : scanner.scan(kind_of(route), body, scanned_);
   if (!status.ok()) return status;
   decode_session_token(codec::header_value(headers, kSessionTokenHeader), session_);
-  derive(settings);
+  derive(route);
+  if (fills_cache(route)) derive_keys(settings);
   // Its views die with the body.
   scanned_.clear();
   return status;
 }
 
-void RequestFacts::derive(const KeySettings& settings) {
+void RequestFacts::derive(Route route) {
   model_ = scanned_.model;
   streaming_ = scanned_.stream ? model::Streaming::kStreamed : model::Streaming::kWhole;
   max_output_tokens_ = scanned_.max_completion_tokens.value_or(scanned_.max_tokens.value_or(0));
+  if (only_tokenizes(route)) return;
   prompt_tokens_ = tokens::estimate_tokens(scanned_.text_bytes) + scanned_.prompt_tokens;
+  if (takes_form(route)) prompt_tokens_ += scanned_.opaque_bytes / kAudioBytesPerToken;
+}
+
+void RequestFacts::derive_keys(const KeySettings& settings) {
   spans_.clear();
   for (const codec::PromptSpan& span : scanned_.spans) spans_.push_back({span.text, tag_of(span)});
   const std::uint64_t seed =
@@ -56,13 +102,6 @@ void RequestFacts::derive(const KeySettings& settings) {
   const double tokens_a_byte = static_cast<double>(prompt_tokens_) / static_cast<double>(bytes);
   block_tokens_ = std::max(
       1U, static_cast<std::uint32_t>(tokens_a_byte * static_cast<double>(settings.block_bytes)));
-}
-
-void RequestFacts::read_unscanned(std::span<const codec::Http1Header> headers,
-                                  std::string_view body) {
-  clear();
-  decode_session_token(codec::header_value(headers, kSessionTokenHeader), session_);
-  prompt_tokens_ = tokens::estimate_tokens(body.size());
 }
 
 model::InferenceRequest RequestFacts::request() const {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // RequestFacts: what the picker needs to know of one request, from its head and body.
 //
-// A chat or completions body is scanned once, in place; prompt blocks are hashed into keys as the
-// spans are found. Other routes yield no model and no keys, so they are placed by load alone.
+// A body is scanned once, in place; of prompts that fill a KV cache, blocks are hashed into keys.
+// The other routes yield a model and a size, and are placed by load.
 // The facts own their memory (model, session, keys), because a request may be decided again after
 // the body's buffer or the scanner moved on; the memory is reused by the next request.
 // Units: tokens are counted where the client sent token ids, else 4 bytes are one. Opaque parts
-// (images, audio) are part of the keys but not of the token count.
+// (images) are part of the keys but not of the token count; an audio file counts by its bytes, and
+// what only a tokenizer reads counts for nothing.
 // Threads: thread-compatible.
 #pragma once
 
@@ -32,19 +33,18 @@ struct KeySettings {
 
 class RequestFacts {
  public:
-  // A kScan route. After an error there are no facts.
+  // Of a kScan route. After an error there are no facts.
   [[nodiscard]] codec::ScanStatus read(Route route, std::span<const codec::Http1Header> headers,
                                        std::string_view body, const KeySettings& settings,
                                        codec::ChatScanner& scanner);
-  // A kForward route: nothing is known but the body's size.
-  void read_unscanned(std::span<const codec::Http1Header> headers, std::string_view body);
   void clear();
 
   // Views into this object, valid until the next call of the above.
   model::InferenceRequest request() const;
 
  private:
-  void derive(const KeySettings& settings);
+  void derive(Route route);
+  void derive_keys(const KeySettings& settings);
 
   codec::ScannedRequest scanned_;
   std::vector<prefix::Span> spans_;

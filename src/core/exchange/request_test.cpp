@@ -2,6 +2,7 @@
 // The request's side: routes, session tokens, facts, and the head towards an engine.
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,14 @@ TEST(Route, KnowsPathsMethodsAndWhatToDo) {
   EXPECT_EQ(match_route("POST", "/v1/chat/completions").handling, Handling::kScan);
   EXPECT_EQ(match_route("POST", "/v1/completions").route, Route::kCompletions);
   EXPECT_EQ(match_route("GET", "/v1/models").handling, Handling::kModelList);
-  EXPECT_EQ(match_route("POST", "/v1/embeddings").handling, Handling::kForward);
+  EXPECT_EQ(match_route("POST", "/v1/embeddings").handling, Handling::kScan);
+  EXPECT_EQ(match_route("POST", "/v1/messages/count_tokens").route, Route::kCountTokens);
+  EXPECT_EQ(match_route("POST", "/v1/audio/translations").route, Route::kTranslations);
+  const RouteMatch one = match_route("GET", "/v1/models/org%2Fname");
+  EXPECT_EQ(one.handling, Handling::kModel);
+  EXPECT_EQ(one.model, "org%2Fname");
+  EXPECT_EQ(match_route("DELETE", "/v1/models/m").allow, "GET");
+  EXPECT_EQ(match_route("GET", "/v1/models/").route, Route::kNone);
   const RouteMatch wrong_method = match_route("GET", "/v1/chat/completions");
   EXPECT_EQ(wrong_method.handling, Handling::kRefuse);
   EXPECT_EQ(wrong_method.allow, "POST");
@@ -48,6 +56,22 @@ TEST(Route, KnowsPathsMethodsAndWhatToDo) {
   for (const char* path : {"/metrics", "/v1/chat/completions/", "/", "*", "/load_lora_adapter"}) {
     EXPECT_EQ(match_route("POST", path).route, Route::kNone) << path;
     EXPECT_TRUE(match_route("POST", path).allow.empty()) << path;
+  }
+}
+
+TEST(Route, NamesAreDistinctAndCounted) {
+  std::set<std::string_view> names;
+  for (std::size_t i = 0; i < kRouteCount; ++i) names.insert(to_string(static_cast<Route>(i)));
+  EXPECT_EQ(names.size(), kRouteCount);
+  EXPECT_EQ(to_string(static_cast<Route>(kRouteCount)), "none");
+}
+
+TEST(Route, PathPartsAreDecodedOrRefused) {
+  std::string out;
+  EXPECT_TRUE(decode_path_part("org%2Fna%6de", out));
+  EXPECT_EQ(out, "org/name");
+  for (const char* bad : {"%", "%2", "a%zz", "%+1", "%-1", "% 1", "%0x"}) {
+    EXPECT_FALSE(decode_path_part(bad, out)) << bad;
   }
 }
 
@@ -122,11 +146,45 @@ TEST_F(Facts, ErrorsNameTheFieldAndReuseLeavesNothingBehind) {
   const codec::ScanStatus status = read(R"({"messages":[]})");
   EXPECT_EQ(status.field, "model");
   headers_.clear();
-  facts_.read_unscanned(headers_, "12345678");
-  EXPECT_TRUE(facts_.request().model.empty());
+  ASSERT_TRUE(read(R"({"model":"m","input":"12345678"})", Route::kEmbeddings).ok());
   EXPECT_TRUE(facts_.request().session.empty());
   EXPECT_TRUE(facts_.request().keys.empty());
   EXPECT_EQ(facts_.request().prompt_tokens, 2U);
+}
+
+TEST_F(Facts, OnlyPromptsThatFillACacheAreKeyed) {
+  const std::string text(4096, 'x');
+  const std::string input = R"({"model":"m","input":")" + text + "\"}";
+  ASSERT_TRUE(read(input, Route::kEmbeddings).ok());
+  EXPECT_TRUE(facts_.request().keys.empty());
+  EXPECT_EQ(facts_.request().prompt_tokens, 1024U);
+  ASSERT_TRUE(read(input, Route::kResponses).ok());
+  EXPECT_EQ(facts_.request().keys.size(), 4U);
+  const std::string messages =
+      R"({"model":"m","max_tokens":9,"messages":[{"role":"user","content":")" + text + "\"}]}";
+  ASSERT_TRUE(read(messages, Route::kMessages).ok());
+  EXPECT_EQ(facts_.request().keys.size(), 4U);
+  EXPECT_EQ(facts_.request().max_output_tokens, 9U);
+  // Counting is no work for a GPU, and leaves nothing in its cache.
+  ASSERT_TRUE(read(messages, Route::kCountTokens).ok());
+  EXPECT_TRUE(facts_.request().keys.empty());
+  EXPECT_EQ(facts_.request().prompt_tokens, 0U);
+  ASSERT_TRUE(
+      read(R"({"model":"m","query":"1234","documents":["1234","5678"]})", Route::kRerank).ok());
+  EXPECT_EQ(facts_.request().prompt_tokens, 1U + (15U + 3U) / 4U);
+}
+
+TEST_F(Facts, AnAudioFormTellsItsModelAndSize) {
+  headers_ = {{"Content-Type", "multipart/form-data; boundary=b"}};
+  const std::string body =
+      "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n" +
+      std::string(64000, 'x') +
+      "\r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper\r\n--b--\r\n";
+  ASSERT_TRUE(read(body, Route::kTranscriptions).ok());
+  EXPECT_EQ(facts_.request().model, "whisper");
+  EXPECT_NEAR(static_cast<double>(facts_.request().prompt_tokens), 100, 3);
+  headers_.clear();
+  EXPECT_EQ(read(body, Route::kTranslations).error, codec::ScanError::kInvalidForm);
 }
 
 std::string forwarded(const std::string& head_text, std::uint64_t body_bytes = 5) {

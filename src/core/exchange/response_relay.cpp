@@ -32,11 +32,12 @@ std::optional<model::UpstreamFailure> failure_of_status(int status) {
 
 void ResponseWatch::begin(const codec::Http1ResponseHead& head, Route route) {
   form_ = form_of(codec::header_value(head.headers, "content-type"));
-  tells_tokens_ = route == Route::kChatCompletions || route == Route::kCompletions;
+  tells_tokens_ = route != Route::kSpeech;
   any_byte_ = false;
   newlines_ = 2;
   framing_ = Framing::kChunkEnd;
-  sse_.restart();
+  const bool typed = route == Route::kMessages || route == Route::kResponses;
+  sse_.restart(typed ? codec::EventStyle::kTyped : codec::EventStyle::kUntyped);
   json_.restart();
 }
 
@@ -54,8 +55,6 @@ void ResponseWatch::feed(std::string_view raw, std::span<const std::string_view>
     if (piece.empty()) continue;
     any_byte_ = true;
     if (form_ == ResponseForm::kEventStream) follow_lines(piece);
-    // Elsewhere the answer has another shape, and may be megabytes of numbers.
-    if (!tells_tokens_) continue;
     if (form_ == ResponseForm::kEventStream) sse_.feed(piece);
     if (form_ == ResponseForm::kJson) json_.feed(piece);
   }

@@ -121,8 +121,31 @@ TEST_F(Watched, CarriageReturnsDoNotHideTheEndOfAnEvent) {
   EXPECT_TRUE(watch_.between_events());
 }
 
-TEST_F(Watched, OtherRoutesTellOnlyTheFirstByte) {
+TEST_F(Watched, TellsTheFirstTokenOfTypedStreams) {
+  const auto chunk = [&](const std::string& event) {
+    char size[16];
+    std::snprintf(size, sizeof size, "%zx\r\n", event.size());
+    feed(size + event + "\r\n");
+  };
   begin("text/event-stream", Route::kMessages);
+  chunk(
+      "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{"
+      "\"input_tokens\":15,\"output_tokens\":0}}}\n\n");
+  EXPECT_FALSE(watch_.first_token());
+  chunk(
+      "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{"
+      "\"type\":\"text_delta\",\"text\":\"x\"}}\n\n");
+  EXPECT_TRUE(watch_.first_token());
+  begin("text/event-stream", Route::kResponses);
+  chunk("data: {\"type\":\"response.created\",\"response\":{\"error\":null}}\n\n");
+  EXPECT_FALSE(watch_.first_token());
+  chunk("data: {\"delta\":\"x\",\"type\":\"response.output_text.delta\"}\n\n");
+  EXPECT_TRUE(watch_.first_token());
+  EXPECT_FALSE(watch_.facts().error);
+}
+
+TEST_F(Watched, SpeechTellsOnlyTheFirstByte) {
+  begin("text/event-stream", Route::kSpeech);
   EXPECT_FALSE(watch_.first_token());
   feed("3\r\n: x\r\n");
   EXPECT_TRUE(watch_.first_token());
@@ -151,21 +174,46 @@ TEST(ErrorReply, EveryReasonHasAStatusASentenceAndOpenAisShape) {
     EXPECT_LE(status, 504);
     EXPECT_TRUE(default_message(reason).ends_with('.'));
     std::string body;
-    append_error({reason, {}, {}}, body);
+    append_error({reason, {}, {}}, ErrorShape::kOpenAi, body);
     EXPECT_TRUE(body.starts_with(R"({"error":{"message":")")) << body;
     EXPECT_NE(body.find(status < 500 ? "_error\"" : "\"server_error\""), std::string::npos);
     codec::JsonIndex index(4096);
     EXPECT_EQ(index.build(body), codec::JsonFault::kNone);
   }
   std::string body;
-  append_error({ReplyReason::kUnknownModel, "no \"x\"", {}}, body);
+  append_error({ReplyReason::kUnknownModel, "no \"x\"", {}}, ErrorShape::kOpenAi, body);
   EXPECT_EQ(body, R"({"error":{"message":"no \"x\"","type":"invalid_request_error",)"
                   R"("param":"model","code":"model_not_found"}})");
   body.clear();
-  append_error_event({ReplyReason::kUpstreamFailed, "m", {}}, body);
+  append_error_event({ReplyReason::kUpstreamFailed, "m", {}}, ErrorShape::kOpenAi, body);
   EXPECT_EQ(body,
             "data: {\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null,"
             "\"code\":\"upstream_failed\"}}\n\n");
+}
+
+TEST(ErrorReply, HasAnthropicsShapeOnItsRoutes) {
+  EXPECT_EQ(error_shape(Route::kMessages), ErrorShape::kAnthropic);
+  EXPECT_EQ(error_shape(Route::kCountTokens), ErrorShape::kAnthropic);
+  EXPECT_EQ(error_shape(Route::kResponses), ErrorShape::kOpenAi);
+  const std::pair<ReplyReason, std::string_view> types[] = {
+      {ReplyReason::kBadRequest, "invalid_request_error"},
+      {ReplyReason::kUnknownModel, "not_found_error"},
+      {ReplyReason::kTooLarge, "request_too_large"},
+      {ReplyReason::kFilteredOut, "rate_limit_error"},
+      {ReplyReason::kUpstreamFailed, "api_error"},
+      {ReplyReason::kNoEndpoint, "overloaded_error"},
+      {ReplyReason::kUpstreamTimeout, "timeout_error"}};
+  for (const auto& [reason, type] : types) {
+    std::string body;
+    append_error({reason, "m\"", {}}, ErrorShape::kAnthropic, body);
+    EXPECT_EQ(body, R"({"type":"error","error":{"type":")" + std::string(type) +
+                        R"(","message":"m\""}})");
+  }
+  std::string event;
+  append_error_event({ReplyReason::kUpstreamFailed, "m", {}}, ErrorShape::kAnthropic, event);
+  EXPECT_EQ(event,
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\","
+            "\"message\":\"m\"}}\n\n");
 }
 
 TEST(ErrorReply, RetryAfterIsRoundedUpAndOnlyWhereItHelps) {

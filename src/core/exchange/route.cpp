@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/exchange/route.h"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace fairlead::exchange {
 namespace {
@@ -17,19 +19,25 @@ constexpr std::array kEntries = {
     Entry{"/v1/chat/completions", Route::kChatCompletions, Handling::kScan},
     Entry{"/v1/completions", Route::kCompletions, Handling::kScan},
     Entry{"/v1/models", Route::kModels, Handling::kModelList},
-    Entry{"/v1/embeddings", Route::kEmbeddings, Handling::kForward},
-    Entry{"/v1/responses", Route::kResponses, Handling::kForward},
-    Entry{"/v1/messages", Route::kMessages, Handling::kForward},
-    Entry{"/rerank", Route::kRerank, Handling::kForward},
-    Entry{"/v1/rerank", Route::kRerank, Handling::kForward},
-    Entry{"/v2/rerank", Route::kRerank, Handling::kForward},
-    Entry{"/score", Route::kScore, Handling::kForward},
-    Entry{"/v1/score", Route::kScore, Handling::kForward},
-    Entry{"/pooling", Route::kPooling, Handling::kForward},
-    Entry{"/classify", Route::kClassify, Handling::kForward},
-    Entry{"/tokenize", Route::kTokenize, Handling::kForward},
-    Entry{"/detokenize", Route::kDetokenize, Handling::kForward},
+    Entry{"/v1/embeddings", Route::kEmbeddings, Handling::kScan},
+    Entry{"/v1/responses", Route::kResponses, Handling::kScan},
+    Entry{"/v1/messages", Route::kMessages, Handling::kScan},
+    Entry{"/v1/messages/count_tokens", Route::kCountTokens, Handling::kScan},
+    Entry{"/v1/audio/transcriptions", Route::kTranscriptions, Handling::kScan},
+    Entry{"/v1/audio/translations", Route::kTranslations, Handling::kScan},
+    Entry{"/v1/audio/speech", Route::kSpeech, Handling::kScan},
+    Entry{"/rerank", Route::kRerank, Handling::kScan},
+    Entry{"/v1/rerank", Route::kRerank, Handling::kScan},
+    Entry{"/v2/rerank", Route::kRerank, Handling::kScan},
+    Entry{"/score", Route::kScore, Handling::kScan},
+    Entry{"/v1/score", Route::kScore, Handling::kScan},
+    Entry{"/pooling", Route::kPooling, Handling::kScan},
+    Entry{"/classify", Route::kClassify, Handling::kScan},
+    Entry{"/tokenize", Route::kTokenize, Handling::kScan},
+    Entry{"/detokenize", Route::kDetokenize, Handling::kScan},
 };
+
+constexpr std::string_view kModelPrefix = "/v1/models/";
 
 }  // namespace
 
@@ -61,6 +69,14 @@ std::string_view to_string(Route route) {
       return "tokenize";
     case Route::kDetokenize:
       return "detokenize";
+    case Route::kCountTokens:
+      return "count_tokens";
+    case Route::kTranscriptions:
+      return "audio_transcriptions";
+    case Route::kTranslations:
+      return "audio_translations";
+    case Route::kSpeech:
+      return "audio_speech";
   }
   return "none";
 }
@@ -69,10 +85,44 @@ RouteMatch match_route(std::string_view method, std::string_view path) {
   for (const Entry& entry : kEntries) {
     if (entry.path != path) continue;
     const std::string_view wanted = entry.handling == Handling::kModelList ? "GET" : "POST";
-    if (method == wanted) return {entry.route, entry.handling, {}};
-    return {entry.route, Handling::kRefuse, wanted};
+    if (method == wanted) return {entry.route, entry.handling, {}, {}};
+    return {entry.route, Handling::kRefuse, wanted, {}};
+  }
+  if (path.starts_with(kModelPrefix) && path.size() > kModelPrefix.size()) {
+    if (method != "GET") return {Route::kModels, Handling::kRefuse, "GET", {}};
+    return {Route::kModels, Handling::kModel, {}, path.substr(kModelPrefix.size())};
   }
   return {};
+}
+
+bool decode_path_part(std::string_view part, std::string& out) {
+  out.clear();
+  for (std::size_t at = 0; at < part.size(); ++at) {
+    if (part[at] != '%') {
+      out += part[at];
+      continue;
+    }
+    unsigned value = 0;
+    const char* const digits = part.data() + at + 1;
+    const char* const end = digits + std::min<std::size_t>(2, part.size() - at - 1);
+    if (const auto read = std::from_chars(digits, end, value, 16);
+        read.ec != std::errc{} || read.ptr != digits + 2) {
+      return false;
+    }
+    out += static_cast<char>(value);
+    at += 2;
+  }
+  return true;
+}
+
+ErrorShape error_shape(Route route) {
+  return route == Route::kMessages || route == Route::kCountTokens ? ErrorShape::kAnthropic
+                                                                   : ErrorShape::kOpenAi;
+}
+
+bool fills_cache(Route route) {
+  return route == Route::kChatCompletions || route == Route::kCompletions ||
+         route == Route::kMessages || route == Route::kResponses;
 }
 
 }  // namespace fairlead::exchange

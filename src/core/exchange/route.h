@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Route: which of the engines' HTTP interfaces a request is for, by method and path.
 //
-// Only chat completions and completions are scanned for model and prompt; the other inference
-// paths are forwarded by load alone; the model list is answered by the router. Whatever else an
+// Every inference path is read for its model and the size of its prompt, and those whose prompts
+// fill a KV cache for the prompt itself; the model list is answered by the router. Whatever else an
 // engine serves (its metrics, its administration) is not reachable through the router.
-// Threads: pure functions. Source: OpenAI API reference; vLLM's api_server routes.
+// Threads: pure functions. Source: OpenAI and Anthropic API references; vLLM's api_server routes.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace fairlead::exchange {
@@ -26,8 +27,12 @@ enum class Route : std::uint8_t {
   kClassify,
   kTokenize,
   kDetokenize,
+  kCountTokens,
+  kTranscriptions,
+  kTranslations,
+  kSpeech,
 };
-inline constexpr std::size_t kRouteCount = 13;
+inline constexpr std::size_t kRouteCount = 17;
 
 // snake_case, a metric label.
 std::string_view to_string(Route route);
@@ -36,15 +41,25 @@ std::string_view to_string(Route route);
 enum class Handling : std::uint8_t {
   kRefuse,     // 404 or 405.
   kModelList,  // Answered here.
-  kScan,       // Model, prompt and limits are read from the body.
-  kForward,    // The body is forwarded unread.
+  kModel,      // Likewise: one model.
+  kScan,       // Model, prompt and limits are read from the body, and it is forwarded.
 };
 
 struct RouteMatch {
   Route route = Route::kNone;
   Handling handling = Handling::kRefuse;
   std::string_view allow;  // The method to use instead, when the path is known: 405.
+  std::string_view model;  // kModel: the path's last part, as written.
 };
+
+// Whose error bodies clients of this route expect.
+enum class ErrorShape : std::uint8_t { kOpenAi, kAnthropic };
+ErrorShape error_shape(Route route);
+// Whether the prompts of this route fill a KV cache that a later prompt may find.
+bool fills_cache(Route route);
+
+// Replaces `out` by a path's part with its percent escapes resolved; false when one is malformed.
+[[nodiscard]] bool decode_path_part(std::string_view part, std::string& out);
 
 // `path` has no query.
 RouteMatch match_route(std::string_view method, std::string_view path);

@@ -103,7 +103,7 @@ void GatewayWorker::on_refusal(const net::Http1Refusal& refusal, net::RefusalRep
   const ReplyReason reason = reason_of(refusal);
   host_.metrics().on_refusal(refusal.kind, reason);
   reply.body.clear();
-  exchange::append_error({reason, refusal.message, {}}, reply.body);
+  exchange::append_error({reason, refusal.message, {}}, exchange::ErrorShape::kOpenAi, reply.body);
   reply.content_type = "application/json";
   reply.headers.push_back({exchange::kReasonHeader, model::to_string(reason)});
   if (reason == ReplyReason::kOverloaded) reply.headers.push_back({"retry-after", "1"});

@@ -2,14 +2,12 @@
 #include "fronts/gateway/model_list.h"
 
 #include <algorithm>
-#include <vector>
-
-#include "core/codec/json_text.h"
+#include <utility>
 
 namespace fairlead::gateway {
 
-std::string_view ModelList::body(const std::shared_ptr<const model::PoolSnapshot>& pool) {
-  if (pool == pool_) return body_;
+void ModelList::renew(const std::shared_ptr<const model::PoolSnapshot>& pool) {
+  if (pool == pool_) return;
   pool_ = pool;
   std::vector<std::string_view> names;
   for (const model::Endpoint& endpoint : pool->endpoints) {
@@ -17,17 +15,31 @@ std::string_view ModelList::body(const std::shared_ptr<const model::PoolSnapshot
   }
   std::ranges::sort(names);
   names.erase(std::ranges::unique(names).begin(), names.end());
-  std::vector<codec::ModelCard> cards;
+  cards_.clear();
   for (const std::string_view name : names) {
     codec::ModelCard card;
     card.id = name;
     card.created = created_;
     card.owned_by = "fairlead";
-    cards.push_back(std::move(card));
+    cards_.push_back(std::move(card));
   }
   body_.clear();
-  codec::append_model_list(body_, cards);
+  codec::append_model_list(body_, cards_);
+}
+
+std::string_view ModelList::body(const std::shared_ptr<const model::PoolSnapshot>& pool) {
+  renew(pool);
   return body_;
+}
+
+std::string_view ModelList::card(const std::shared_ptr<const model::PoolSnapshot>& pool,
+                                 std::string_view name) {
+  renew(pool);
+  const auto found = std::ranges::lower_bound(cards_, name, {}, &codec::ModelCard::id);
+  if (found == cards_.end() || found->id != name) return {};
+  card_.clear();
+  codec::append_model_card(card_, *found);
+  return card_;
 }
 
 }  // namespace fairlead::gateway

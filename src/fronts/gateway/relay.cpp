@@ -67,8 +67,9 @@ void Relay::begin(net::Http1Exchange& exchange, const exchange::RouteMatch& matc
           {match.allow.empty() ? ReplyReason::kNotFound : ReplyReason::kMethodNotAllowed, {}, {}});
     case exchange::Handling::kModelList:
       return reply_model_list();
+    case exchange::Handling::kModel:
+      return reply_model();
     case exchange::Handling::kScan:
-    case exchange::Handling::kForward:
       return read_and_decide();
   }
 }
@@ -85,19 +86,13 @@ void Relay::read_request_id() {
 void Relay::read_and_decide() {
   if (!read_body()) return;
   const codec::Http1Headers& headers = exchange_->head().headers;
-  if (match_.handling == exchange::Handling::kScan) {
-    const exchange::KeySettings keys{host_.process_seed(),
-                                     generation_->settings.prefix.block_bytes};
-    const codec::ScanStatus status =
-        facts_.read(match_.route, headers, body_, keys, host_.scanner());
-    if (!status.ok()) {
-      const auto reason = status.error == codec::ScanError::kBodyTooLarge
-                              ? ReplyReason::kTooLarge
-                              : ReplyReason::kBadRequest;
-      return reply({reason, status.message(), status.field});
-    }
-  } else {
-    facts_.read_unscanned(headers, body_);
+  const exchange::KeySettings keys{host_.process_seed(), generation_->settings.prefix.block_bytes};
+  const codec::ScanStatus status =
+      facts_.read(match_.route, headers, body_, keys, host_.scanner());
+  if (!status.ok()) {
+    const auto reason = status.error == codec::ScanError::kBodyTooLarge ? ReplyReason::kTooLarge
+                                                                        : ReplyReason::kBadRequest;
+    return reply({reason, status.message(), status.field});
   }
   if (!admit()) return;
   id_ = host_.picker().on_request(facts_.request(), *host_.pool_snapshot(), generation_->profile,
@@ -115,12 +110,8 @@ void Relay::on_action(const picker::Action& action) {
       break;
   }
   if (failed_try_held_ && response_.held()) return relay_held_answer();
-  if (action.reason == ReplyReason::kUnknownModel) {
-    const std::string message =
-        fmt::format("The model '{}' is not served by any engine. GET /v1/models lists the models.",
-                    facts_.request().model);
-    return reply({action.reason, message, {}}, action.retry_after);
-  }
+  if (action.reason == ReplyReason::kUnknownModel)
+    return reply_unknown_model(facts_.request().model);
   reply({action.reason, {}, {}}, action.retry_after);
 }
 
@@ -258,7 +249,7 @@ void Relay::reply(const exchange::ErrorText& text, Duration retry_after) {
   reply_reason_ = reason;
   host_.metrics().on_reply(reason);
   std::string body;
-  exchange::append_error(text, body);
+  exchange::append_error(text, exchange::error_shape(match_.route), body);
   char digits[24];
   const std::uint64_t seconds = exchange::retry_after_seconds(reason, retry_after);
   const auto end = std::to_chars(std::begin(digits), std::end(digits), seconds).ptr;
@@ -281,8 +272,24 @@ void Relay::reply(const exchange::ErrorText& text, Duration retry_after) {
   release();
 }
 
-void Relay::reply_model_list() {
-  const std::string_view body = host_.model_list();
+void Relay::reply_unknown_model(std::string_view model) {
+  reply({ReplyReason::kUnknownModel,
+         fmt::format("The model '{}' is not served by any engine. GET /v1/models lists the models.",
+                     model),
+         {}});
+}
+
+void Relay::reply_model_list() { reply_json(host_.model_list()); }
+
+void Relay::reply_model() {
+  std::string name;
+  const bool is_name = exchange::decode_path_part(match_.model, name);
+  const std::string_view card = is_name ? host_.model_card(name) : std::string_view();
+  if (card.empty()) return reply_unknown_model(is_name ? name : match_.model);
+  reply_json(card);
+}
+
+void Relay::reply_json(std::string_view body) {
   codec::Http1Headers& headers = host_.header_scratch();
   headers.clear();
   headers.push_back({"content-type", "application/json"});

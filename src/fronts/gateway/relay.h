@@ -73,7 +73,10 @@ class Relay final : private net::ExchangeObserver,
   void try_failed(model::UpstreamFailure failure);
   void count_against_endpoint(model::UpstreamFailure failure);
   void reply(const exchange::ErrorText& text, Duration retry_after = {});
+  void reply_unknown_model(std::string_view model);
   void reply_model_list();
+  void reply_model();
+  void reply_json(std::string_view body);
   void conclude(int status, model::Outcome outcome);
   void write_access_line(int status, model::Outcome outcome);
   void release();

@@ -60,6 +60,10 @@ class RelayHost {
   std::shared_ptr<const model::PoolSnapshot> pool_snapshot() { return pool_snapshot_.share(); }
   std::shared_ptr<const UpstreamTarget> target(model::EndpointRef ref);
   std::string_view model_list() { return model_list_.body(pool_snapshot_.share()); }
+  // Empty when no endpoint serves it.
+  std::string_view model_card(std::string_view name) {
+    return model_list_.card(pool_snapshot_.share(), name);
+  }
   void make_request_id(std::string& out);
   // Takes over what a new generation changes for the whole worker. Between two requests.
   void adopt(const router::Generation& generation);

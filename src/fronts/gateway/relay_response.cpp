@@ -139,7 +139,7 @@ void Relay::break_off(ReplyReason reason) {
   if (error_event_fits()) {
     std::string& event = host_.scratch();
     event.clear();
-    exchange::append_error_event({reason, {}, {}}, event);
+    exchange::append_error_event({reason, {}, {}}, exchange::error_shape(match_.route), event);
     if (copy_ == Copy::kPayload) {
       exchange_->write_chunk(event);
     } else {
