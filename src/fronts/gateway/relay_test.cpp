@@ -273,15 +273,6 @@ TEST_F(RelayTest, RoutesByModelAndRefusesUnknownOnes) {
   EXPECT_EQ(metric("fairlead_replies_total{reason=\"unknown_model\"}"), 1);
 }
 
-TEST_F(RelayTest, OtherInferencePathsAreForwardedUnread) {
-  ScriptedEngine& engine = this->engine();
-  start({engine.port()});
-  EXPECT_EQ(ask("not json at all", "/v1/embeddings").status, 200);
-  EXPECT_EQ(engine.requests[0].body, "not json at all");
-  EXPECT_EQ(engine.requests[0].target, "/v1/embeddings");
-  EXPECT_EQ(logged("route"), "\"embeddings\"");
-}
-
 TEST_F(RelayTest, RefusesUnknownPathsWrongMethodsAndMalformedBodies) {
   ScriptedEngine& engine = this->engine();
   start({engine.port()});

@@ -233,8 +233,10 @@ void Http1Connection::on_input_end() {
   switch (state_) {
     case State::kHead:
     case State::kBody:
+      // It may still listen.
       ++server_.counters_.truncated_requests;
-      return die();
+      return refuse(RefusalKind::kMalformed, 400, codec::Http1Error::kNone,
+                    "The connection was closed in the middle of the request.");
     case State::kIdle:
       return die();
     case State::kClosing:

@@ -177,6 +177,9 @@ class Client final : public RawPeer {
                "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
   }
 
+  // Sends FIN behind what was sent, and goes on reading.
+  void finish_sending() { fin_due_ = true; }
+
   void poll() override {
     if (!fd_.valid()) return;
     while (!output_.empty()) {
@@ -185,6 +188,7 @@ class Client final : public RawPeer {
       if (sent <= 0) break;
       output_.erase(0, static_cast<std::size_t>(sent));
     }
+    if (output_.empty() && std::exchange(fin_due_, false)) ::shutdown(fd_.get(), SHUT_WR);
     while (reading) {
       char bytes[16 * 1024];
       const ssize_t got = ::recv(fd_.get(), bytes, sizeof bytes, MSG_DONTWAIT);
@@ -233,6 +237,7 @@ class Client final : public RawPeer {
  private:
   net::UniqueFd fd_;
   bool connected_ = false;
+  bool fin_due_ = false;
   std::string output_;
 };
 
