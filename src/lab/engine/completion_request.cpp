@@ -448,6 +448,7 @@ void CompletionRequest::clear() {
   seed = 0;
   ignore_eos = stream = include_usage = continuous_usage = return_token_strs = false;
   add_generation_prompt = true;
+  pooling = {};
 }
 
 tl::expected<void, ApiError> CompletionRequestParser::parse(Api api, std::string_view body,

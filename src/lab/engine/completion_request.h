@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CompletionRequest and its parser: the bodies of /v1/chat/completions, /v1/completions and
+// CompletionRequest, and its parser for the bodies of /v1/chat/completions, /v1/completions and
 // /tokenize, read in one pass over simdjson's index, straight into tokens.
 //
 // Fields that change neither length nor content of a simulated answer are checked as JSON and
@@ -21,12 +21,36 @@
 
 namespace fairlead::engine {
 
-enum class Api : std::uint8_t { kChat, kCompletions, kTokenize };
+enum class Api : std::uint8_t {
+  kChat,
+  kCompletions,
+  kTokenize,
+  // Read by dialect_request.h.
+  kMessages,
+  kCountTokens,
+  kResponses,
+  kEmbeddings,
+  kRerank,
+  kTranscription,
+};
+// A prompt is run through once and nothing is generated.
+constexpr bool is_pooling(Api api) { return api == Api::kEmbeddings || api == Api::kRerank; }
 
 // kCount: only how many tokens there are, for engines that compare no prompts.
 enum class PromptUse : std::uint8_t { kTokens, kCount };
 
 inline constexpr std::int64_t kChoicesMax = 1024;  // Prompts times n.
+
+enum class VectorFormat : std::uint8_t { kFloats, kBase64 };
+inline constexpr std::uint32_t kDimensionsMax = 4096;
+
+// What an answer of a pooling route needs of its request.
+struct PoolingRequest {
+  VectorFormat format = VectorFormat::kFloats;
+  std::uint32_t dimensions = 64;
+  std::size_t top_n = 0;               // 0: all.
+  std::vector<std::string> documents;  // To rerank.
+};
 
 struct CompletionRequest {
   struct Prompt {
@@ -48,6 +72,7 @@ struct CompletionRequest {
   bool continuous_usage = false;
   bool return_token_strs = false;     // kTokenize only.
   bool add_generation_prompt = true;  // kTokenize only.
+  PoolingRequest pooling;
 
   // Forgets everything but memory.
   void clear();

@@ -39,6 +39,25 @@ EngineIdentity identity_of(const EngineOptions& options) {
           .num_gpu_blocks = options.profile.kv_tokens / options.profile.block_size};
 }
 
+// Messages and responses put their own before the rest.
+std::string_view id_prefix(Api api) {
+  switch (api) {
+    case Api::kChat:
+    case Api::kMessages:
+      return "chatcmpl-";
+    case Api::kResponses:
+      return "";
+    case Api::kEmbeddings:
+      return "embd-";
+    case Api::kRerank:
+      return "rerank-";
+    case Api::kTranscription:
+      return "trsc-";
+    default:
+      return "cmpl-";
+  }
+}
+
 ApiError injected(int status) {
   const bool internal = status == 500;
   return {.status = status,
@@ -132,22 +151,25 @@ Engine::Length Engine::length_of(const CompletionRequest& request, std::int64_t 
 ResponseWriter Engine::make_writer(const net::Http1Exchange& exchange,
                                    const CompletionRequest& request) {
   const std::string_view given = codec::header_value(exchange.head().headers, "x-request-id");
-  std::string id = request.api == Api::kChat ? "chatcmpl-" : "cmpl-";
+  std::string id(id_prefix(request.api));
   if (given.empty() || given.size() > kRequestIdMax) {
     fmt::format_to(std::back_inserter(id), "{:016x}", mix64(options_.seed + ++requests_));
   } else {
     id += given;
   }
-  return {request.api, request.stream ? Delivery::kStream : Delivery::kWhole, id,
-          static_cast<std::int64_t>(loop_.unix_seconds()),
-          request.model.empty() ? std::string_view(options_.served_names.front())
-                                : std::string_view(request.model)};
+  return {request.api,
+          request.stream ? Delivery::kStream : Delivery::kWhole,
+          {.id = std::move(id),
+           .created = static_cast<std::int64_t>(loop_.unix_seconds()),
+           .model = request.model.empty() ? options_.served_names.front() : request.model},
+          request.pooling};
 }
 
 GenerationSetup Engine::make_setup(const CompletionRequest& request) {
   GenerationSetup setup{.delivery = request.stream ? Delivery::kStream : Delivery::kWhole,
                         .include_usage = request.include_usage,
                         .continuous_usage = request.continuous_usage,
+                        .pooling = is_pooling(request.api),
                         .stream_interval = options_.stream_interval,
                         .block_size = options_.profile.block_size,
                         .speed = options_.speed,
@@ -202,6 +224,11 @@ Result<void> Engine::submit_prompt(Generation& generation, const CompletionReque
   const std::span<const std::uint32_t> rest = tokens.subspan(count / block * block);
   const std::uint64_t identity = XXH3_64bits_withSeed(rest.data(), rest.size_bytes(), parent);
   const Length length = length_of(request, prompt.count, identity);
+  if (is_pooling(request.api) || request.api == Api::kTranscription) {
+    // Such models read a prompt as a whole: what one left in the cache is of no use to the next.
+    prompt_hashes->clear();
+    tokens::chain_block_hashes(tokens, block, mix64(chain + ++requests_), *prompt_hashes);
+  }
   for (std::int64_t i = 0; i < request.n; ++i) {
     const auto number = static_cast<std::uint64_t>(i);
     const std::uint64_t seed =
@@ -269,7 +296,7 @@ void Engine::on_generation_end(Generation& generation, GenerationEnd end) {
 }
 
 void Engine::answer_at_once(net::Http1Exchange& exchange, const CompletionRequest& request) {
-  const ResponseWriter writer = make_writer(exchange, request);
+  ResponseWriter writer = make_writer(exchange, request);
   std::vector<AnswerPart> parts;
   UsageFigures usage;
   for (const CompletionRequest::Prompt& prompt : request.prompts) {
@@ -289,7 +316,9 @@ void Engine::answer_at_once(net::Http1Exchange& exchange, const CompletionReques
     }
   }
   metrics_.add(Count::kPromptTokens, static_cast<std::uint64_t>(usage.prompt_tokens));
-  metrics_.add(Count::kGenerationTokens, static_cast<std::uint64_t>(usage.completion_tokens));
+  if (!is_pooling(request.api)) {
+    metrics_.add(Count::kGenerationTokens, static_cast<std::uint64_t>(usage.completion_tokens));
+  }
   if (request.stream) return stream_at_once(exchange, request, writer, parts, usage);
   text_.clear();
   writer.begin_whole(text_);
@@ -332,7 +361,8 @@ void Engine::stream_at_once(net::Http1Exchange& exchange, const CompletionReques
     writer.usage_event(text_, usage);
     send();
   }
-  exchange.write_chunk(kDone);
+  writer.end_stream(text_, parts.front(), usage);
+  send();
   exchange.finish();
 }
 

@@ -9,6 +9,7 @@
 #include "core/codec/http1_text.h"
 #include "core/codec/json_text.h"
 #include "core/tokens/estimate.h"
+#include "lab/engine/dialect_request.h"
 #include "lab/engine/engine_server.h"
 
 namespace fairlead::engine {
@@ -44,6 +45,15 @@ const EngineServer::Route* EngineServer::find_route(std::string_view method, std
   static constexpr std::array kRoutes{
       Route{"POST", "/v1/chat/completions", &EngineServer::chat},
       Route{"POST", "/v1/completions", &EngineServer::completions},
+      Route{"POST", "/v1/messages", &EngineServer::messages},
+      Route{"POST", "/v1/messages/count_tokens", &EngineServer::count_tokens},
+      Route{"POST", "/v1/responses", &EngineServer::responses},
+      Route{"POST", "/v1/embeddings", &EngineServer::embeddings},
+      Route{"POST", "/rerank", &EngineServer::rerank},
+      Route{"POST", "/v1/rerank", &EngineServer::rerank},
+      Route{"POST", "/v2/rerank", &EngineServer::rerank},
+      Route{"POST", "/v1/audio/transcriptions", &EngineServer::transcribe},
+      Route{"POST", "/v1/audio/translations", &EngineServer::transcribe},
       Route{"GET", "/metrics", &EngineServer::metrics},
       Route{"GET", "/health", &EngineServer::health},
       Route{"GET", "/v1/models", &EngineServer::models},
@@ -119,6 +129,39 @@ void EngineServer::complete(Exchange& exchange, Api api) {
   if (const auto begun = engine_.begin(exchange, request_, use); !begun) {
     send_error(exchange, begun.error());
   }
+}
+
+void EngineServer::send_error(Exchange& exchange, Api api, const ApiError& error) {
+  if (api != Api::kMessages && api != Api::kCountTokens) return send_error(exchange, error);
+  std::string body;
+  codec::JsonWriter json(body);
+  json.begin_object().key("type").string("error").key("error").begin_object();
+  json.key("type").string(error.type).key("message").string(error.message);
+  json.end_object().end_object();
+  send_json(exchange, error.status, body);
+}
+
+void EngineServer::complete_dialect(Exchange& exchange, Api api) {
+  const PromptUse use = engine_.prompt_use();
+  const std::string_view type = codec::header_value(exchange.head().headers, "content-type");
+  if (const auto parsed = parse_dialect(api, type, exchange.body(), use, request_); !parsed) {
+    return send_error(exchange, api, parsed.error());
+  }
+  if (const auto begun = engine_.begin(exchange, request_, use); !begun) {
+    send_error(exchange, api, begun.error());
+  }
+}
+
+void EngineServer::count_tokens(Exchange& exchange) {
+  constexpr Api kApi = Api::kCountTokens;
+  if (const auto parsed = parse_dialect(kApi, {}, exchange.body(), PromptUse::kCount, request_);
+      !parsed) {
+    return send_error(exchange, kApi, parsed.error());
+  }
+  if (const auto known = engine_.check_model(request_.model); !known) {
+    return send_error(exchange, kApi, known.error());
+  }
+  send_json(exchange, 200, fmt::format(R"({{"input_tokens":{}}})", request_.prompts[0].count));
 }
 
 void EngineServer::models(Exchange& exchange) {

@@ -61,10 +61,19 @@ class EngineServer final : private net::RequestHandler {
   bool refused(Exchange& exchange, std::string_view path);
   static void send_json(Exchange& exchange, int status, std::string_view body);
   static void send_error(Exchange& exchange, const ApiError& error);
+  // In Anthropic's shape where `api` is Anthropic's.
+  static void send_error(Exchange& exchange, Api api, const ApiError& error);
 
   void chat(Exchange& exchange) { complete(exchange, Api::kChat); }
   void completions(Exchange& exchange) { complete(exchange, Api::kCompletions); }
   void complete(Exchange& exchange, Api api);
+  void messages(Exchange& exchange) { complete_dialect(exchange, Api::kMessages); }
+  void responses(Exchange& exchange) { complete_dialect(exchange, Api::kResponses); }
+  void embeddings(Exchange& exchange) { complete_dialect(exchange, Api::kEmbeddings); }
+  void rerank(Exchange& exchange) { complete_dialect(exchange, Api::kRerank); }
+  void transcribe(Exchange& exchange) { complete_dialect(exchange, Api::kTranscription); }
+  void complete_dialect(Exchange& exchange, Api api);
+  void count_tokens(Exchange& exchange);
   void models(Exchange& exchange);
   void tokenize(Exchange& exchange);
   void detokenize(Exchange& exchange);

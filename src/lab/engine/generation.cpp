@@ -68,7 +68,7 @@ void Generation::on_token(std::size_t index, const TokenEvent& event) {
 
 void Generation::observe_token(Choice& choice, const TokenEvent& event, Time now) {
   choice.made = event.output_tokens;
-  metrics_.add(Count::kGenerationTokens);
+  if (!setup_.pooling) metrics_.add(Count::kGenerationTokens);
   if (choice.made == 1) {
     choice.cached_tokens = event.cached_tokens;
     choice.first_token_at = now;
@@ -193,7 +193,8 @@ void Generation::complete_stream() {
     writer_.usage_event(text_, total_usage());
     if (!emit()) return;
   }
-  text_ = kDone;
+  text_.clear();
+  writer_.end_stream(text_, whole_part(choices_.front(), 0), total_usage());
   if (!emit()) return;
   if (frames_by_hand_) exchange_->write_raw(codec::kLastChunk);
   exchange_->finish();
@@ -205,12 +206,7 @@ void Generation::complete_whole() {
   text_.clear();
   writer_.begin_whole(text_);
   for (std::size_t i = 0; i < choices_.size(); ++i) {
-    const Choice& choice = choices_[i];
-    writer_.whole_choice(text_, {.index = static_cast<std::uint32_t>(i),
-                                 .seed = choice.seed,
-                                 .begin = 0,
-                                 .count = choice.output_tokens,
-                                 .finish = choice.finish});
+    writer_.whole_choice(text_, whole_part(choices_[i], i));
   }
   writer_.end_whole(text_, total_usage());
   if (setup_.faults.partial_after) {
@@ -221,6 +217,14 @@ void Generation::complete_whole() {
   }
   exchange_->send_response(200, {kJson}, text_);
   host_.on_generation_end(*this, GenerationEnd::kComplete);
+}
+
+AnswerPart Generation::whole_part(const Choice& choice, std::size_t index) {
+  return {.index = static_cast<std::uint32_t>(index),
+          .seed = choice.seed,
+          .begin = 0,
+          .count = choice.output_tokens,
+          .finish = choice.finish};
 }
 
 UsageFigures Generation::usage_of(const Choice& choice) const {

@@ -68,6 +68,7 @@ struct GenerationSetup {
   Delivery delivery = Delivery::kWhole;
   bool include_usage = false;
   bool continuous_usage = false;
+  bool pooling = false;  // The token at the end of a prompt is not one of an answer.
   std::uint32_t stream_interval = 1;
   std::int64_t block_size = 1;
   double speed = 1;
@@ -109,6 +110,7 @@ class Generation final : private net::ExchangeObserver {
   void complete_stream();
   void complete_whole();
   void end_by_fault();
+  static AnswerPart whole_part(const Choice& choice, std::size_t index);
   UsageFigures usage_of(const Choice& choice) const;
   UsageFigures total_usage() const;
 

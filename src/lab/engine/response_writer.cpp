@@ -3,7 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "core/codec/json_text.h"
+#include "lab/engine/dialect_writer.h"
 #include "lab/engine/output_text.h"
 
 namespace fairlead::engine {
@@ -49,25 +52,30 @@ std::string_view to_string(FinishReason reason) {
   return "null";
 }
 
-ResponseWriter::ResponseWriter(Api api, Delivery delivery, std::string_view id,
-                               std::int64_t created, std::string_view model)
-    : api_(api) {
+ResponseWriter::ResponseWriter(Api api, Delivery delivery, AnswerIdentity identity,
+                               PoolingRequest pooling)
+    : api_(api), identity_(std::move(identity)), pooling_(std::move(pooling)) {
+  if (is_dialect()) return;
   const bool stream = delivery == Delivery::kStream;
   std::string_view object = "text_completion";
   if (api == Api::kChat) object = stream ? "chat.completion.chunk" : "chat.completion";
   opening_ += stream ? R"(data: {"id":)" : R"({"id":)";
-  codec::append_json_string(opening_, id);
+  codec::append_json_string(opening_, identity_.id);
   opening_ += R"(,"object":")";
   opening_ += object;
   opening_ += R"(","created":)";
-  append_number(opening_, created);
+  append_number(opening_, identity_.created);
   opening_ += R"(,"model":)";
-  codec::append_json_string(opening_, model);
+  codec::append_json_string(opening_, identity_.model);
   opening_ += R"(,"choices":[)";
 }
 
 void ResponseWriter::role_event(std::string& out, std::uint32_t index,
                                 const UsageFigures* usage) const {
+  if (api_ == Api::kMessages) {
+    return messages::open(out, identity_, usage == nullptr ? UsageFigures{} : *usage);
+  }
+  if (api_ == Api::kResponses) return responses::open(out, identity_);
   out += opening_;
   out += R"({"index":)";
   append_number(out, index);
@@ -83,6 +91,9 @@ void ResponseWriter::role_event(std::string& out, std::uint32_t index,
 
 void ResponseWriter::part_event(std::string& out, const AnswerPart& part, const UsageFigures* usage,
                                 Fingerprint fingerprint) const {
+  if (api_ == Api::kMessages) return messages::part(out, part);
+  if (api_ == Api::kResponses) return responses::part(out, identity_, part);
+  if (api_ == Api::kTranscription) return transcription::part(out, identity_, part);
   const bool last = part.finish != FinishReason::kNone;
   out += opening_;
   out += R"({"index":)";
@@ -124,9 +135,37 @@ void ResponseWriter::usage_event(std::string& out, const UsageFigures& usage) co
   out += "}\n\n";
 }
 
+void ResponseWriter::end_stream(std::string& out, const AnswerPart& whole,
+                                const UsageFigures& usage) const {
+  if (api_ == Api::kMessages) return messages::close(out, whole, usage);
+  if (api_ == Api::kResponses) return responses::close(out, identity_, whole, usage);
+  out += kDone;
+}
+
+void ResponseWriter::end_dialect(std::string& out, const UsageFigures& usage) const {
+  std::vector<std::uint64_t> seeds;
+  for (const AnswerPart& choice : choices_) seeds.push_back(choice.seed);
+  switch (api_) {
+    case Api::kMessages:
+      return messages::whole(out, identity_, choices_.front(), usage);
+    case Api::kResponses:
+      return responses::whole(out, identity_, choices_.front(), usage);
+    case Api::kTranscription:
+      return transcription::whole(out, choices_.front(), usage);
+    case Api::kEmbeddings:
+      return embeddings::whole(out, identity_, pooling_, seeds, usage);
+    default:
+      return rerank::whole(out, identity_, pooling_, seeds, usage);
+  }
+}
+
 void ResponseWriter::begin_whole(std::string& out) const { out += opening_; }
 
-void ResponseWriter::whole_choice(std::string& out, const AnswerPart& part) const {
+void ResponseWriter::whole_choice(std::string& out, const AnswerPart& part) {
+  if (is_dialect()) {
+    choices_.push_back(part);
+    return;
+  }
   if (part.index > 0) out += ',';
   out += R"({"index":)";
   append_number(out, part.index);
@@ -148,6 +187,7 @@ void ResponseWriter::whole_choice(std::string& out, const AnswerPart& part) cons
 }
 
 void ResponseWriter::end_whole(std::string& out, const UsageFigures& usage) const {
+  if (is_dialect()) return end_dialect(out, usage);
   out += R"(],"service_tier":null)";
   out += kFingerprint;
   out += ',';
