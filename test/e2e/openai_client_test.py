@@ -1,90 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The official openai Python client against `fairlead serve` over simulated engines."""
-import json
-import os
+import io
 import re
-import subprocess
 import threading
-import time
 import urllib.request
 
 import openai
 import pytest
 
-BINARY = os.environ["FAIRLEAD_BINARY"]
-DEADLINE_S = 30
-
-
-def wait_for(process, pattern):
-    """Reads the process's standard error up to a line that matches, within the deadline."""
-    timer = threading.Timer(DEADLINE_S, process.kill)
-    timer.start()
-    try:
-        for line in process.stderr:
-            found = re.search(pattern, line)
-            if found:
-                threading.Thread(target=process.stderr.read, daemon=True).start()
-                return found
-    finally:
-        timer.cancel()
-    pytest.fail(f"the program ended before it said {pattern!r}")
-
-
-def stop(process):
-    process.terminate()
-    try:
-        return process.wait(DEADLINE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        pytest.fail("the program did not stop on SIGTERM")
-
-
-def start(*arguments):
-    return subprocess.Popen([BINARY, *arguments], stderr=subprocess.PIPE, text=True)
-
-
-class Router:
-    def __init__(self, engine_ports, gateway_port, admin_port):
-        self.engine_ports = engine_ports
-        self.admin = f"http://127.0.0.1:{admin_port}"
-        self.base_url = f"http://127.0.0.1:{gateway_port}/v1"
-        self.client = openai.OpenAI(base_url=self.base_url, api_key="none", max_retries=0)
-
-    def inflight(self):
-        with urllib.request.urlopen(self.admin + "/debug/endpoints", timeout=5) as reply:
-            rows = json.load(reply)["endpoints"]
-        return sum(row["inflight_requests"] for row in rows)
-
-    def wait_until(self, condition):
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def router():
-    engines = start("engine", "--engines", "3", "--base-port", "0", "--speed", "4",
-                    "--served-model-name", "tiny", "--lora", "tiny-french")
-    ports = wait_for(engines, r"ports((?: \d+)+)").group(1).split()
-    flags = [flag for port in ports for flag in ("-e", f"127.0.0.1:{port}")]
-    serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags)
-    gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
-    router = Router(ports, gateway, admin)
-
-    def ready():
-        try:
-            urllib.request.urlopen(router.admin + "/readyz", timeout=5)
-            return True
-        except OSError:
-            return False
-
-    router.wait_until(ready)
-    yield router
-    router.wait_until(lambda: router.inflight() == 0)
-    assert stop(serve) == 0
-    assert stop(engines) == 0
+from conftest import start, stop, wait_for
 
 
 def ask(text):
@@ -141,6 +65,55 @@ def test_adapter(router):
     answer = router.client.chat.completions.create(
         model="tiny-french", messages=ask("bonjour"), max_tokens=4)
     assert answer.model == "tiny-french"
+
+
+def test_embeddings(router):
+    answer = router.client.embeddings.create(model="tiny", input=["one", "two", "one"])
+    vectors = [item.embedding for item in answer.data]
+    assert [len(vector) for vector in vectors] == [64] * 3
+    assert vectors[0] == vectors[2] != vectors[1]
+    assert abs(sum(x * x for x in vectors[0]) - 1) < 1e-5
+    assert answer.usage.prompt_tokens == 3
+    floats = router.client.embeddings.create(model="tiny", input="one", encoding_format="float")
+    assert floats.data[0].embedding == pytest.approx(vectors[0])
+
+
+def test_responses(router):
+    answer = router.client.responses.create(
+        model="tiny", input="import os", instructions="Be brief.", max_output_tokens=5)
+    assert len(answer.output_text) == 20
+    assert answer.usage.output_tokens == 5
+    answer = router.client.responses.create(model="tiny", max_output_tokens=2, input=[
+        {"role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+        {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "1"}])
+    assert answer.usage.output_tokens == 2
+
+
+def test_responses_streamed(router):
+    stream = router.client.responses.create(
+        model="tiny", input="import os", max_output_tokens=5, stream=True)
+    events = list(stream)
+    text = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+    assert events[-1].type == "response.completed"
+    assert events[-1].response.output_text == text
+    assert events[-1].response.usage.output_tokens == 5
+
+
+def test_transcription(router):
+    audio = io.BytesIO(b"RIFF" + bytes(64_000))
+    audio.name = "a.wav"
+    answer = router.client.audio.transcriptions.create(model="tiny", file=audio)
+    assert answer.text
+    audio.seek(0)
+    with pytest.raises(openai.NotFoundError):
+        router.client.audio.transcriptions.create(model="nope", file=audio)
+
+
+def test_one_model(router):
+    assert router.client.models.retrieve("tiny-french").id == "tiny-french"
+    with pytest.raises(openai.NotFoundError):
+        router.client.models.retrieve("org/nope")
 
 
 def test_unknown_model(router):

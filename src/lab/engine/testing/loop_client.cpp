@@ -15,7 +15,9 @@ std::vector<std::string> ClientReply::events() const {
   constexpr std::string_view kData = "data: ";
   std::vector<std::string> out;
   std::string_view rest = body;
-  while (rest.starts_with(kData)) {
+  for (;;) {
+    if (rest.starts_with("event: ")) rest.remove_prefix(std::min(rest.find('\n') + 1, rest.size()));
+    if (!rest.starts_with(kData)) break;
     const std::size_t end = rest.find("\n\n");
     if (end == std::string_view::npos) break;
     out.emplace_back(rest.substr(kData.size(), end - kData.size()));

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fairlead serve` over three simulated engines, for the tests of this folder."""
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+import urllib.request
+
+import openai
+import pytest
+
+BINARY = os.environ["FAIRLEAD_BINARY"]
+DEADLINE_S = 30
+
+
+def wait_for(process, pattern):
+    """Reads the process's standard error up to a line that matches, within the deadline."""
+    timer = threading.Timer(DEADLINE_S, process.kill)
+    timer.start()
+    try:
+        for line in process.stderr:
+            found = re.search(pattern, line)
+            if found:
+                threading.Thread(target=process.stderr.read, daemon=True).start()
+                return found
+    finally:
+        timer.cancel()
+    pytest.fail(f"the program ended before it said {pattern!r}")
+
+
+def stop(process):
+    process.terminate()
+    try:
+        return process.wait(DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        pytest.fail("the program did not stop on SIGTERM")
+
+
+def start(*arguments):
+    return subprocess.Popen([BINARY, *arguments], stderr=subprocess.PIPE, text=True)
+
+
+class Router:
+    def __init__(self, engine_ports, gateway_port, admin_port):
+        self.engine_ports = engine_ports
+        self.admin = f"http://127.0.0.1:{admin_port}"
+        self.base_url = f"http://127.0.0.1:{gateway_port}/v1"
+        self.client = openai.OpenAI(base_url=self.base_url, api_key="none", max_retries=0)
+
+    def inflight(self):
+        with urllib.request.urlopen(self.admin + "/debug/endpoints", timeout=5) as reply:
+            rows = json.load(reply)["endpoints"]
+        return sum(row["inflight_requests"] for row in rows)
+
+    def wait_until(self, condition):
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def router():
+    engines = start("engine", "--engines", "3", "--base-port", "0", "--speed", "4",
+                    "--served-model-name", "tiny", "--lora", "tiny-french")
+    ports = wait_for(engines, r"ports((?: \d+)+)").group(1).split()
+    flags = [flag for port in ports for flag in ("-e", f"127.0.0.1:{port}")]
+    serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags)
+    gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
+    router = Router(ports, gateway, admin)
+
+    def ready():
+        try:
+            urllib.request.urlopen(router.admin + "/readyz", timeout=5)
+            return True
+        except OSError:
+            return False
+
+    router.wait_until(ready)
+    yield router
+    router.wait_until(lambda: router.inflight() == 0)
+    assert stop(serve) == 0
+    assert stop(engines) == 0
