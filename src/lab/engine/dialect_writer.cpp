@@ -120,7 +120,8 @@ std::string content_of(const AnswerPart& whole) {
 std::string item_of(const AnswerIdentity& identity, std::string_view content,
                     std::string_view status) {
   return fmt::format(
-      R"({{"id":{},"content":[{}],"role":"assistant","status":"{}","type":"message","phase":null}})",
+      R"({{"id":{},"content":[{}],"role":"assistant","status":"{}","type":"message",)"
+      R"("phase":null}})",
       quoted("msg_" + identity.id), content, status);
 }
 
