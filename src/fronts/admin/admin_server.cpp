@@ -34,7 +34,7 @@ Result<void> AdminServer::listen(const config::HostPort& address) {
   return {};
 }
 
-void AdminServer::on_request(net::Http1Exchange& exchange) {
+void AdminServer::on_request(net::ServerExchange& exchange) {
   const std::string_view target = exchange.head().target;
   const std::string_view path = target.substr(0, target.find('?'));
   const bool known = path == "/metrics" || path == "/healthz" || path == "/readyz" ||
@@ -58,7 +58,7 @@ void AdminServer::on_request(net::Http1Exchange& exchange) {
       "# policy: " + generation->policy + "\n" + config::effective_yaml(generation->settings));
 }
 
-void AdminServer::ready(net::Http1Exchange& exchange) const {
+void AdminServer::ready(net::ServerExchange& exchange) const {
   if (draining_.load(std::memory_order_relaxed)) {
     return exchange.send_response(503, {kText}, "draining\n");
   }

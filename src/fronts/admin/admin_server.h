@@ -29,8 +29,8 @@ class AdminServer final : private net::RequestHandler {
   void set_draining() { draining_.store(true, std::memory_order_relaxed); }
 
  private:
-  void on_request(net::Http1Exchange& exchange) override;
-  void ready(net::Http1Exchange& exchange) const;
+  void on_request(net::ServerExchange& exchange) override;
+  void ready(net::ServerExchange& exchange) const;
   std::string endpoints_json() const;
 
   router::Router& router_;

@@ -247,7 +247,7 @@ TEST_F(FailureTest, AnErrorEventOfTheEngineIsAFailure) {
 
 TEST_F(FailureTest, ASilentEngineIsATyped504) {
   ScriptedEngine& silent = engine();
-  silent.script = [](net::Http1Exchange&) {};
+  silent.script = [](net::ServerExchange&) {};
   start({silent.port()}, "limits: {upstreamFirstByte: 50ms}");
   const ClientResponse response = ask(chat_body());
   EXPECT_EQ(response.status, 504);

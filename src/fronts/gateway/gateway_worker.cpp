@@ -93,7 +93,7 @@ void GatewayWorker::follow_generation() {
   host_.adopt(*generation_);
 }
 
-void GatewayWorker::on_request(net::Http1Exchange& exchange) {
+void GatewayWorker::on_request(net::ServerExchange& exchange) {
   follow_generation();
   const codec::Http1RequestHead& head = exchange.head();
   host_.take().begin(exchange, exchange::match_route(head.method, head.path()));

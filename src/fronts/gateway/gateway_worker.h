@@ -48,7 +48,7 @@ class GatewayWorker final : private net::RequestHandler {
   void report_sockets();
 
  private:
-  void on_request(net::Http1Exchange& exchange) override;
+  void on_request(net::ServerExchange& exchange) override;
   void on_refusal(const net::Http1Refusal& refusal, net::RefusalReply& reply) override;
   void follow_generation();
   void on_server_drained();

@@ -77,8 +77,8 @@ TEST_F(LimitsTest, SmuggledFramingIs400AndReachesNoEngine) {
 
 TEST_F(LimitsTest, DrainingLetsRunningRequestsEndAndClosesTheirConnections) {
   ScriptedEngine& engine = this->engine();
-  net::Http1Exchange* running = nullptr;
-  engine.script = [&](net::Http1Exchange& exchange) { running = &exchange; };
+  net::ServerExchange* running = nullptr;
+  engine.script = [&](net::ServerExchange& exchange) { running = &exchange; };
   start({engine.port()});
   Client& idle = client();
   Client& busy = client();
@@ -100,7 +100,7 @@ TEST_F(LimitsTest, DrainingLetsRunningRequestsEndAndClosesTheirConnections) {
 
 TEST_F(LimitsTest, TheDrainTimeoutCutsOffWithTypedErrors) {
   ScriptedEngine& engine = this->engine();
-  engine.script = [&](net::Http1Exchange& exchange) {
+  engine.script = [&](net::ServerExchange& exchange) {
     if (exchange.body().find("stream me") == std::string_view::npos) return;
     exchange.start(200, {{"content-type", "text/event-stream"}}, codec::BodyFraming::chunked());
     exchange.write_chunk(kTokenEvent);

@@ -46,7 +46,7 @@ void Relay::reset() {
   response_bytes_ = 0;
 }
 
-void Relay::begin(net::Http1Exchange& exchange, const exchange::RouteMatch& match) {
+void Relay::begin(net::ServerExchange& exchange, const exchange::RouteMatch& match) {
   FAIRLEAD_ASSERT(phase_ == Phase::kFree);
   reset();
   exchange_ = &exchange;

@@ -44,7 +44,7 @@ class Relay final : private net::ExchangeObserver,
  public:
   explicit Relay(RelayHost& host);
 
-  void begin(net::Http1Exchange& exchange, const exchange::RouteMatch& match);
+  void begin(net::ServerExchange& exchange, const exchange::RouteMatch& match);
   void on_action(const picker::Action& action);
   // Ends the request now, if one runs.
   void cut_off();
@@ -106,7 +106,7 @@ class Relay final : private net::ExchangeObserver,
   RelayHost& host_;
   net::UpstreamRequest upstream_;
   Phase phase_ = Phase::kFree;
-  net::Http1Exchange* exchange_ = nullptr;
+  net::ServerExchange* exchange_ = nullptr;
   exchange::RouteMatch match_;
   std::shared_ptr<const router::Generation> generation_;
   std::shared_ptr<const UpstreamTarget> target_;

@@ -57,8 +57,8 @@ TEST_F(RelayTest, MakesARequestIdWhenThereIsNone) {
 
 TEST_F(RelayTest, PassesStreamedChunksOnAsTheyCome) {
   ScriptedEngine& engine = this->engine();
-  net::Http1Exchange* running = nullptr;
-  engine.script = [&](net::Http1Exchange& exchange) {
+  net::ServerExchange* running = nullptr;
+  engine.script = [&](net::ServerExchange& exchange) {
     running = &exchange;
     exchange.start(200, {{"content-type", "text/event-stream"}}, codec::BodyFraming::chunked());
   };
@@ -160,12 +160,12 @@ TEST_F(RelayTest, ASlowReaderHoldsTheEngineBackAndGetsEverything) {
     }
     void on_drained() override { produce(); }
     void on_client_gone() override { exchange = nullptr; }
-    net::Http1Exchange* exchange = nullptr;
+    net::ServerExchange* exchange = nullptr;
     const std::string block = std::string(64 * 1024, 'x');
     std::size_t produced = 0;
   } producer;
   ScriptedEngine& engine = this->engine();
-  engine.script = [&](net::Http1Exchange& exchange) {
+  engine.script = [&](net::ServerExchange& exchange) {
     producer.exchange = &exchange;
     exchange.set_observer(&producer);
     exchange.start(200, {{"content-type", "text/plain"}}, codec::BodyFraming::chunked());
@@ -203,7 +203,7 @@ TEST_F(RelayTest, AClientThatLeavesClosesTheEnginesConnectionAtOnce) {
     bool gone = false;
   } watch;
   ScriptedEngine& engine = this->engine();
-  engine.script = [&](net::Http1Exchange& exchange) {
+  engine.script = [&](net::ServerExchange& exchange) {
     exchange.set_observer(&watch);
     exchange.start(200, {{"content-type", "text/event-stream"}}, codec::BodyFraming::chunked());
     exchange.write_chunk(kTokenEvent);
@@ -226,7 +226,7 @@ TEST_F(RelayTest, ALeavingClientAlsoCancelsARequestWithoutAnAnswer) {
     bool gone = false;
   } watch;
   ScriptedEngine& engine = this->engine();
-  engine.script = [&](net::Http1Exchange& exchange) { exchange.set_observer(&watch); };
+  engine.script = [&](net::ServerExchange& exchange) { exchange.set_observer(&watch); };
   start({engine.port()});
   Client& one = client();
   one.post("/v1/chat/completions", chat_body());
@@ -320,7 +320,7 @@ TEST_F(RelayTest, WritesThePromptDownOnceItHasLeft) {
 
 TEST_F(RelayTest, ARequestBeingAnsweredIsAlreadyInTheHistory) {
   ScriptedEngine& engine = this->engine();
-  engine.script = [](net::Http1Exchange&) {};
+  engine.script = [](net::ServerExchange&) {};
   start({engine.port()});
   Client& one = client();
   one.post("/v1/chat/completions", chat_body(std::string(4096, 'p')));
@@ -334,7 +334,7 @@ TEST_F(RelayTest, ARequestBeingAnsweredIsAlreadyInTheHistory) {
 
 TEST_F(RelayTest, FourHundredsOfTheEngineAreTheClientsAffair) {
   ScriptedEngine& engine = this->engine();
-  engine.script = [](net::Http1Exchange& exchange) {
+  engine.script = [](net::ServerExchange& exchange) {
     exchange.send_response(422, {{"content-type", "application/json"}}, "{\"detail\":\"no\"}");
   };
   start({engine.port()});

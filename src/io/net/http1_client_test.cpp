@@ -431,7 +431,7 @@ TEST_F(Http1ClientTest, FetchGetsADocumentRetriesStaleAndBoundsTheBody) {
 
 TEST_F(Http1ClientTest, ClientAndServerOfThisRoomUnderstandEachOther) {
   struct Handler final : RequestHandler {
-    void on_request(Http1Exchange& exchange) override {
+    void on_request(ServerExchange& exchange) override {
       exchange.start(200, {}, codec::BodyFraming::chunked());
       exchange.write_chunk(exchange.body());
       exchange.write_chunk("!");

@@ -3,7 +3,7 @@
 // RequestHandler, one at a time a connection; pipelined requests wait for their turn (RFC 9112).
 //
 //   struct Hello : RequestHandler {
-//     void on_request(Http1Exchange& x) override { x.send_response(200, {}, "hello"); }
+//     void on_request(ServerExchange& x) override { x.send_response(200, {}, "hello"); }
 //   } hello;
 //   Http1Server server(loop, hello, {});
 //   server.listen(SocketAddress::loopback(0), PortSharing::kExclusive);
@@ -18,7 +18,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,6 +29,7 @@
 #include "core/codec/http1.h"
 #include "core/codec/http1_request.h"
 #include "io/net/event_loop.h"
+#include "io/net/server_exchange.h"
 #include "io/net/socket.h"
 
 namespace fairlead::net {
@@ -97,66 +97,26 @@ struct Http1ServerCounters {
   std::uint64_t pending_limit_hits = 0;
 };
 
-// Told about one running request. Neither call may destroy the exchange or its server.
-class ExchangeObserver {
+// ServerExchange over HTTP/1.1. Its response bytes of one turn leave in one write at the turn's
+// end; large pieces leave at once, uncopied.
+class Http1Exchange final : public ServerExchange {
  public:
-  // The client left, stalled past write_timeout or hit pending_bytes_max. The exchange is dead
-  // when this returns; nothing else is called for it.
-  virtual void on_client_gone() = 0;
-  // pending_bytes() fell to 0 after it was above 0.
-  virtual void on_drained() {}
-
- protected:
-  ~ExchangeObserver() = default;
-};
-
-using HeaderSpan = std::span<const codec::Http1Header>;
-
-// One request and its response. Valid until send_response(), finish() or abort() is called on it,
-// or on_client_gone() returns; head() and body() are valid just as long and never move before.
-// Response bytes of one turn leave in one write at its end; large pieces leave at once, uncopied.
-class Http1Exchange {
- public:
-  const codec::Http1RequestHead& head() const;
-  // Whole and decoded, with kBufferPadding readable bytes behind it.
-  std::string_view body() const;
-  const SocketAddress& peer() const;
-  EventLoop& loop() const;
-  // When its first byte was seen, and when it was whole.
-  Time received_at() const;
-  Time complete_at() const;
-  // False for HTTP/1.0 clients: do not relay chunked bytes with write_raw() to them.
-  bool accepts_chunked() const;
-  bool started() const;  // A response head was written.
-
-  void set_observer(ExchangeObserver* observer);
-
-  // A whole response; Content-Length and Connection are added. Ends the exchange.
-  void send_response(int status, HeaderSpan headers, std::string_view body);
-  void send_response(int status, std::initializer_list<codec::Http1Header> headers,
-                     std::string_view body) {
-    send_response(status, HeaderSpan(headers.begin(), headers.size()), body);
-  }
-
-  // A response in pieces: start(), then write_chunk() or write_raw() but not both, then finish().
-  // `headers` must not name Content-Length, Transfer-Encoding or Connection. Towards an HTTP/1.0
-  // client chunked turns into until_close. Body bytes of an answer to HEAD are dropped.
-  void start(int status, HeaderSpan headers, codec::BodyFraming framing);
-  void start(int status, std::initializer_list<codec::Http1Header> headers,
-             codec::BodyFraming framing) {
-    start(status, HeaderSpan(headers.begin(), headers.size()), framing);
-  }
-  // Payload; framed here as start() said. An empty piece does nothing.
-  void write_chunk(std::string_view payload);
-  // Bytes already framed as start() said, the last chunk and trailers included.
-  void write_raw(std::string_view bytes);
-  // Adds the last chunk after write_chunk(). Fewer bytes than the announced length end in a reset.
-  void finish();
-  // Resets the connection: the client sees a broken response. Ends the exchange.
-  void abort();
-
-  // Response bytes not yet taken by the kernel, those of this turn included.
-  std::size_t pending_bytes() const;
+  const codec::Http1RequestHead& head() const override;
+  std::string_view body() const override;
+  const SocketAddress& peer() const override;
+  EventLoop& loop() const override;
+  Time received_at() const override;
+  Time complete_at() const override;
+  bool accepts_chunked() const override;
+  bool started() const override;
+  void set_observer(ExchangeObserver* observer) override;
+  void send_response(int status, HeaderSpan headers, std::string_view body) override;
+  void start(int status, HeaderSpan headers, codec::BodyFraming framing) override;
+  void write_chunk(std::string_view payload) override;
+  void write_raw(std::string_view bytes) override;
+  void finish() override;
+  void abort() override;
+  std::size_t pending_bytes() const override;
 
  private:
   friend class Http1Connection;
@@ -167,7 +127,7 @@ class Http1Exchange {
 class RequestHandler {
  public:
   // Answer now or later. The exchange may be kept until it ends.
-  virtual void on_request(Http1Exchange& exchange) = 0;
+  virtual void on_request(ServerExchange& exchange) = 0;
   // Shapes the reply to a request that the server refuses.
   virtual void on_refusal(const Http1Refusal&, RefusalReply&) {}
 

@@ -22,7 +22,7 @@ using testing::run_until;
 const std::string kGet = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
 
 struct EchoHandler final : RequestHandler, ExchangeObserver {
-  void on_request(Http1Exchange& exchange) override {
+  void on_request(ServerExchange& exchange) override {
     ++requests;
     last_body = std::string(exchange.body());
     const std::string_view path = exchange.head().path();
@@ -48,7 +48,7 @@ struct EchoHandler final : RequestHandler, ExchangeObserver {
   int gone = 0;
   int drained = 0;
   std::string last_body;
-  Http1Exchange* held = nullptr;
+  ServerExchange* held = nullptr;
   RefusalKind refused{};
 };
 

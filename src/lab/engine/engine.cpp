@@ -148,7 +148,7 @@ Engine::Length Engine::length_of(const CompletionRequest& request, std::int64_t 
   return {static_cast<std::uint32_t>(std::min(wanted, room)), finish};
 }
 
-ResponseWriter Engine::make_writer(const net::Http1Exchange& exchange,
+ResponseWriter Engine::make_writer(const net::ServerExchange& exchange,
                                    const CompletionRequest& request) {
   const std::string_view given = codec::header_value(exchange.head().headers, "x-request-id");
   std::string id(id_prefix(request.api));
@@ -186,7 +186,7 @@ GenerationSetup Engine::make_setup(const CompletionRequest& request) {
   return setup;
 }
 
-tl::expected<void, ApiError> Engine::begin(net::Http1Exchange& exchange, CompletionRequest& request,
+tl::expected<void, ApiError> Engine::begin(net::ServerExchange& exchange, CompletionRequest& request,
                                            PromptUse use) {
   if (auto admitted = admit(request); !admitted) return admitted;
   if (use == PromptUse::kCount) {
@@ -295,7 +295,7 @@ void Engine::on_generation_end(Generation& generation, GenerationEnd end) {
   loop_.destroy_later(std::move(generations_[generation.slot()]));
 }
 
-void Engine::answer_at_once(net::Http1Exchange& exchange, const CompletionRequest& request) {
+void Engine::answer_at_once(net::ServerExchange& exchange, const CompletionRequest& request) {
   ResponseWriter writer = make_writer(exchange, request);
   std::vector<AnswerPart> parts;
   UsageFigures usage;
@@ -327,7 +327,7 @@ void Engine::answer_at_once(net::Http1Exchange& exchange, const CompletionReques
   exchange.send_response(200, {kJson}, text_);
 }
 
-void Engine::stream_at_once(net::Http1Exchange& exchange, const CompletionRequest& request,
+void Engine::stream_at_once(net::ServerExchange& exchange, const CompletionRequest& request,
                             const ResponseWriter& writer, std::span<const AnswerPart> parts,
                             const UsageFigures& usage) {
   exchange.start(200, {kEventStream}, codec::BodyFraming::chunked());

@@ -50,7 +50,7 @@ class Engine final : private GenerationHost {
   // How the next request for begin() has to be read.
   PromptUse prompt_use() const;
   // Answers the exchange now or later, or says why not and leaves it to the caller.
-  [[nodiscard]] tl::expected<void, ApiError> begin(net::Http1Exchange& exchange,
+  [[nodiscard]] tl::expected<void, ApiError> begin(net::ServerExchange& exchange,
                                                    CompletionRequest& request, PromptUse use);
   // Known model, or adapter; empty is the base model.
   [[nodiscard]] tl::expected<void, ApiError> check_model(std::string_view name) const;
@@ -88,10 +88,10 @@ class Engine final : private GenerationHost {
   [[nodiscard]] tl::expected<void, ApiError> admit(const CompletionRequest& request);
   Length length_of(const CompletionRequest& request, std::int64_t prompt_tokens,
                    std::uint64_t draw) const;
-  ResponseWriter make_writer(const net::Http1Exchange& exchange, const CompletionRequest& request);
+  ResponseWriter make_writer(const net::ServerExchange& exchange, const CompletionRequest& request);
   GenerationSetup make_setup(const CompletionRequest& request);
-  void answer_at_once(net::Http1Exchange& exchange, const CompletionRequest& request);
-  void stream_at_once(net::Http1Exchange& exchange, const CompletionRequest& request,
+  void answer_at_once(net::ServerExchange& exchange, const CompletionRequest& request);
+  void stream_at_once(net::ServerExchange& exchange, const CompletionRequest& request,
                       const ResponseWriter& writer, std::span<const AnswerPart> parts,
                       const UsageFigures& usage);
   [[nodiscard]] Result<void> submit_prompt(Generation& generation, const CompletionRequest& request,

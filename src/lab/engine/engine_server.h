@@ -45,7 +45,7 @@ class EngineServer final : private net::RequestHandler {
   void drain(std::function<void()> on_drained);
 
  private:
-  using Exchange = net::Http1Exchange;
+  using Exchange = net::ServerExchange;
   struct Route {
     std::string_view method;
     std::string_view path;

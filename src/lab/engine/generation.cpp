@@ -15,7 +15,7 @@ constexpr codec::Http1Header kJson{"content-type", "application/json"};
 }  // namespace
 
 Generation::Generation(GenerationHost& host, std::uint32_t slot, ServingMetrics& metrics,
-                       net::Http1Exchange& exchange, const ResponseWriter& writer,
+                       net::ServerExchange& exchange, const ResponseWriter& writer,
                        const GenerationSetup& setup)
     : host_(host),
       slot_(slot),

@@ -79,7 +79,7 @@ class Generation final : private net::ExchangeObserver {
  public:
   // `slot` is the host's.
   Generation(GenerationHost& host, std::uint32_t slot, ServingMetrics& metrics,
-             net::Http1Exchange& exchange, const ResponseWriter& writer,
+             net::ServerExchange& exchange, const ResponseWriter& writer,
              const GenerationSetup& setup);
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -118,7 +118,7 @@ class Generation final : private net::ExchangeObserver {
   std::uint32_t slot_;
   ServingMetrics& metrics_;
   net::EventLoop& loop_;
-  net::Http1Exchange* exchange_;
+  net::ServerExchange* exchange_;
   ResponseWriter writer_;
   GenerationSetup setup_;
   std::vector<Choice> choices_;

@@ -42,7 +42,7 @@ class FakeServer final : private net::RequestHandler {
 
  private:
   struct Answer final : net::ExchangeObserver {
-    Answer(net::EventLoop& loop, FakeServer& server, net::Http1Exchange& exchange)
+    Answer(net::EventLoop& loop, FakeServer& server, net::ServerExchange& exchange)
         : owner(server), to(&exchange), timer(loop, [this] { owner.advance(*this); }) {}
     void on_client_gone() override {
       to = nullptr;
@@ -50,12 +50,12 @@ class FakeServer final : private net::RequestHandler {
       --owner.running_;
     }
     FakeServer& owner;
-    net::Http1Exchange* to;
+    net::ServerExchange* to;
     net::Timer timer;
     int sent = 0;
   };
 
-  void on_request(net::Http1Exchange& exchange) override {
+  void on_request(net::ServerExchange& exchange) override {
     if (exchange.head().method == "GET") {
       return exchange.send_response(status_of_models, {}, R"({"data":[{"id":"listed-model"}]})");
     }

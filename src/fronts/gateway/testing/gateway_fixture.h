@@ -54,7 +54,7 @@ class ScriptedEngine final : public net::RequestHandler {
     EXPECT_TRUE(listening.has_value());
   }
 
-  void on_request(net::Http1Exchange& exchange) override {
+  void on_request(net::ServerExchange& exchange) override {
     Received received{std::string(exchange.head().target), {}, std::string(exchange.body())};
     for (const codec::Http1Header& header : exchange.head().headers) {
       received.headers.emplace_back(header.name, header.value);
@@ -67,7 +67,7 @@ class ScriptedEngine final : public net::RequestHandler {
   const net::Http1ServerCounters& counters() const { return server_.counters(); }
 
   std::vector<Received> requests;
-  std::function<void(net::Http1Exchange&)> script = [](net::Http1Exchange& exchange) {
+  std::function<void(net::ServerExchange&)> script = [](net::ServerExchange& exchange) {
     exchange.send_response(200, {{"content-type", "application/json"}}, "{}");
   };
 

@@ -59,7 +59,7 @@ class FakeEngine final : public net::RequestHandler {
   std::string silent_path;
 
  private:
-  void on_request(net::Http1Exchange& exchange) override {
+  void on_request(net::ServerExchange& exchange) override {
     const std::string path(exchange.head().target);
     ++asked_[path];
     if (path == silent_path) return;
