@@ -37,7 +37,8 @@ HEADERS = {
     "xxhash.h": ["core/*", "lab/*"],
     "xxh_x86dispatch.h": ["core/*.cpp", "lab/*.cpp"],
     "zlib.h": ["lab/load/*.cpp", "core/codec/gzip_body.cpp", "core/codec/testing/gzip.h"],
-    "openssl/evp.h": ["core/access/*.cpp"],
+    "nghttp2/*": ["io/net/http2_*", "io/net/testing/*"],
+    "openssl/*": ["io/net/tls*.cpp", "io/net/testing/*", "core/access/*.cpp"],
     "spdlog/*": ["io/export/*.cpp"],
     "CLI/*": ["apps/*"],
     "nlohmann/*": [

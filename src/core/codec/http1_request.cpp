@@ -6,11 +6,6 @@
 #include "core/codec/http1_text.h"
 
 namespace fairlead::codec {
-namespace {
-
-constexpr std::size_t kMethodBytesMax = 32;
-
-bool is_target_char(char c) { return c > 0x20 && c < 0x7F && c != '#'; }
 
 // What may stand in Host and in an authority: names, literals, a port; nothing that ends them.
 bool is_authority(std::string_view text) {
@@ -19,6 +14,12 @@ bool is_authority(std::string_view text) {
            c == ';' || c == '=';
   });
 }
+
+namespace {
+
+constexpr std::size_t kMethodBytesMax = 32;
+
+bool is_target_char(char c) { return c > 0x20 && c < 0x7F && c != '#'; }
 
 // Bytes of "http://host" in front of the path; 0 for other forms.
 std::size_t absolute_prefix(std::string_view target) {
@@ -47,6 +48,11 @@ Http1Error check_target(std::string_view method, std::string_view target) {
 }
 
 }  // namespace
+
+Http1Error check_request_line(std::string_view method, std::string_view target) {
+  if (!is_token(method) || method.size() > kMethodBytesMax) return Http1Error::kInvalidMethod;
+  return check_target(method, target);
+}
 
 std::string_view Http1RequestHead::path() const {
   const std::string_view from_path = target.substr(absolute_prefix(target));
@@ -86,12 +92,10 @@ Http1Error Http1RequestParser::parse_start_line(std::string_view line) {
   if (first == std::string_view::npos || first == last) return Http1Error::kInvalidStartLine;
   head_.method = line.substr(0, first);
   head_.target = line.substr(first + 1, last - first - 1);
-  if (!is_token(head_.method) || head_.method.size() > kMethodBytesMax) {
-    return Http1Error::kInvalidMethod;
-  }
   const Http1Error version = parse_version(line.substr(last + 1), head_.version);
-  if (version != Http1Error::kNone) return version;
-  return check_target(head_.method, head_.target);
+  const Http1Error names = check_request_line(head_.method, head_.target);
+  if (names == Http1Error::kInvalidMethod || version == Http1Error::kNone) return names;
+  return version;
 }
 
 Http1Error Http1RequestParser::check_fields() {

@@ -32,6 +32,10 @@ struct Http1RequestHead {
   std::string_view query() const;  // After '?', or empty.
 };
 
+// What every version of HTTP demands of a method and a target, and of a Host or :authority value.
+Http1Error check_request_line(std::string_view method, std::string_view target);
+bool is_authority(std::string_view text);
+
 class Http1RequestParser {
  public:
   explicit Http1RequestParser(const Http1Limits& limits = {}) : limits_(limits) {}

@@ -22,6 +22,7 @@ constexpr std::size_t kPipelinePending = 64 * 1024;
 // response before a reset reaches it (RFC 9112 §9.6).
 constexpr Duration kLinger = std::chrono::seconds(1);
 constexpr std::size_t kLingerBytes = 1024 * 1024;
+constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 }  // namespace
 
@@ -94,6 +95,15 @@ bool Http1Connection::read_head() {
     received_at_ = loop_.now();
     timer_.arm(server_.options_.head_timeout);
   }
+  if (requests_ == 0 && is_http2()) {
+    if (input_.size() >= kHttp2Preface.size()) {
+      state_ = State::kDead;
+      timer_.cancel();
+      server_.continue_as_http2(*this);
+      return false;
+    }
+    return read_more(input_, kInputBytes);
+  }
   switch (parser_.parse(input_.view())) {
     case codec::Http1Progress::kComplete:
       begin_body();
@@ -107,6 +117,13 @@ bool Http1Connection::read_head() {
   if (!stream_.readable()) return false;
   if (input_.free_space().empty()) loop_.buffers().grow(input_, kInputBytes);
   return read_more(input_, kInputBytes);
+}
+
+// Whether the connection begins as HTTP/2 does, as far as its bytes go (RFC 9113 §3.4). No HTTP/1
+// method begins with PRI.
+bool Http1Connection::is_http2() {
+  const std::string_view seen = input_.view().substr(0, kHttp2Preface.size());
+  return server_.options_.http2_streams_max > 0 && kHttp2Preface.starts_with(seen);
 }
 
 void Http1Connection::begin_body() {

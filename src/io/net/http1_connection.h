@@ -15,17 +15,19 @@
 #include "core/codec/http1_body.h"
 #include "core/codec/http1_request.h"
 #include "io/net/http1_server.h"
+#include "io/net/server_connection.h"
 #include "io/net/tcp_stream.h"
 #include "io/net/timer.h"
 
 namespace fairlead::net {
 
-class Http1Connection final : private StreamHandler, private TurnTask {
+class Http1Connection final : public ServerConnection, private StreamHandler, private TurnTask {
  public:
   Http1Connection(Http1Server& server, const SocketAddress& peer);
 
   [[nodiscard]] Result<void> open(UniqueFd fd);
-  void on_server_draining();
+  void on_server_draining() override;
+  const TcpStream& stream() const override { return stream_; }
 
  private:
   friend class Http1Exchange;
@@ -53,6 +55,7 @@ class Http1Connection final : private StreamHandler, private TurnTask {
 
   void pump();
   bool read_head();
+  bool is_http2();
   void begin_body();
   bool read_body();
   bool read_more(Buffer& buffer, std::size_t bytes_max);
@@ -102,9 +105,6 @@ class Http1Connection final : private StreamHandler, private TurnTask {
   std::size_t discarded_bytes_ = 0;  // While closing.
   std::uint64_t progress_mark_ = 0;  // stream_.bytes_sent() when the write timer was armed.
   std::uint64_t requests_ = 0;
-  std::uint64_t counted_received_ = 0;
-  std::uint64_t counted_sent_ = 0;
-  std::size_t index_ = 0;  // In the server's list.
   Time received_at_;
   Time complete_at_;
 };

@@ -112,10 +112,7 @@ void Http1Connection::end_exchange(State next) {
   state_ = next;
   observer_ = nullptr;
   --server_.counters_.requests_running;
-  server_.counters_.bytes_received +=
-      stream_.bytes_received() - std::exchange(counted_received_, stream_.bytes_received());
-  server_.counters_.bytes_sent +=
-      stream_.bytes_sent() - std::exchange(counted_sent_, stream_.bytes_sent());
+  server_.count_bytes(*this);
 }
 
 void Http1Connection::refuse_malformed(codec::Http1Error error) {

@@ -9,6 +9,8 @@
 
 #include "core/codec/http1_write.h"
 #include "io/net/http1_connection.h"
+#include "io/net/http2_connection.h"
+#include "io/net/http2_stream.h"
 
 namespace fairlead::net {
 namespace {
@@ -33,6 +35,24 @@ std::string_view to_string(RefusalKind kind) {
       return "out_of_memory";
     case RefusalKind::kTooManyConnections:
       return "too_many_connections";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(Http2Flood flood) {
+  switch (flood) {
+    case Http2Flood::kResets:
+      return "resets";
+    case Http2Flood::kStreamErrors:
+      return "stream_errors";
+    case Http2Flood::kPings:
+      return "pings";
+    case Http2Flood::kSettings:
+      return "settings";
+    case Http2Flood::kEmptyFrames:
+      return "empty_frames";
+    case Http2Flood::kContinuations:
+      return "continuations";
   }
   return "unknown";
 }
@@ -117,12 +137,17 @@ void Http1Server::accept_one(UniqueFd fd, const SocketAddress& peer) {
   counters_.connections = connections_.size();
 }
 
-const std::string& Http1Server::compose_refusal(const Http1Refusal& refusal) {
+RefusalReply Http1Server::shape_refusal(const Http1Refusal& refusal) {
   ++counters_.refusals[static_cast<std::size_t>(refusal.kind)];
   RefusalReply reply;
   reply.body = std::string(refusal.message) + "\n";
   reply.content_type = "text/plain; charset=utf-8";
   handler_.on_refusal(refusal, reply);
+  return reply;
+}
+
+const std::string& Http1Server::compose_refusal(const Http1Refusal& refusal) {
+  const RefusalReply reply = shape_refusal(refusal);
   std::string& out = head_scratch_;
   out.clear();
   codec::append_status_line(out, refusal.status);
@@ -137,12 +162,31 @@ const std::string& Http1Server::compose_refusal(const Http1Refusal& refusal) {
   return out;
 }
 
-void Http1Server::forget(Http1Connection& connection) {
+// The preface has been read and waits in the connection's buffer.
+void Http1Server::continue_as_http2(Http1Connection& connection) {
+  const std::size_t index = connection.index_;
+  count_bytes(connection);
+  auto next = std::make_unique<Http2Connection>(*this, connection.peer_);
+  Http2Connection& http2 = *next;
+  http2.index_ = index;
+  std::unique_ptr<ServerConnection> done = std::exchange(connections_[index], std::move(next));
+  UniqueFd fd = connection.stream_.take_socket();
+  const Result<void> opened = http2.open(std::move(fd), std::move(connection.input_));
+  loop_.destroy_later(std::move(done));
+  if (!opened) forget(http2);
+}
+
+void Http1Server::count_bytes(ServerConnection& connection) {
+  const std::uint64_t received = connection.stream().bytes_received();
+  const std::uint64_t sent = connection.stream().bytes_sent();
+  counters_.bytes_received += received - std::exchange(connection.counted_received_, received);
+  counters_.bytes_sent += sent - std::exchange(connection.counted_sent_, sent);
+}
+
+void Http1Server::forget(ServerConnection& connection) {
   const std::size_t index = connection.index_;
   if (index >= connections_.size() || connections_[index].get() != &connection) return;
-  const TcpStream& stream = connection.stream_;
-  counters_.bytes_received += stream.bytes_received() - connection.counted_received_;
-  counters_.bytes_sent += stream.bytes_sent() - connection.counted_sent_;
+  count_bytes(connection);
   std::swap(connections_[index], connections_.back());
   connections_[index]->index_ = index;
   loop_.destroy_later(std::move(connections_.back()));

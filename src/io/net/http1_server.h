@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Http1Server: accepts connections and hands whole requests (head and collected body) to a
-// RequestHandler, one at a time a connection; pipelined requests wait for their turn (RFC 9112).
+// RequestHandler, one at a time a connection; pipelined requests wait for their turn (RFC 9112). A
+// connection that begins with HTTP/2's preface continues as an Http2Connection, if that is allowed.
 //
 //   struct Hello : RequestHandler {
 //     void on_request(ServerExchange& x) override { x.send_response(200, {}, "hello"); }
@@ -36,6 +37,9 @@ namespace fairlead::net {
 
 class Http1Server;
 class Http1Connection;
+class Http2Connection;
+class Http2Stream;
+class ServerConnection;
 
 struct Http1ServerOptions {
   codec::Http1Limits head{};
@@ -45,6 +49,8 @@ struct Http1ServerOptions {
   // Response bytes a connection may leave unsent; a handler that writes on loses the connection.
   std::size_t pending_bytes_max = 64 * 1024 * 1024;
   std::size_t connections_max = 20'000;
+  // Requests at a time on an HTTP/2 connection; 0 turns HTTP/2 off.
+  std::uint32_t http2_streams_max = 0;
   std::uint64_t requests_per_connection_max = 1'000'000;
   Duration idle_timeout = std::chrono::seconds(75);   // Between requests.
   Duration head_timeout = std::chrono::seconds(10);   // First to last byte of a head.
@@ -79,6 +85,19 @@ struct RefusalReply {
   std::vector<codec::Http1Header> headers;  // Views must outlive the call.
 };
 
+// What an HTTP/2 client may do cheaply and at the server's cost, so that it is rationed; a client
+// that exceeds its ration loses the connection.
+enum class Http2Flood : std::uint8_t {
+  kResets,        // RST_STREAM, as in CVE-2023-44487.
+  kStreamErrors,  // Frames that make the server reset a stream, as in CVE-2025-8671.
+  kPings,
+  kSettings,
+  kEmptyFrames,    // DATA without a byte and without an end.
+  kContinuations,  // CVE-2024-28182; also acknowledgements that the client does not take.
+};
+inline constexpr std::size_t kHttp2FloodCount = 6;
+std::string_view to_string(Http2Flood flood);  // snake_case, a metric label.
+
 // Plain counters, all cumulative but `connections` and `requests_running`.
 struct Http1ServerCounters {
   std::uint64_t connections = 0;       // Open now.
@@ -95,6 +114,10 @@ struct Http1ServerCounters {
   std::uint64_t idle_closed = 0;
   std::uint64_t write_timeouts = 0;
   std::uint64_t pending_limit_hits = 0;
+  std::uint64_t http2_connections = 0;
+  std::uint64_t http2_resets = 0;         // RST_STREAM received.
+  std::uint64_t http2_stream_errors = 0;  // Frames that broke a rule, and their stream with it.
+  std::array<std::uint64_t, kHttp2FloodCount> http2_floods{};  // Connections lost, by Http2Flood.
 };
 
 // ServerExchange over HTTP/1.1. Its response bytes of one turn leave in one write at the turn's
@@ -165,11 +188,16 @@ class Http1Server final : private FdHandler {
 
  private:
   friend class Http1Connection;
+  friend class Http2Connection;
+  friend class Http2Stream;
   void on_events(std::uint32_t events) override;
   void accept_one(UniqueFd fd, const SocketAddress& peer);
   void rest_after_failure();
+  RefusalReply shape_refusal(const Http1Refusal& refusal);
   const std::string& compose_refusal(const Http1Refusal& refusal);
-  void forget(Http1Connection& connection);
+  void continue_as_http2(Http1Connection& connection);
+  void count_bytes(ServerConnection& connection);
+  void forget(ServerConnection& connection);
   bool draining() const { return draining_; }
 
   EventLoop& loop_;
@@ -183,7 +211,8 @@ class Http1Server final : private FdHandler {
   std::size_t buffered_bytes_ = 0;
   std::function<void()> on_drained_;
   Timer accept_again_;
-  std::vector<std::unique_ptr<Http1Connection>> connections_;
+  std::vector<std::unique_ptr<Http2Stream>> free_streams_;
+  std::vector<std::unique_ptr<ServerConnection>> connections_;
 };
 
 }  // namespace fairlead::net

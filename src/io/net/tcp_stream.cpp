@@ -52,6 +52,14 @@ void TcpStream::detach() {
 
 void TcpStream::close() { detach(); }
 
+UniqueFd TcpStream::take_socket() {
+  FAIRLEAD_ASSERT(pending_.empty());
+  loop_.remove(fd_.get(), *this);
+  state_ = State::kClosed;
+  readable_ = writable_ = false;
+  return std::move(fd_);
+}
+
 void TcpStream::abort() {
   if (!fd_.valid()) return;
   const linger reset{1, 0};

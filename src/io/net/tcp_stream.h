@@ -76,6 +76,8 @@ class TcpStream final : private FdHandler, private TurnTask {
   void flush();
   std::size_t pending_bytes() const { return pending_.size(); }
 
+  // Leaves the loop with its socket open, for another stream to open() it; nothing may be queued.
+  UniqueFd take_socket();
   void shutdown_write();  // FIN, once everything queued has left.
   void close();           // At once; queued bytes are lost.
   void abort();           // Likewise, and the peer sees a reset.

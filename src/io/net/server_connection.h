@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// ServerConnection: what Http1Server knows of a client connection, whatever it speaks; not for
+// other users. Threads: the loop's thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "io/net/tcp_stream.h"
+
+namespace fairlead::net {
+
+class ServerConnection {
+ public:
+  ServerConnection() = default;
+  virtual ~ServerConnection() = default;
+  ServerConnection(const ServerConnection&) = delete;
+  ServerConnection& operator=(const ServerConnection&) = delete;
+
+  virtual void on_server_draining() = 0;
+  virtual const TcpStream& stream() const = 0;
+
+ protected:
+  friend class Http1Server;
+  std::uint64_t counted_received_ = 0;  // Of the stream's bytes, in the server's counters already.
+  std::uint64_t counted_sent_ = 0;
+  std::size_t index_ = 0;  // In the server's list.
+};
+
+}  // namespace fairlead::net
