@@ -35,6 +35,8 @@ std::string_view to_string(UpstreamFailure failure) {
       return "reset_mid_reply";
     case UpstreamFailure::kTruncated:
       return "truncated";
+    case UpstreamFailure::kTlsFailed:
+      return "tls_failed";
   }
   return "unknown";
 }
@@ -56,7 +58,7 @@ void UpstreamRequest::start(const SocketAddress& address, const UpstreamCall& ca
   call_ = call;
   active_ = true;
   paused_ = false;
-  connection_ = pool_.take(address);
+  connection_ = pool_.take(address, call.tls_name);
   connection_->begin(*this);
 }
 
@@ -86,10 +88,20 @@ UpstreamPool::~UpstreamPool() {
   for (const auto& connection : connections_) FAIRLEAD_ASSERT(connection->request_ == nullptr);
 }
 
-UpstreamConnection* UpstreamPool::take(const SocketAddress& address) {
+UpstreamConnection* UpstreamPool::take_idle(const SocketAddress& address,
+                                            std::string_view tls_name) {
   const auto found = endpoints_.find(address);
-  while (found != endpoints_.end() && !found->second.idle.empty()) {
-    UpstreamConnection* connection = found->second.idle.back();
+  if (found == endpoints_.end()) return nullptr;
+  const std::vector<UpstreamConnection*>& idle = found->second.idle;
+  // Servers of several names may share an address; nearly always it is the last one.
+  const auto last = std::find_if(idle.rbegin(), idle.rend(), [&](const UpstreamConnection* one) {
+    return one->tls_name_ == tls_name;
+  });
+  return last == idle.rend() ? nullptr : *last;
+}
+
+UpstreamConnection* UpstreamPool::take(const SocketAddress& address, std::string_view tls_name) {
+  while (UpstreamConnection* connection = take_idle(address, tls_name)) {
     remove_idle(*connection);
     if (connection->usable()) {
       ++counters_.reuses;
@@ -99,7 +111,7 @@ UpstreamConnection* UpstreamPool::take(const SocketAddress& address) {
     discard(*connection);
   }
   const bool full = connections_.size() >= options_.connections_max;
-  connections_.push_back(std::make_unique<UpstreamConnection>(*this, address));
+  connections_.push_back(std::make_unique<UpstreamConnection>(*this, address, tls_name));
   UpstreamConnection* connection = connections_.back().get();
   connection->index_ = connections_.size() - 1;
   counters_.connections = connections_.size();

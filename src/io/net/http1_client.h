@@ -25,6 +25,7 @@
 #include "core/codec/http1_response.h"
 #include "io/net/event_loop.h"
 #include "io/net/socket.h"
+#include "io/net/tls_context.h"
 
 namespace fairlead::net {
 
@@ -37,11 +38,13 @@ struct UpstreamPoolOptions {
   std::size_t connections_max = 20'000;              // Idle and busy, all endpoints.
   Duration idle_timeout = std::chrono::seconds(30);  // A pooled connection unused.
   std::size_t read_bytes = 64 * 1024;                // Per recv.
+  // For calls that name a TLS server; without it they fail as kTlsFailed.
+  std::shared_ptr<const TlsClientContext> tls{};
 };
 
 enum class UpstreamFailure : std::uint8_t {
   kConnectRefused,
-  kConnectTimeout,
+  kConnectTimeout,     // Of TCP, or of the TLS handshake.
   kConnectFailed,      // Unreachable, no descriptor, ...: os_error has errno.
   kConnectionLimit,    // connections_max.
   kStale,              // A reused connection died before any response byte.
@@ -52,13 +55,15 @@ enum class UpstreamFailure : std::uint8_t {
   kMalformed,      // parse_error says what.
   kResetMidReply,  // Reset after response bytes.
   kTruncated,      // Closed before the end of the body.
+  kTlsFailed,      // tls_failure says what.
 };
-inline constexpr std::size_t kUpstreamFailureCount = 12;
+inline constexpr std::size_t kUpstreamFailureCount = 13;
 std::string_view to_string(UpstreamFailure failure);  // snake_case, a metric label.
 
 struct UpstreamError {
   UpstreamFailure failure = UpstreamFailure::kConnectFailed;
   codec::Http1Error parse_error = codec::Http1Error::kNone;
+  TlsFailure tls_failure = TlsFailure::kOther;
   int os_error = 0;
   bool connected = false;         // The request could have reached the peer in part.
   bool request_sent = false;      // The kernel took every byte of it.
@@ -95,6 +100,8 @@ inline constexpr std::size_t kUpstreamPiecesMax = 8;
 // or cancel().
 struct UpstreamCall {
   std::array<std::string_view, kUpstreamPiecesMax> pieces{};
+  // The TLS server's name or address; empty for plain TCP. Valid as long as the pieces.
+  std::string_view tls_name{};
   codec::ResponseTo method = codec::ResponseTo::kOther;
   Duration connect_timeout = std::chrono::seconds(2);
   Duration reply_timeout = std::chrono::minutes(5);  // From connected to a whole response head.
@@ -146,6 +153,7 @@ struct UpstreamPoolCounters {
   std::uint64_t idle_closed_by_peer = 0;
   std::uint64_t idle_timeouts = 0;
   std::array<std::uint64_t, kUpstreamFailureCount> failures{};  // By UpstreamFailure.
+  TlsFigures tls;
 };
 
 class UpstreamPool {
@@ -169,7 +177,8 @@ class UpstreamPool {
     std::vector<UpstreamConnection*> idle;  // The most recently used last.
   };
 
-  UpstreamConnection* take(const SocketAddress& address);
+  UpstreamConnection* take(const SocketAddress& address, std::string_view tls_name);
+  UpstreamConnection* take_idle(const SocketAddress& address, std::string_view tls_name);
   void put_back(UpstreamConnection& connection);
   void remove_idle(UpstreamConnection& connection);
   void discard(UpstreamConnection& connection);

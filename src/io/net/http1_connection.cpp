@@ -36,12 +36,14 @@ Http1Connection::Http1Connection(Http1Server& server, const SocketAddress& peer)
       body_reader_(server.options_.head),
       exchange_(*this) {}
 
-Result<void> Http1Connection::open(UniqueFd fd) {
-  auto opened = stream_.open(std::move(fd), TcpStream::State::kOpen);
+Result<void> Http1Connection::open(StreamSocket socket) {
+  auto opened = stream_.open(std::move(socket), TcpStream::State::kOpen);
   // A client that connects and stays silent is held to the head's time, not to the idle time.
   if (opened) timer_.arm(server_.options_.head_timeout);
   return opened;
 }
+
+void Http1Connection::on_connected() { ++server_.counters_.tls.done; }
 
 void Http1Connection::on_readable() {
   if (state_ == State::kRunning || state_ == State::kFinished || state_ == State::kDead) return;
@@ -270,6 +272,7 @@ void Http1Connection::on_peer_half_closed() {
 
 void Http1Connection::on_stream_end(StreamEnd end) {
   if (end == StreamEnd::kPendingLimit) ++server_.counters_.pending_limit_hits;
+  if (end == StreamEnd::kTlsFailed) server_.counters_.tls.count(stream_.tls_failure());
   switch (state_) {
     case State::kRunning:
       return client_gone();
@@ -298,7 +301,11 @@ void Http1Connection::on_writable() {
 void Http1Connection::on_timer() {
   switch (state_) {
     case State::kIdle:
-      ++server_.counters_.idle_closed;
+      if (stream_.in_handshake()) {
+        server_.counters_.tls.count(TlsFailure::kTimeout);
+      } else {
+        ++server_.counters_.idle_closed;
+      }
       return die();
     case State::kHead:
       return refuse(RefusalKind::kHeadTimeout, 408, codec::Http1Error::kNone,

@@ -25,7 +25,7 @@ class Http1Connection final : public ServerConnection, private StreamHandler, pr
  public:
   Http1Connection(Http1Server& server, const SocketAddress& peer);
 
-  [[nodiscard]] Result<void> open(UniqueFd fd);
+  [[nodiscard]] Result<void> open(StreamSocket socket);
   void on_server_draining() override;
   const TcpStream& stream() const override { return stream_; }
 
@@ -45,6 +45,7 @@ class Http1Connection final : public ServerConnection, private StreamHandler, pr
   // Where the body is collected.
   enum class Place : std::uint8_t { kInput, kOwnBuffer, kDecoded };
 
+  void on_connected() override;
   void on_readable() override;
   void on_writable() override;
   void on_peer_half_closed() override;

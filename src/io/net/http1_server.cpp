@@ -118,6 +118,11 @@ void Http1Server::accept_one(UniqueFd fd, const SocketAddress& peer) {
   ++counters_.accepted;
   set_no_delay(fd.get());
   if (connections_.size() >= options_.connections_max) {
+    if (options_.tls) {
+      // Telling why would take a handshake.
+      ++counters_.refusals[static_cast<std::size_t>(RefusalKind::kTooManyConnections)];
+      return;
+    }
     const std::string& text =
         compose_refusal({RefusalKind::kTooManyConnections, 503, codec::Http1Error::kNone,
                          "The server has as many connections as it may. Try again shortly."});
@@ -128,7 +133,9 @@ void Http1Server::accept_one(UniqueFd fd, const SocketAddress& peer) {
     return;
   }
   auto connection = std::make_unique<Http1Connection>(*this, peer);
-  if (!connection->open(std::move(fd))) {
+  StreamSocket socket{std::move(fd), options_.tls ? options_.tls->new_session() : nullptr};
+  const bool no_session = options_.tls && !socket.tls;
+  if (no_session || !connection->open(std::move(socket))) {
     ++counters_.accept_failures;
     return;
   }
@@ -170,8 +177,8 @@ void Http1Server::continue_as_http2(Http1Connection& connection) {
   Http2Connection& http2 = *next;
   http2.index_ = index;
   std::unique_ptr<ServerConnection> done = std::exchange(connections_[index], std::move(next));
-  UniqueFd fd = connection.stream_.take_socket();
-  const Result<void> opened = http2.open(std::move(fd), std::move(connection.input_));
+  StreamSocket socket = connection.stream_.take_socket();
+  const Result<void> opened = http2.open(std::move(socket), std::move(connection.input_));
   loop_.destroy_later(std::move(done));
   if (!opened) forget(http2);
 }

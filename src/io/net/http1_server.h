@@ -32,6 +32,7 @@
 #include "io/net/event_loop.h"
 #include "io/net/server_exchange.h"
 #include "io/net/socket.h"
+#include "io/net/tls_context.h"
 
 namespace fairlead::net {
 
@@ -51,9 +52,10 @@ struct Http1ServerOptions {
   std::size_t connections_max = 20'000;
   // Requests at a time on an HTTP/2 connection; 0 turns HTTP/2 off.
   std::uint32_t http2_streams_max = 0;
+  std::shared_ptr<const TlsServerContext> tls{};  // Null for plain TCP.
   std::uint64_t requests_per_connection_max = 1'000'000;
   Duration idle_timeout = std::chrono::seconds(75);   // Between requests.
-  Duration head_timeout = std::chrono::seconds(10);   // First to last byte of a head.
+  Duration head_timeout = std::chrono::seconds(10);   // First to last byte of a head; a handshake.
   Duration body_timeout = std::chrono::seconds(60);   // Without a byte of the body.
   Duration receive_timeout = std::chrono::hours(1);   // First byte of a head to last of its body.
   Duration write_timeout = std::chrono::seconds(60);  // Unsent bytes and no progress.
@@ -114,6 +116,7 @@ struct Http1ServerCounters {
   std::uint64_t idle_closed = 0;
   std::uint64_t write_timeouts = 0;
   std::uint64_t pending_limit_hits = 0;
+  TlsFigures tls;
   std::uint64_t http2_connections = 0;
   std::uint64_t http2_resets = 0;         // RST_STREAM received.
   std::uint64_t http2_stream_errors = 0;  // Frames that broke a rule, and their stream with it.

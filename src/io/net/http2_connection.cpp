@@ -37,13 +37,13 @@ Http2Connection::Http2Connection(Http1Server& server, const SocketAddress& peer)
 
 Http2Connection::~Http2Connection() { nghttp2_session_del(session_); }
 
-Result<void> Http2Connection::open(UniqueFd fd, Buffer seen) {
+Result<void> Http2Connection::open(StreamSocket socket, Buffer seen) {
   ++server_.counters_.http2_connections;
   input_ = std::move(seen);
   auto session = new_session(*this);
   if (!session) return tl::unexpected<Error>(std::move(session.error()));
   session_ = *session;
-  auto opened = stream_.open(std::move(fd), TcpStream::State::kOpen);
+  auto opened = stream_.open(std::move(socket), TcpStream::State::kOpen);
   if (!opened) return opened;
   timer_.arm(server_.options_.head_timeout);
   more_ = true;

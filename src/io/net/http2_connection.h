@@ -32,7 +32,7 @@ class Http2Connection final : public ServerConnection, private StreamHandler, pr
   ~Http2Connection() override;
 
   // `seen`: what was read of the connection so far, the preface first.
-  [[nodiscard]] Result<void> open(UniqueFd fd, Buffer seen);
+  [[nodiscard]] Result<void> open(StreamSocket socket, Buffer seen);
   void on_server_draining() override;
   const TcpStream& stream() const override { return stream_; }
 

@@ -458,8 +458,8 @@ TEST_F(Http2ServerTest, ErrorsThatMakeTheServerResetStreamsAreRationed) {
   auto client = connect();
   for (int i = 0; i < 2000 && !client->ended(); ++i) {
     const std::int32_t id = client->request(Http2Client::get("/hold"));
-    client->send_raw(frame(NGHTTP2_WINDOW_UPDATE, 0, static_cast<std::uint32_t>(id),
-                           "\x7F\xFF\xFF\xFF"));
+    client->send_raw(
+        frame(NGHTTP2_WINDOW_UPDATE, 0, static_cast<std::uint32_t>(id), "\x7F\xFF\xFF\xFF"));
     client->run_until([&] { return client->answer(id).closed || client->ended(); });
   }
   expect_flood_ends(*client, Http2Flood::kStreamErrors);

@@ -13,6 +13,7 @@ HttpFetch::HttpFetch(UpstreamPool& pool) : pool_(pool), request_(pool, *this) {}
 void HttpFetch::get(const SocketAddress& address, std::string_view target,
                     const FetchOptions& options, Callback callback) {
   address_ = address;
+  tls_name_ = options.tls_name;
   callback_ = std::move(callback);
   body_bytes_max_ = options.body_bytes_max;
   started_ = pool_.loop().now();
@@ -34,6 +35,7 @@ void HttpFetch::begin() {
   status_ = 0;
   UpstreamCall call;
   call.pieces[0] = head_;
+  call.tls_name = tls_name_;
   const Duration left = deadline_ - pool_.loop().now();
   call.connect_timeout = call.reply_timeout = call.idle_timeout = left;
   call.total_timeout = left;
@@ -57,6 +59,10 @@ void HttpFetch::on_complete() { report(FetchReply{status_, body_, pool_.loop().n
 
 void HttpFetch::on_failed(const UpstreamError& error) {
   if (error.failure == UpstreamFailure::kStale && attempts_ == 1) return begin();
+  if (error.failure == UpstreamFailure::kTlsFailed) {
+    return report(fail(ErrorCode::kUnavailable, "{}: TLS handshake: {}", address_.to_string(),
+                       to_string(error.tls_failure)));
+  }
   report(fail(error.local() ? ErrorCode::kExhausted : ErrorCode::kUnavailable, "{}: {}",
               address_.to_string(), to_string(error.failure)));
 }

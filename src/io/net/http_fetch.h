@@ -29,6 +29,7 @@ struct FetchReply {
 struct FetchOptions {
   Duration timeout = std::chrono::seconds(2);  // The whole of it.
   std::size_t body_bytes_max = 8 * 1024 * 1024;
+  std::string tls_name{};  // UpstreamCall::tls_name.
   // Added as they are, for instance authorization.
   std::vector<codec::Http1Header> headers{};
 };
@@ -58,6 +59,7 @@ class HttpFetch final : private UpstreamObserver {
   UpstreamPool& pool_;
   UpstreamRequest request_;
   SocketAddress address_;
+  std::string tls_name_;
   std::string head_;
   std::string body_;
   std::size_t body_bytes_max_ = 0;

@@ -29,10 +29,21 @@ TcpStream::TcpStream(EventLoop& loop, StreamHandler& handler, std::size_t pendin
 
 TcpStream::~TcpStream() { detach(); }
 
-Result<void> TcpStream::open(UniqueFd fd, State state) {
-  fd_ = std::move(fd);
+Result<void> TcpStream::open(StreamSocket socket, State state) {
+  fd_ = std::move(socket.fd);
+  tls_ = std::move(socket.tls);
+  tcp_connected_ = state == State::kOpen;
   state_ = state;
-  writable_ = state == State::kOpen;
+  if (tls_ && !tls_->established()) {
+    state_ = State::kConnecting;
+    if (!tls_->attach(fd_.get(), loop_.buffers())) {
+      fd_.close();
+      state_ = State::kClosed;
+      return fail(ErrorCode::kUnavailable, "TLS: out of memory");
+    }
+  }
+  writable_ = state_ == State::kOpen;
+  readable_ = writable_ && tls_ && tls_->may_have_bytes();
   auto added = loop_.add(fd_.get(), kStreamEvents, *this);
   if (!added) {
     fd_.close();
@@ -45,6 +56,7 @@ void TcpStream::detach() {
   if (!fd_.valid()) return;
   loop_.remove(fd_.get(), *this);
   fd_.close();
+  tls_.reset();
   state_ = State::kClosed;
   readable_ = writable_ = false;
   pending_.release();
@@ -52,12 +64,12 @@ void TcpStream::detach() {
 
 void TcpStream::close() { detach(); }
 
-UniqueFd TcpStream::take_socket() {
+StreamSocket TcpStream::take_socket() {
   FAIRLEAD_ASSERT(pending_.empty());
   loop_.remove(fd_.get(), *this);
   state_ = State::kClosed;
   readable_ = writable_ = false;
-  return std::move(fd_);
+  return {std::move(fd_), std::move(tls_)};
 }
 
 void TcpStream::abort() {
@@ -87,6 +99,26 @@ void TcpStream::finish_connect() {
     end(os_error_ == ECONNREFUSED ? StreamEnd::kRefused : StreamEnd::kUnreachable);
     return;
   }
+  tcp_connected_ = true;
+  if (!tls_) established();
+}
+
+void TcpStream::go_on_handshake() {
+  const TlsSession::Step step = tls_->handshake();
+  // What it has to say may not be sent at once, an alert included; the next event goes on.
+  const bool sent = tls_->flush();
+  if (step == TlsSession::Step::kDone) {
+    established();
+  } else if (step == TlsSession::Step::kFailed) {
+    tls_failure_ = tls_->failure();
+    end(StreamEnd::kTlsFailed);
+  } else if (!sent && errno != EAGAIN) {
+    tls_failure_ = TlsFailure::kPeerClosed;
+    end(StreamEnd::kTlsFailed);
+  }
+}
+
+void TcpStream::established() {
   state_ = State::kOpen;
   writable_ = true;
   handler_.on_connected();
@@ -95,8 +127,15 @@ void TcpStream::finish_connect() {
 
 void TcpStream::on_events(std::uint32_t events) {
   if (state_ == State::kConnecting) {
-    if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) return;
-    finish_connect();
+    if (!tcp_connected_) {
+      if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) return;
+      finish_connect();
+    }
+    if (state_ == State::kConnecting && tls_) {
+      go_on_handshake();
+      // The first bytes behind the handshake may have been read with it.
+      events |= EPOLLIN;
+    }
   } else if ((events & EPOLLOUT) != 0 && !writable_ && !failed_) {
     writable_ = true;
     resume_writing();
@@ -115,7 +154,7 @@ void TcpStream::on_events(std::uint32_t events) {
 // EPOLLOUT also comes with every first event of a socket; only a stalled writer is told.
 void TcpStream::resume_writing() {
   flush();
-  if (state_ != State::kOpen || !pending_.empty() || failed_) return;
+  if (state_ != State::kOpen || pending_bytes() > 0 || failed_) return;
   const bool stalled = std::exchange(want_writable_, false);
   const bool drained = std::exchange(owes_drained_, false);
   if (stalled || drained) handler_.on_writable();
@@ -139,15 +178,23 @@ std::size_t TcpStream::read(Buffer& buffer, std::size_t bytes_max) {
   FAIRLEAD_ASSERT(room > 0);
   if (state_ != State::kOpen) return 0;
   ssize_t got = 0;
-  do {
-    got = ::recv(fd_.get(), buffer.free_space().data(), room, 0);
-  } while (got < 0 && errno == EINTR);
+  if (tls_) {
+    got = tls_->read(buffer.free_space().first(room));
+    const int error = errno;
+    // Reading may have been answered, by a new key for instance.
+    if (tls_->unsent() > 0 && writable_) flush_tls();
+    errno = error;
+  } else {
+    do {
+      got = ::recv(fd_.get(), buffer.free_space().data(), room, 0);
+    } while (got < 0 && errno == EINTR);
+  }
   if (got > 0) {
     const auto bytes = static_cast<std::size_t>(got);
     buffer.commit(bytes);
     bytes_received_ += bytes;
     // A short read emptied the socket, unless the peer's close waits behind it.
-    readable_ = bytes == room || half_closed_;
+    readable_ = (tls_ ? tls_->may_have_bytes() : bytes == room) || half_closed_;
     return bytes;
   }
   readable_ = false;
@@ -160,7 +207,37 @@ std::size_t TcpStream::read(Buffer& buffer, std::size_t bytes_max) {
   return 0;
 }
 
+// False when the kernel does not take all of the ciphertext now.
+bool TcpStream::flush_tls() {
+  if (tls_->broken()) {
+    fail_later(StreamEnd::kReset, ECONNRESET);
+    return false;
+  }
+  if (tls_->flush()) return true;
+  writable_ = false;
+  if (errno != EAGAIN) fail_later(end_of(errno), errno);
+  return false;
+}
+
+std::size_t TcpStream::encrypt_some(std::span<const std::string_view> pieces) {
+  std::size_t taken = 0;
+  for (std::string_view piece : pieces) {
+    while (!piece.empty()) {
+      const std::size_t some = tls_->write(piece);
+      piece.remove_prefix(some);
+      taken += some;
+      // The session is full, or this was the last of a piece.
+      if (!piece.empty() && !flush_tls()) break;
+    }
+    if (!piece.empty()) break;
+  }
+  flush_tls();
+  bytes_sent_ += taken;
+  return taken;
+}
+
 std::size_t TcpStream::send_some(std::span<const std::string_view> pieces) {
+  if (tls_) return encrypt_some(pieces);
   std::array<iovec, kPiecesMax> vectors;
   std::size_t count = 0;
   std::size_t total = 0;
@@ -220,6 +297,7 @@ void TcpStream::keep_rest(std::span<const std::string_view> pieces, std::size_t 
   if (failed_) return;
   if (total == sent) {
     if (pending_.empty()) pending_.release();
+    owes_drained_ |= tls_unsent() > 0;
     // The owner may have seen the gathered bytes as pending and wait to be told.
     if (owes_drained_) loop_.at_turn_end(*this);
     return;
@@ -246,6 +324,8 @@ void TcpStream::flush() {
   }
   if (!pending_.empty() || failed_) return;
   pending_.release();
+  if (tls_ && shutdown_wanted_) tls_->close_notify();
+  if (tls_ && !flush_tls()) return;
   if (shutdown_wanted_) ::shutdown(fd_.get(), SHUT_WR);
 }
 

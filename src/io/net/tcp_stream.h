@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TcpStream: a byte stream over one non-blocking socket, registered once with kStreamEvents.
+// TcpStream: a byte stream over one non-blocking socket, registered once with kStreamEvents, with
+// TLS on it or not; who reads and writes does not see the difference.
 //
 // Reading is pulled: on_readable() says that read() may find bytes; not reading is back-pressure.
 // Writing is either borrowed (send(): what the kernel takes now, nothing kept) or queued (write():
@@ -11,12 +12,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "io/net/buffer_pool.h"
 #include "io/net/event_loop.h"
 #include "io/net/socket.h"
+#include "io/net/tls_session.h"
 
 namespace fairlead::net {
 
@@ -26,6 +30,13 @@ enum class StreamEnd : std::uint8_t {
   kUnreachable,   // connect: any other failure; os_error() has errno.
   kIoError,       // Any other errno.
   kPendingLimit,  // The owner wrote on although pending_bytes_max was reached.
+  kTlsFailed,     // The handshake did; tls_failure() says how.
+};
+
+// A socket on its way from one stream to another.
+struct StreamSocket {
+  UniqueFd fd;
+  std::unique_ptr<TlsSession> tls;  // Null for plain TCP.
 };
 
 class StreamHandler {
@@ -51,10 +62,17 @@ class TcpStream final : private FdHandler, private TurnTask {
   ~TcpStream();
 
   // Takes a connected or connecting socket. A failure to register closes it.
-  [[nodiscard]] Result<void> open(UniqueFd fd, State state);
+  [[nodiscard]] Result<void> open(UniqueFd fd, State state) {
+    return open({std::move(fd), nullptr}, state);
+  }
+  // With a TLS session not established yet, the stream is connecting until its handshake is done.
+  // How long that may take is the owner's to say.
+  [[nodiscard]] Result<void> open(StreamSocket socket, State state);
 
   State state() const { return state_; }
   bool open() const { return state_ == State::kOpen; }
+  bool in_handshake() const { return state_ == State::kConnecting && tcp_connected_; }
+  TlsFailure tls_failure() const { return tls_failure_; }
 
   // One recv into the buffer's free space, which must not be empty. Returns the bytes read: 0 when
   // there is nothing now, or when the stream ended, which at_end() or a later callback tells.
@@ -74,10 +92,10 @@ class TcpStream final : private FdHandler, private TurnTask {
   void write(std::string_view piece) { write({&piece, 1}); }
   // Sends what is queued now.
   void flush();
-  std::size_t pending_bytes() const { return pending_.size(); }
+  std::size_t pending_bytes() const { return pending_.size() + tls_unsent(); }
 
   // Leaves the loop with its socket open, for another stream to open() it; nothing may be queued.
-  UniqueFd take_socket();
+  StreamSocket take_socket();
   void shutdown_write();  // FIN, once everything queued has left.
   void close();           // At once; queued bytes are lost.
   void abort();           // Likewise, and the peer sees a reset.
@@ -89,6 +107,11 @@ class TcpStream final : private FdHandler, private TurnTask {
   void on_events(std::uint32_t events) override;
   void on_turn_end() override;
   void finish_connect();
+  void established();
+  void go_on_handshake();
+  bool flush_tls();
+  std::size_t encrypt_some(std::span<const std::string_view> pieces);
+  std::size_t tls_unsent() const { return tls_ ? tls_->unsent() : 0; }
   void resume_writing();
   void end(StreamEnd reason);
   void fail_later(StreamEnd reason, int os_error);
@@ -100,6 +123,7 @@ class TcpStream final : private FdHandler, private TurnTask {
   StreamHandler& handler_;
   std::size_t pending_bytes_max_;
   UniqueFd fd_;
+  std::unique_ptr<TlsSession> tls_;
   State state_ = State::kClosed;
   bool readable_ = false;
   bool writable_ = false;
@@ -109,6 +133,8 @@ class TcpStream final : private FdHandler, private TurnTask {
   bool want_writable_ = false;  // The owner waits for on_writable().
   bool owes_drained_ = false;   // Something was pending, and on_writable() has not told of its end.
   bool shutdown_wanted_ = false;
+  bool tcp_connected_ = false;
+  TlsFailure tls_failure_ = TlsFailure::kOther;
   int os_error_ = 0;
   StreamEnd failure_ = StreamEnd::kIoError;  // Reported at turn end, never inside a call.
   bool failed_ = false;

@@ -14,10 +14,12 @@ constexpr std::size_t kNothingPending = 0;
 
 }  // namespace
 
-UpstreamConnection::UpstreamConnection(UpstreamPool& pool, const SocketAddress& address)
+UpstreamConnection::UpstreamConnection(UpstreamPool& pool, const SocketAddress& address,
+                                       std::string_view tls_name)
     : pool_(pool),
       loop_(pool.loop_),
       address_(address),
+      tls_name_(tls_name),
       stream_(loop_, *this, kNothingPending),
       timer_(loop_, [this] { on_timer(); }),
       total_timer_(loop_, [this] { fail(UpstreamFailure::kTotalTimeout); }),
@@ -34,7 +36,12 @@ void UpstreamConnection::connect() {
                      os_error);
     return;
   }
-  if (!stream_.open(std::move(fd), TcpStream::State::kConnecting)) {
+  StreamSocket socket{std::move(fd), nullptr};
+  if (!tls_name_.empty()) {
+    if (pool_.options_.tls) socket.tls = pool_.options_.tls->new_session(tls_name_);
+    if (!socket.tls) return fail_at_turn_end(UpstreamFailure::kTlsFailed, 0);
+  }
+  if (!stream_.open(std::move(socket), TcpStream::State::kConnecting)) {
     fail_at_turn_end(UpstreamFailure::kConnectFailed, ENOMEM);
   }
 }
@@ -64,6 +71,7 @@ void UpstreamConnection::begin(UpstreamRequest& request) {
 }
 
 void UpstreamConnection::on_connected() {
+  if (!tls_name_.empty()) ++pool_.counters_.tls.done;
   arm_phase_timer();
   request_->observer_.on_connected(ConnectionUse::kFresh);
   if (request_ != nullptr) send_request();
@@ -95,8 +103,11 @@ void UpstreamConnection::on_writable() {
 
 void UpstreamConnection::on_readable() {
   if (request_ == nullptr) {
-    // Nobody asked for these bytes, or the peer closed.
-    close_unused();
+    // Only TLS has business of its own, such as tickets; else nobody asked for these bytes, or the
+    // peer closed.
+    const bool nothing = nothing_behind();
+    input_.release();
+    if (!nothing || !usable() || stream_.at_end()) close_unused();
   } else if (!request_->paused_) {
     pump();
   }
@@ -122,6 +133,9 @@ void UpstreamConnection::on_stream_end(StreamEnd end) {
       return fail(UpstreamFailure::kConnectRefused);
     case StreamEnd::kUnreachable:
       return fail(UpstreamFailure::kConnectFailed);
+    case StreamEnd::kTlsFailed:
+      pool_.counters_.tls.count(stream_.tls_failure());
+      return fail(UpstreamFailure::kTlsFailed);
     default:
       return fail_broken(UpstreamFailure::kResetMidReply);
   }
@@ -153,6 +167,7 @@ void UpstreamConnection::on_timer() {
     pool_.remove_idle(*this);
     pool_.discard(*this);
   } else if (stream_.state() == TcpStream::State::kConnecting) {
+    if (stream_.in_handshake()) pool_.counters_.tls.count(TlsFailure::kTimeout);
     fail(UpstreamFailure::kConnectTimeout);
   } else {
     fail(head_done_ ? UpstreamFailure::kIdleTimeout : UpstreamFailure::kReplyTimeout);
@@ -283,6 +298,7 @@ void UpstreamConnection::fail(UpstreamFailure failure, codec::Http1Error parse_e
   UpstreamError error;
   error.failure = failure;
   error.parse_error = parse_error;
+  error.tls_failure = stream_.tls_failure();
   error.os_error = os_error_;
   error.connected = stream_.bytes_sent() > 0 || stream_.open();
   error.request_sent = request_sent();

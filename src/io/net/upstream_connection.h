@@ -8,6 +8,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "core/codec/http1_body.h"
 #include "core/codec/http1_response.h"
@@ -19,7 +21,7 @@ namespace fairlead::net {
 
 class UpstreamConnection final : private StreamHandler, private TurnTask {
  public:
-  UpstreamConnection(UpstreamPool& pool, const SocketAddress& address);
+  UpstreamConnection(UpstreamPool& pool, const SocketAddress& address, std::string_view tls_name);
 
   // Begins to connect; a failure shows later, as a failed request.
   void connect();
@@ -64,6 +66,7 @@ class UpstreamConnection final : private StreamHandler, private TurnTask {
   UpstreamPool& pool_;
   EventLoop& loop_;
   SocketAddress address_;
+  std::string tls_name_;  // Empty for plain TCP.
   TcpStream stream_;
   Timer timer_;        // Connect, reply, body idle or pool idle, as the state says.
   Timer total_timer_;  // Of the request.

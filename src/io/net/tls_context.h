@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// TlsServerContext and TlsClientContext: what many TLS sessions share: a server's certificate and
+// key, or whom a client trusts. TLS 1.2 and 1.3 with forward secrecy.
+//
+// reload() reads the files again; sessions that exist go on with what they began with, and with an
+// error the old files stay in force. Errors name the file and what is wrong with it.
+// Threads: thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "io/net/tls_session.h"
+
+struct ssl_ctx_st;
+
+namespace fairlead::net {
+
+enum class Http2Offer : std::uint8_t { kNo, kYes };
+
+struct TlsIdentity {
+  std::string cert_file;                // PEM, the server's certificate first, then its chain.
+  std::string key_file;                 // PEM, not encrypted.
+  Http2Offer http2 = Http2Offer::kYes;  // By ALPN.
+};
+
+enum class TlsVerify : std::uint8_t {
+  kPeer,
+  kNobody,  // Whoever answers is believed: for tests.
+};
+
+struct TlsTrust {
+  std::string ca_file{};  // PEM; empty for the system's CAs.
+  TlsVerify verify = TlsVerify::kPeer;
+};
+
+// The contexts' common part.
+class TlsSettings {
+ public:
+  std::shared_ptr<ssl_ctx_st> get() const;
+  void set(std::shared_ptr<ssl_ctx_st> next);
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<ssl_ctx_st> current_;  // Guarded by mutex_.
+};
+
+class TlsServerContext {
+ public:
+  static Result<std::shared_ptr<TlsServerContext>> create(const TlsIdentity& identity);
+  [[nodiscard]] Result<void> reload();
+  // nullptr without memory.
+  std::unique_ptr<TlsSession> new_session() const;
+
+ private:
+  explicit TlsServerContext(TlsIdentity identity) : identity_(std::move(identity)) {}
+  TlsIdentity identity_;
+  TlsSettings settings_;
+};
+
+class TlsClientContext {
+ public:
+  static Result<std::shared_ptr<TlsClientContext>> create(const TlsTrust& trust);
+  [[nodiscard]] Result<void> reload();
+  // `name`: the server's, a DNS name or an address, told to it (SNI) and looked for in its
+  // certificate. nullptr without memory.
+  std::unique_ptr<TlsSession> new_session(std::string_view name) const;
+
+ private:
+  explicit TlsClientContext(TlsTrust trust) : trust_(std::move(trust)) {}
+  TlsTrust trust_;
+  TlsSettings settings_;
+};
+
+}  // namespace fairlead::net
