@@ -49,9 +49,9 @@ Result<void> override_settings(const Flags& flags, config::ServeSettings& settin
     settings.gateway.admin_listen = *address;
   }
   for (const std::string& text : flags.endpoints) {
-    const auto address = config::parse_endpoint_address(text);
-    if (!address) return with_context(address.error(), "--endpoint");
-    settings.fleet.endpoints.push_back({config::to_string(*address), *address, {}});
+    const auto endpoint = config::parse_endpoint_address(text);
+    if (!endpoint) return with_context(endpoint.error(), "--endpoint");
+    settings.fleet.endpoints.push_back(*endpoint);
   }
   if (!flags.endpoints_file.empty()) settings.fleet.endpoints_file = flags.endpoints_file;
   if (!flags.access_log.empty()) settings.gateway.access_log = flags.access_log;

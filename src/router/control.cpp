@@ -18,7 +18,11 @@ constexpr std::string_view kReloadsHelp =
 Result<std::unique_ptr<Control>> Control::create(Router& router) {
   auto loop = net::EventLoop::create();
   if (!loop) return tl::unexpected(loop.error());
+  if (auto opened = router.open_tls(); !opened) return tl::unexpected(opened.error());
   std::unique_ptr<Control> control(new Control(router, std::move(*loop)));
+  auto tls_reload = TlsReload::create(*control->loop_, router);
+  if (!tls_reload) return tl::unexpected(tls_reload.error());
+  control->tls_reload_ = std::move(*tls_reload);
   const config::FleetSettings& fleet = control->generation_->settings.fleet;
   auto file = control->open_endpoints_file(fleet.endpoints_file);
   if (!file) return tl::unexpected(file.error());
@@ -42,7 +46,8 @@ Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop)
       loop_(std::move(loop)),
       generation_(router.generation().load()),
       fleet_(generation_->settings.fleet, generation_->settings.prefix, router.inflight()),
-      worker_(*loop_, fleet_, router.load(), generation_->settings.fleet, router.metrics()),
+      worker_(*loop_, fleet_, router.load(), generation_->settings.fleet, router.metrics(),
+              router.tls().engines),
       timer_(*loop_, [this] { tick(); }),
       pool_(std::make_shared<model::PoolSnapshot>()),
       dropped_(router.metrics().counter("fairlead_observations_dropped_total",

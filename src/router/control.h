@@ -27,6 +27,7 @@
 #include "io/net/event_loop.h"
 #include "router/access_files.h"
 #include "router/router.h"
+#include "router/tls_reload.h"
 
 namespace fairlead::router {
 
@@ -35,7 +36,8 @@ using GenerationSource = std::function<Result<std::shared_ptr<const Generation>>
 class Control {
  public:
   // Fails when the configured endpoints and those of the endpoints file make no pool: an address
-  // that does not parse, a name used twice, a file that is missing or has errors.
+  // that does not parse, a name used twice, a file that is missing or has errors. So does a
+  // certificate.
   static Result<std::unique_ptr<Control>> create(Router& router);
   ~Control();
   Control(const Control&) = delete;
@@ -103,6 +105,7 @@ class Control {
   std::string configuration_file_;
   std::unique_ptr<fleet::FileWatch> configuration_watch_;
   std::string configuration_seen_;
+  std::unique_ptr<TlsReload> tls_reload_;
   std::shared_ptr<const model::PoolSnapshot> pool_;
   std::vector<model::Observation> observations_;
   std::vector<fleet::Work> due_;

@@ -19,6 +19,8 @@ Result<void> check_reloadable(const config::GatewaySettings& now,
   if (next.workers != now.workers) return fixed("gateway.workers");
   if (next.admin_listen != now.admin_listen) return fixed("gateway.adminListen");
   if (next.access_log != now.access_log) return fixed("gateway.accessLog");
+  if (next.tls != now.tls) return fixed("gateway.tls");
+  if (next.http2 != now.http2) return fixed("gateway.http2");
   return {};
 }
 
@@ -67,6 +69,7 @@ Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
   const config::ServeSettings& before = generation_->settings;
   const config::ServeSettings& settings = next->settings;
   if (auto allowed = check_reloadable(before.gateway, settings.gateway); !allowed) return allowed;
+  if (settings.fleet.tls != before.fleet.tls) return fixed("fleet.tls");
   auto access = access_->read(settings);
   if (!access) return tl::unexpected(access.error());
   auto file = open_endpoints_file(settings.fleet.endpoints_file);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "router/router.h"
 
+#include <utility>
+
 #include "base/random.h"
 
 namespace fairlead::router {
@@ -16,6 +18,26 @@ Router::Router(const std::shared_ptr<const Generation>& first, std::uint64_t pro
       process_seed_(process_seed),
       log_(log),
       metrics_(metrics) {}
+
+Result<void> Router::open_tls() {
+  const auto generation = generation_.load();
+  const config::GatewaySettings& gateway = generation->settings.gateway;
+  if (!gateway.tls.cert_file.empty()) {
+    const auto http2 =
+        gateway.http2.max_concurrent_streams > 0 ? net::Http2Offer::kYes : net::Http2Offer::kNo;
+    auto clients =
+        net::TlsServerContext::create({gateway.tls.cert_file, gateway.tls.key_file, http2});
+    if (!clients) return with_context(clients.error(), "gateway.tls");
+    tls_.clients = std::move(*clients);
+  }
+  const config::EngineTlsSettings& fleet = generation->settings.fleet.tls;
+  auto engines = net::TlsClientContext::create({fleet.ca_file, fleet.insecure_skip_verify
+                                                                   ? net::TlsVerify::kNobody
+                                                                   : net::TlsVerify::kPeer});
+  if (!engines) return with_context(engines.error(), "fleet.tls");
+  tls_.engines = std::move(*engines);
+  return {};
+}
 
 picker::Limits Router::picker_limits(const config::ServeSettings& settings) {
   const config::RetrySettings& retry = settings.limits.retry;

@@ -21,6 +21,7 @@
 #include "core/model/endpoint.h"
 #include "core/picker/picker.h"
 #include "core/scheduling/profile.h"
+#include "io/net/tls_context.h"
 #include "router/shared_history.h"
 
 namespace fairlead::router {
@@ -32,11 +33,21 @@ struct Generation {
   scheduling::Profile profile;
 };
 
+// TLS as the first generation's settings want it.
+struct TlsContexts {
+  std::shared_ptr<net::TlsServerContext> clients;  // Null: they come without TLS.
+  std::shared_ptr<net::TlsClientContext> engines;
+};
+
 class Router final : public picker::ObservationSink {
  public:
   // `process_seed` makes prefix keys unguessable; every random stream derives from it.
   Router(const std::shared_ptr<const Generation>& first, std::uint64_t process_seed, Log& log,
          MetricRegistry& metrics);
+
+  // Reads certificates and CAs; before workers and control begin. The error names the file.
+  [[nodiscard]] Result<void> open_tls();
+  const TlsContexts& tls() const { return tls_; }
 
   const Published<Generation>& generation() const { return generation_; }
   Published<Generation>& generation() { return generation_; }
@@ -63,6 +74,7 @@ class Router final : public picker::ObservationSink {
   static picker::Limits picker_limits(const config::ServeSettings& settings);
 
  private:
+  TlsContexts tls_;
   Published<Generation> generation_;
   Published<model::PoolSnapshot> pool_;
   Published<access::AccessRules> access_;

@@ -11,6 +11,8 @@ namespace fairlead::config {
 namespace {
 
 constexpr std::size_t kMaxHostBytes = 253;  // RFC 1035 section 2.3.4, without the root's dot.
+constexpr std::string_view kHttp = "http://";
+constexpr std::string_view kHttps = "https://";
 constexpr std::string_view kLettersDigits =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
@@ -118,17 +120,15 @@ Result<HostPort> parse_host_port(std::string_view text) {
   return HostPort{std::string(host), port};
 }
 
-Result<HostPort> parse_endpoint_address(std::string_view text) {
+Result<EndpointSetting> parse_endpoint_address(std::string_view text) {
   std::string_view rest = text;
-  if (rest.starts_with("https://")) {
-    return fail(ErrorCode::kInvalidArgument, "{}: TLS to engines is not supported yet; use http://",
-                in_quotes(text));
-  }
-  const bool is_url = rest.starts_with("http://");
-  if (is_url) rest.remove_prefix(std::string_view("http://").size());
+  const bool is_tls = rest.starts_with(kHttps);
+  const bool is_url = is_tls || rest.starts_with(kHttp);
+  if (is_url) rest.remove_prefix(is_tls ? kHttps.size() : kHttp.size());
   if (is_url && rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.find('/') != std::string_view::npos) {
-    return fail(ErrorCode::kInvalidArgument, "{}: write host:port or http://host:port, no path",
+    return fail(ErrorCode::kInvalidArgument,
+                "{}: write host:port, http://host:port or https://host:port, no path",
                 in_quotes(text));
   }
   auto address = parse_host_port(rest);
@@ -136,7 +136,8 @@ Result<HostPort> parse_endpoint_address(std::string_view text) {
     return fail(ErrorCode::kInvalidArgument, "{}: the port must be from 1 to 65535",
                 in_quotes(text));
   }
-  return address;
+  if (!address) return tl::unexpected<Error>(std::move(address.error()));
+  return EndpointSetting{to_string(*address), *address, {}, is_tls};
 }
 
 std::string to_string(const HostPort& address) {
@@ -168,13 +169,14 @@ std::vector<EndpointSetting> read_endpoints(Section& section, std::string_view k
       entry.error(address_key, address.error().message);
       continue;
     }
-    endpoint.address = *address;
-    if (endpoint.name.empty()) endpoint.name = to_string(*address);
+    endpoint.address = address->address;
+    endpoint.tls = address->tls;
+    if (endpoint.name.empty()) endpoint.name = address->name;
     if (endpoint.name.size() > kMaxHostBytes || !is_visible(endpoint.name)) {
       entry.error("name", "must be at most 253 bytes without white space or control characters");
       continue;
     }
-    const bool has_twin = taken(addresses, to_string(*address), entry, address_key);
+    const bool has_twin = taken(addresses, to_string(endpoint.address), entry, address_key);
     if (taken(names, endpoint.name, entry, "name") || has_twin) continue;
     endpoints.push_back(std::move(endpoint));
   }
@@ -188,7 +190,9 @@ std::string to_yaml(const EndpointSetting& endpoint) {
         fmt::format("{}{}: {}", labels.empty() ? "" : ", ", yaml_quoted(key), yaml_quoted(value));
   }
   return fmt::format("{{name: {}, address: {}, labels: {{{}}}}}", yaml_quoted(endpoint.name),
-                     yaml_quoted(to_string(endpoint.address)), labels);
+                     yaml_quoted((endpoint.tls ? std::string(kHttps) : std::string()) +
+                                 to_string(endpoint.address)),
+                     labels);
 }
 
 std::optional<std::vector<EndpointSetting>> parse_endpoints_file(std::string_view text,

@@ -4,10 +4,10 @@
 //
 //   endpoints:
 //     - name: gpu-0              # Default: the address.
-//       address: 10.0.0.7:8000   # Or [v6]:port, localhost:port, http:// before it; or `url`.
+//       address: 10.0.0.7:8000   # Or [v6]:port, localhost:port, http:// or https:// and these.
 //       labels: {llm-d.ai/role: decode}
 //
-// Pure functions over values. Engines behind TLS are refused.
+// `url` is an alias of `address`. Pure functions over values.
 #pragma once
 
 #include <cstdint>
@@ -32,14 +32,16 @@ struct EndpointSetting {
   std::string name;  // Unique; host:port when not given.
   HostPort address;
   std::vector<std::pair<std::string, std::string>> labels;  // Sorted by key.
+  bool tls = false;                                         // https://
   friend bool operator==(const EndpointSetting&, const EndpointSetting&) = default;
 };
 
 // "host:port" or "[v6]:port"; the error says what is wrong and what to write. The host is an
 // address or "localhost", since names are not resolved.
 Result<HostPort> parse_host_port(std::string_view text);
-// Also "http://host:port", without a path; port 0 is an error.
-Result<HostPort> parse_endpoint_address(std::string_view text);
+// Also "http://host:port" and "https://host:port", without a path; port 0 is an error. The endpoint
+// is named after its host and port.
+Result<EndpointSetting> parse_endpoint_address(std::string_view text);
 std::string to_string(const HostPort& address);  // IPv6 in brackets.
 
 // The list under `key`. Entries with errors are left out; names and addresses are unique.

@@ -28,6 +28,17 @@ void describe(Visitor& visit, CorsSettings& cors) {
 }
 
 template <class Visitor>
+void describe(Visitor& visit, ClientTlsSettings& tls) {
+  visit.text("certFile", tls.cert_file);
+  visit.text("keyFile", tls.key_file);
+}
+
+template <class Visitor>
+void describe(Visitor& visit, Http2Settings& http2) {
+  visit.integer("maxConcurrentStreams", http2.max_concurrent_streams, 0, 10'000);
+}
+
+template <class Visitor>
 void describe(Visitor& visit, GatewaySettings& gateway) {
   visit.addresses("listen", gateway.listen);
   visit.integer("workers", gateway.workers, 1, 256);
@@ -37,6 +48,8 @@ void describe(Visitor& visit, GatewaySettings& gateway) {
   visit.text("accessLog", gateway.access_log);
   visit.text("requestIdHeader", gateway.request_id_header);
   visit.section("cors", gateway.cors);
+  visit.section("tls", gateway.tls);
+  visit.section("http2", gateway.http2);
 }
 
 template <class Visitor>
@@ -80,6 +93,13 @@ void describe(Visitor& visit, HealthSettings& health) {
 }
 
 template <class Visitor>
+void describe(Visitor& visit, EngineTlsSettings& tls) {
+  visit.text("caFile", tls.ca_file);
+  visit.text("serverName", tls.server_name);
+  visit.boolean("insecureSkipVerify", tls.insecure_skip_verify);
+}
+
+template <class Visitor>
 void describe(Visitor& visit, FleetSettings& fleet) {
   visit.endpoints("endpoints", fleet.endpoints);
   visit.text("endpointsFile", fleet.endpoints_file);
@@ -87,6 +107,7 @@ void describe(Visitor& visit, FleetSettings& fleet) {
   visit.duration("scrapeInterval", fleet.scrape_interval, 5 * kMillisecond, kHour);
   visit.duration("modelsInterval", fleet.models_interval, 100 * kMillisecond, kDay);
   visit.section("health", fleet.health);
+  visit.section("tls", fleet.tls);
 }
 
 template <class Visitor>
@@ -184,6 +205,18 @@ void check(const Section& section, const HealthSettings& health) {
   if (health.eject > health.eject_max) section.error("eject", "is longer than ejectMax");
 }
 
+void check(const Section& section, const ClientTlsSettings& tls) {
+  if (tls.cert_file.empty() == tls.key_file.empty()) return;
+  section.error(tls.cert_file.empty() ? "certFile" : "keyFile",
+                "is missing; TLS needs both certFile and keyFile");
+}
+
+void check(const Section& section, const EngineTlsSettings& tls) {
+  if (tls.insecure_skip_verify && !tls.ca_file.empty()) {
+    section.error("insecureSkipVerify", "makes caFile useless; give only one of them");
+  }
+}
+
 template <class Settings>
 void check(const Section&, const Settings&) {}
 
@@ -193,6 +226,7 @@ class Reader {
 
   void text(std::string_view key, std::string& value) { value = section_.text(key, value); }
   void texts(std::string_view key, std::vector<std::string>& value) { value = section_.texts(key); }
+  void boolean(std::string_view key, bool& value) { value = section_.boolean(key).value_or(value); }
   void number(std::string_view key, double& value, double min, double max) {
     value = section_.number(key, value, min, max);
   }
@@ -258,6 +292,7 @@ class Printer {
     for (const std::string& text : value) list += (list.empty() ? "" : ", ") + yaml_quoted(text);
     line(key, "[" + list + "]");
   }
+  void boolean(std::string_view key, bool value) { line(key, value ? "true" : "false"); }
   void number(std::string_view key, double value, double, double) {
     line(key, fmt::format("{}", value));
   }

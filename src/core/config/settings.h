@@ -28,6 +28,18 @@ struct CorsSettings {
   friend bool operator==(const CorsSettings&, const CorsSettings&) = default;
 };
 
+// TLS towards clients; both files are PEM, and read again when they change. Empty: plain TCP.
+struct ClientTlsSettings {
+  std::string cert_file;  // The server's certificate first, then its chain.
+  std::string key_file;
+  friend bool operator==(const ClientTlsSettings&, const ClientTlsSettings&) = default;
+};
+
+struct Http2Settings {
+  std::uint32_t max_concurrent_streams = 256;  // Requests at a time on a connection; 0: no HTTP/2.
+  friend bool operator==(const Http2Settings&, const Http2Settings&) = default;
+};
+
 // Changing a listener or the number of workers needs a restart.
 struct GatewaySettings {
   std::vector<HostPort> listen{{"127.0.0.1", 8080}};
@@ -38,6 +50,8 @@ struct GatewaySettings {
   std::string access_log;                     // A path, "-" for standard output, "" for none.
   std::string request_id_header = "x-request-id";  // Kept when sent, made up otherwise.
   CorsSettings cors;
+  ClientTlsSettings tls;
+  Http2Settings http2;
   friend bool operator==(const GatewaySettings&, const GatewaySettings&) = default;
 };
 
@@ -81,6 +95,14 @@ struct HealthSettings {
   friend bool operator==(const HealthSettings&, const HealthSettings&) = default;
 };
 
+// TLS towards endpoints whose address begins with https://.
+struct EngineTlsSettings {
+  std::string ca_file;      // PEM, read again when it changes; empty: the system's CAs.
+  std::string server_name;  // Expected in the certificates; empty: the endpoint's own host.
+  bool insecure_skip_verify = false;
+  friend bool operator==(const EngineTlsSettings&, const EngineTlsSettings&) = default;
+};
+
 struct FleetSettings {
   std::vector<EndpointSetting> endpoints;
   std::string endpoints_file;   // Watched, see parse_endpoints_file(); its endpoints are added.
@@ -88,6 +110,7 @@ struct FleetSettings {
   Duration scrape_interval = std::chrono::milliseconds(50);  // Of an endpoint's /metrics.
   Duration models_interval = from_seconds(10);               // Of an endpoint's /v1/models.
   HealthSettings health;
+  EngineTlsSettings tls;
   friend bool operator==(const FleetSettings&, const FleetSettings&) = default;
 };
 

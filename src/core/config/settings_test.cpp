@@ -131,7 +131,7 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
             std::string::npos);
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 47);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 56);
 }
 
 TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
@@ -177,6 +177,40 @@ TEST(Settings, OriginsAreWrittenAsBrowsersSendThem) {
   }
 }
 
+TEST(Settings, ReadsTlsAndHttp2) {
+  const Outcome outcome = read(
+      "gateway:\n"
+      "  tls: {certFile: /c.pem, keyFile: /k.pem}\n"
+      "  http2: {maxConcurrentStreams: 7}\n"
+      "fleet:\n"
+      "  tls: {caFile: /ca.pem, serverName: engines.local}\n"
+      "  endpoints:\n"
+      "    - url: https://10.0.0.2:8000\n"
+      "    - url: http://10.0.0.3:8000/\n");
+  EXPECT_EQ(outcome.problems, "");
+  EXPECT_EQ(outcome.settings.gateway.tls.cert_file, "/c.pem");
+  EXPECT_EQ(outcome.settings.gateway.tls.key_file, "/k.pem");
+  EXPECT_EQ(outcome.settings.gateway.http2.max_concurrent_streams, 7U);
+  EXPECT_EQ(outcome.settings.fleet.tls.ca_file, "/ca.pem");
+  EXPECT_EQ(outcome.settings.fleet.tls.server_name, "engines.local");
+  EXPECT_FALSE(outcome.settings.fleet.tls.insecure_skip_verify);
+  ASSERT_EQ(outcome.settings.fleet.endpoints.size(), 2U);
+  EXPECT_TRUE(outcome.settings.fleet.endpoints[0].tls);
+  EXPECT_EQ(outcome.settings.fleet.endpoints[0].name, "10.0.0.2:8000");
+  EXPECT_FALSE(outcome.settings.fleet.endpoints[1].tls);
+  EXPECT_EQ(read(effective_yaml(outcome.settings)).settings, outcome.settings);
+}
+
+TEST(Settings, ReportsTlsSettingsThatDoNotFit) {
+  EXPECT_EQ(read("gateway:\n"
+                 "  tls: {certFile: /c.pem}\n"
+                 "fleet:\n"
+                 "  tls: {caFile: /ca.pem, insecureSkipVerify: true}\n")
+                .problems,
+            "f:2: gateway.tls.keyFile: is missing; TLS needs both certFile and keyFile\n"
+            "f:4: fleet.tls.insecureSkipVerify: makes caFile useless; give only one of them\n");
+}
+
 TEST(Settings, ReportsEndpointErrors) {
   EXPECT_EQ(read("fleet:\n"
                  "  endpoints:\n"
@@ -192,8 +226,6 @@ TEST(Settings, ReportsEndpointErrors) {
                  "    - {name: i, address: 'example.com:80'}\n"
                  "    - {name: '', address: '10.0.0.9:80'}\n")
                 .problems,
-            "f:4: fleet.endpoints[1].url: \"https://10.0.0.2:8000\": TLS to engines is not "
-            "supported yet; use http://\n"
             "f:5: fleet.endpoints[2]: \"address\" is missing\n"
             "f:6: fleet.endpoints[3].url: is the same as address; give only one of them\n"
             "f:7: fleet.endpoints[4].name: \"10.0.0.1:8000\" is already used by "
@@ -210,6 +242,11 @@ TEST(Settings, ReportsEndpointErrors) {
             "f:12: fleet.endpoints[9].address: \"example.com:80\" names a host; names are not "
             "resolved, write an IP address or localhost\n"
             "f:13: fleet.endpoints[10].name: must not be empty\n");
+}
+
+            "f:10: fleet.endpoints[7].address: \"g:0\": the port must be from 1 to 65535\n"
+            "f:11: fleet.endpoints[8].address: \"http://h:1/v1\": write host:port, "
+            "http://host:port or https://host:port, no path\n");
 }
 
 TEST(Settings, OneMistakeIsOneProblem) {

@@ -40,7 +40,8 @@ Result<SettingsByName> by_name(const std::vector<config::EndpointSetting>& membe
 }
 
 bool same_address(const model::Endpoint& endpoint, const config::EndpointSetting& setting) {
-  return endpoint.host == setting.address.host && endpoint.port == setting.address.port;
+  return endpoint.host == setting.address.host && endpoint.port == setting.address.port &&
+         endpoint.tls == setting.tls;
 }
 
 std::string first_names(const std::vector<config::EndpointSetting>& settings) {
@@ -97,6 +98,7 @@ bool Fleet::join(const config::EndpointSetting& setting, Time now) {
   member.endpoint.name = setting.name;
   member.endpoint.host = setting.address.host;
   member.endpoint.port = setting.address.port;
+  member.endpoint.tls = setting.tls;
   member.endpoint.labels = setting.labels;
   add_effect(Effect::Kind::kJoin, member, "joined the pool");
   const auto place = std::ranges::upper_bound(

@@ -37,6 +37,7 @@ struct Endpoint {
   std::string name;  // As configured, or host:port.
   std::string host;  // A literal IPv4 or IPv6 address, or a name the resolver knows.
   std::uint16_t port = 0;
+  bool tls = false;
   std::vector<std::pair<std::string, std::string>> labels;  // Sorted by key.
   std::vector<std::string> models;                          // Model and adapter ids it serves.
   Health health = Health::kUnknown;

@@ -23,6 +23,8 @@ std::string_view to_string(UpstreamFailure failure) {
       return "reset_mid_body";
     case UpstreamFailure::kInternalError:
       return "internal_error";
+    case UpstreamFailure::kTlsFailed:
+      return "tls_failed";
   }
   return "unknown";
 }

@@ -36,8 +36,9 @@ enum class UpstreamFailure : std::uint8_t {
   kServerError,    // 502 or 503 from the engine.
   kResetMidBody,   // After response bytes: not retryable.
   kInternalError,  // 500 from the engine, which may be the request's own fault: not retryable.
+  kTlsFailed,      // The handshake did; nothing was sent.
 };
-inline constexpr std::size_t kUpstreamFailureCount = 9;
+inline constexpr std::size_t kUpstreamFailureCount = 10;
 
 std::string_view to_string(UpstreamFailure failure);
 

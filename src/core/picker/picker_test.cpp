@@ -286,7 +286,7 @@ TEST_F(PickerTest, RandomLifecyclesBalance) {
     if (what == 5) picker.on_dispatched(id, keys);
     bool ended = what >= 7;
     if (what == 6) {
-      const auto failure = static_cast<UpstreamFailure>(random.below(8));
+      const auto failure = static_cast<UpstreamFailure>(random.below(9));
       ended = fail(id, failure).kind == Action::Kind::kReply;
     }
     if (ended) {

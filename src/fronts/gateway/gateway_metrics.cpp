@@ -28,7 +28,8 @@ void register_all(MetricRegistry& registry, std::string_view name, std::string_v
 
 }  // namespace
 
-GatewayMetrics::GatewayMetrics(MetricRegistry& registry) : registry_(registry) {
+GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
+    : registry_(registry), client_tls_(registry, "client"), engine_tls_(registry, "engine") {
   in_flight_gauge_ =
       &registry.gauge("fairlead_requests_in_flight", "Requests received whole and not yet ended.");
   register_all<scheduling::Reason>(registry, "fairlead_decisions_total",
@@ -64,6 +65,19 @@ GatewayMetrics::GatewayMetrics(MetricRegistry& registry) : registry_(registry) {
   cached_tokens_ = tokens("cached");
   output_tokens_ = tokens("output");
   add_sockets();
+  add_http2();
+}
+
+void GatewayMetrics::add_http2() {
+  http2_connections_ = &registry_.counter("fairlead_http2_connections_total",
+                                          "Client connections that spoke HTTP/2.");
+  http2_resets_ =
+      &registry_.counter("fairlead_http2_resets_total", "HTTP/2 streams that clients reset.");
+  http2_stream_errors_ = &registry_.counter("fairlead_http2_stream_errors_total",
+                                            "HTTP/2 frames of clients that broke a rule.");
+  register_all<net::Http2Flood>(registry_, "fairlead_http2_floods_total",
+                                "HTTP/2 connections closed for a flood, by its kind.", "kind",
+                                http2_floods_);
 }
 
 void GatewayMetrics::add_sockets() {
@@ -176,7 +190,18 @@ void GatewayMetrics::set_sockets(const SocketFigures& now) {
     }
     malformed_[i]->add(now.malformed[i] - sockets_.malformed[i]);
   }
+  http2_connections_->add(now.http2_connections - sockets_.http2_connections);
+  http2_resets_->add(now.http2_resets - sockets_.http2_resets);
+  http2_stream_errors_->add(now.http2_stream_errors - sockets_.http2_stream_errors);
+  for (std::size_t i = 0; i < http2_floods_.size(); ++i) {
+    http2_floods_[i]->add(now.http2_floods[i] - sockets_.http2_floods[i]);
+  }
   sockets_ = now;
+}
+
+void GatewayMetrics::set_tls(const net::TlsFigures& clients, const net::TlsFigures& engines) {
+  client_tls_.set(clients);
+  engine_tls_.set(engines);
 }
 
 }  // namespace fairlead::gateway

@@ -18,6 +18,7 @@
 #include "core/picker/picker.h"
 #include "core/scheduling/profile.h"
 #include "io/net/http1_server.h"
+#include "io/net/tls_metrics.h"
 
 namespace fairlead::gateway {
 
@@ -34,6 +35,10 @@ struct SocketFigures {
   std::uint64_t upstream_reuses = 0;
   std::uint64_t truncated_requests = 0;
   std::array<std::uint64_t, codec::kHttp1ErrorCount> malformed{};  // By codec::Http1Error.
+  std::uint64_t http2_connections = 0;
+  std::uint64_t http2_resets = 0;
+  std::uint64_t http2_stream_errors = 0;
+  std::array<std::uint64_t, net::kHttp2FloodCount> http2_floods{};
 };
 
 class GatewayMetrics {
@@ -53,11 +58,13 @@ class GatewayMetrics {
   void on_refusal(net::RefusalKind kind, model::ReplyReason reason);
   void on_usage(const codec::Usage& usage);
   void set_sockets(const SocketFigures& now);
+  void set_tls(const net::TlsFigures& clients, const net::TlsFigures& engines);
 
   std::uint64_t in_flight() const { return in_flight_; }
 
  private:
   void add_sockets();
+  void add_http2();
 
   MetricRegistry& registry_;
   std::uint64_t in_flight_ = 0;
@@ -90,6 +97,12 @@ class GatewayMetrics {
   Counter* upstream_reuses_;
   Counter* truncated_requests_;
   std::array<Counter*, codec::kHttp1ErrorCount> malformed_{};  // Registered when they occur.
+  Counter* http2_connections_;
+  Counter* http2_resets_;
+  Counter* http2_stream_errors_;
+  std::array<Counter*, net::kHttp2FloodCount> http2_floods_{};
+  net::TlsMetrics client_tls_;
+  net::TlsMetrics engine_tls_;
 };
 
 }  // namespace fairlead::gateway

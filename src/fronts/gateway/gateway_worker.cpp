@@ -19,7 +19,8 @@ constexpr Duration kCutOffGrace = std::chrono::seconds(1);
 // Request bytes that all workers together may hold.
 constexpr std::size_t kBufferedBytes = std::size_t{1} << 30;
 
-net::Http1ServerOptions server_options(const config::ServeSettings& settings, WorkerPlace place) {
+net::Http1ServerOptions server_options(const config::ServeSettings& settings, WorkerPlace place,
+                                       const std::shared_ptr<const net::TlsServerContext>& tls) {
   const config::LimitSettings& limits = settings.limits;
   net::Http1ServerOptions options;
   options.head.head_bytes = limits.header_bytes;
@@ -30,6 +31,8 @@ net::Http1ServerOptions server_options(const config::ServeSettings& settings, Wo
       place.workers * std::max<std::size_t>(1, settings.gateway.listen.size()));
   options.buffered_bytes_max = std::max(kBufferedBytes / servers, 2 * limits.body_bytes);
   options.connections_max = std::max(1U, limits.connections / servers);
+  options.http2_streams_max = settings.gateway.http2.max_concurrent_streams;
+  options.tls = tls;
   options.idle_timeout = limits.client_idle;
   options.head_timeout = limits.header_read;
   options.body_timeout = limits.body_read;
@@ -62,7 +65,7 @@ GatewayWorker::GatewayWorker(net::EventLoop& loop, router::Router& router, Acces
       host_(loop, router, access_log, place.number),
       place_(place),
       generation_(host_.generation()),
-      options_(server_options(generation_->settings, place)),
+      options_(server_options(generation_->settings, place, router.tls().clients)),
       drain_timer_(loop, [this] { on_drain_timer(); }),
       socket_metrics_timer_(loop, [this] {
         report_sockets();
@@ -88,7 +91,7 @@ void GatewayWorker::follow_generation() {
   auto current = host_.generation();
   if (current == generation_) return;
   generation_ = std::move(current);
-  options_ = server_options(generation_->settings, place_);
+  options_ = server_options(generation_->settings, place_, options_.tls);
   for (const auto& server : servers_) server->set_options(options_);
   host_.adopt(*generation_);
 }
@@ -139,6 +142,7 @@ void GatewayWorker::end_drain() {
 
 void GatewayWorker::report_sockets() {
   SocketFigures now;
+  net::TlsFigures with_clients;
   for (const auto& server : servers_) {
     const net::Http1ServerCounters& counters = server->counters();
     now.connections += counters.connections;
@@ -149,6 +153,13 @@ void GatewayWorker::report_sockets() {
     now.truncated_requests += counters.truncated_requests;
     for (std::size_t i = 0; i < now.malformed.size(); ++i)
       now.malformed[i] += counters.malformed[i];
+    now.http2_connections += counters.http2_connections;
+    now.http2_resets += counters.http2_resets;
+    now.http2_stream_errors += counters.http2_stream_errors;
+    for (std::size_t i = 0; i < now.http2_floods.size(); ++i) {
+      now.http2_floods[i] += counters.http2_floods[i];
+    }
+    with_clients += counters.tls;
   }
   const net::UpstreamPoolCounters& upstream = host_.upstream().counters();
   now.upstream_connections = upstream.connections;
@@ -156,6 +167,7 @@ void GatewayWorker::report_sockets() {
   now.upstream_connects = upstream.connects;
   now.upstream_reuses = upstream.reuses;
   host_.metrics().set_sockets(now);
+  host_.metrics().set_tls(with_clients, upstream.tls);
 }
 
 }  // namespace fairlead::gateway

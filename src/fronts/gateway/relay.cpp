@@ -156,6 +156,7 @@ void Relay::send_to_target() {
   phase_ = Phase::kTrying;
   dispatch_due_ = true;
   if (!departed_at_) departed_at_ = host_.loop().now();
+  call.tls_name = target_->tls_name;
   upstream_.start(target_->address, call);
 }
 
@@ -195,6 +196,8 @@ void Relay::on_failed(const net::UpstreamError& error) {
     case Kind::kConnectFailed:
     case Kind::kConnectRefused:
       return try_failed(UpstreamFailure::kConnectRefused);
+    case Kind::kTlsFailed:
+      return try_failed(UpstreamFailure::kTlsFailed);
     case Kind::kConnectTimeout:
       return try_failed(UpstreamFailure::kConnectTimeout);
     case Kind::kTotalTimeout:

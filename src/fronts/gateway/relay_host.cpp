@@ -11,8 +11,9 @@ namespace {
 // Keeps the request ids of a worker apart from its picker's chances.
 constexpr std::uint64_t kIdStream = 0x72657175657374;
 
-net::UpstreamPoolOptions upstream_options() {
+net::UpstreamPoolOptions upstream_options(const router::Router& router) {
   net::UpstreamPoolOptions options;
+  options.tls = router.tls().engines;
   options.head.head_bytes = 64 * 1024;
   return options;
 }
@@ -30,8 +31,9 @@ RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* ac
       random_(mix64(router.process_seed() ^ kIdStream) + worker),
       metrics_(router.metrics()),
       picker_(router.make_picker(worker)),
+      targets_(router.generation().load()->settings.fleet.tls.server_name),
       model_list_(static_cast<std::uint64_t>(loop.unix_seconds())),
-      upstream_(loop, upstream_options()) {
+      upstream_(loop, upstream_options(router)) {
   adopt(generation_.get());
 }
 

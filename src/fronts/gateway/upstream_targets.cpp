@@ -17,6 +17,9 @@ std::shared_ptr<const UpstreamTarget> UpstreamTargets::find(model::EndpointRef r
   auto target = std::make_shared<UpstreamTarget>();
   target->ref = ref;
   target->address = *address;
+  if (endpoint->tls) {
+    target->tls_name = tls_server_name_.empty() ? endpoint->host : tls_server_name_;
+  }
   target->name = endpoint->name;
   target->authority = address->to_string();
   exchange::encode_session_token(endpoint->name, target->session_token);

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/model/endpoint.h"
@@ -16,6 +17,7 @@ namespace fairlead::gateway {
 struct UpstreamTarget {
   model::EndpointRef ref;
   net::SocketAddress address;
+  std::string tls_name;  // Expected of its certificate; empty for plain TCP.
   std::string name;
   std::string authority;  // host:port, the Host header towards the endpoint.
   std::string session_token;
@@ -23,11 +25,16 @@ struct UpstreamTarget {
 
 class UpstreamTargets {
  public:
+  // `tls_server_name`: what TLS endpoints' certificates say; empty for each one's own host.
+  explicit UpstreamTargets(std::string tls_server_name)
+      : tls_server_name_(std::move(tls_server_name)) {}
+
   // nullptr when the endpoint left the pool, or when its host is no address.
   std::shared_ptr<const UpstreamTarget> find(model::EndpointRef ref,
                                              const model::PoolSnapshot& pool);
 
  private:
+  std::string tls_server_name_;
   std::vector<std::shared_ptr<const UpstreamTarget>> by_slot_;
 };
 

@@ -14,6 +14,12 @@ std::pair<std::uint32_t, std::uint32_t> key_of(model::EndpointRef endpoint) {
   return {endpoint.slot, endpoint.generation};
 }
 
+net::UpstreamPoolOptions pool_options(const std::shared_ptr<const net::TlsClientContext>& tls) {
+  net::UpstreamPoolOptions options;
+  options.tls = tls;
+  return options;
+}
+
 }  // namespace
 
 FleetWorker::ResultCounters FleetWorker::result_counters(MetricRegistry& metrics, const char* name,
@@ -23,12 +29,13 @@ FleetWorker::ResultCounters FleetWorker::result_counters(MetricRegistry& metrics
 }
 
 FleetWorker::FleetWorker(net::EventLoop& loop, Fleet& fleet, LoadTable& load,
-                         const config::FleetSettings& settings, MetricRegistry& metrics)
+                         const config::FleetSettings& settings, MetricRegistry& metrics,
+                         const std::shared_ptr<const net::TlsClientContext>& tls)
     : loop_(loop),
       fleet_(fleet),
       load_(load),
       settings_(settings),
-      pool_(loop, {}),
+      pool_(loop, pool_options(tls)),
       probes_(result_counters(metrics, "fairlead_probes_total",
                               "Health probes of endpoints, by result.")),
       scrapes_(result_counters(metrics, "fairlead_scrapes_total",
@@ -37,7 +44,8 @@ FleetWorker::FleetWorker(net::EventLoop& loop, Fleet& fleet, LoadTable& load,
                                    "Model lists fetched from endpoints, by result.")),
       skipped_(metrics.counter(
           "fairlead_fleet_work_skipped_total",
-          "Probes, scrapes and model lists not started because the one before was still out.")) {}
+          "Probes, scrapes and model lists not started because the one before was still out.")),
+      tls_(metrics, "engine") {}
 
 FleetWorker::Target* FleetWorker::target(const model::Endpoint& endpoint) {
   const auto known = targets_.find(key_of(endpoint.ref));
@@ -46,12 +54,17 @@ FleetWorker::Target* FleetWorker::target(const model::Endpoint& endpoint) {
   if (!address) return nullptr;
   auto fresh = std::make_unique<Target>(pool_);
   fresh->address = *address;
+  if (endpoint.tls) {
+    const std::string& name = settings_.tls.server_name;
+    fresh->tls_name = name.empty() ? endpoint.host : name;
+  }
   return targets_.emplace(key_of(endpoint.ref), std::move(fresh)).first->second.get();
 }
 
-net::FetchOptions FleetWorker::fetch_options(Duration timeout) const {
+net::FetchOptions FleetWorker::fetch_options(const Target& target, Duration timeout) const {
   net::FetchOptions options;
   options.timeout = timeout;
+  options.tls_name = target.tls_name;
   if (!authorization_.empty()) options.headers.push_back({"authorization", authorization_});
   return options;
 }
@@ -78,7 +91,7 @@ void FleetWorker::note(WorkKind kind, model::EndpointRef endpoint, std::string_v
 
 void FleetWorker::probe(Target& target, model::EndpointRef endpoint) {
   if (target.probe.active()) return skipped_.add();
-  const net::FetchOptions options = fetch_options(settings_.health.timeout);
+  const net::FetchOptions options = fetch_options(target, settings_.health.timeout);
   target.probe.get(target.address, settings_.health.path, options,
                    [this, endpoint](const Result<net::FetchReply>& reply) {
                      const bool good = reply && reply->status == 200;
@@ -86,6 +99,7 @@ void FleetWorker::probe(Target& target, model::EndpointRef endpoint) {
                      note(WorkKind::kProbe, endpoint, settings_.health.path, reply);
                      // What fails on this side says nothing about the endpoint.
                      if (!reply && reply.error().code == ErrorCode::kExhausted) return;
+                     tls_.set(pool_.counters().tls);
                      fleet_.on_probe(endpoint, good ? ProbeResult::kGood : ProbeResult::kBad,
                                      loop_.now());
                    });
@@ -93,7 +107,7 @@ void FleetWorker::probe(Target& target, model::EndpointRef endpoint) {
 
 void FleetWorker::scrape(Target& target, model::EndpointRef endpoint) {
   if (target.scrape.active()) return skipped_.add();
-  const net::FetchOptions options = fetch_options(kScrapeTimeout);
+  const net::FetchOptions options = fetch_options(target, kScrapeTimeout);
   target.scrape.get(target.address, "/metrics", options,
                     [this, endpoint](const Result<net::FetchReply>& reply) {
                       note(WorkKind::kScrape, endpoint, "/metrics", reply);
@@ -107,7 +121,7 @@ void FleetWorker::scrape(Target& target, model::EndpointRef endpoint) {
 
 void FleetWorker::models(Target& target, model::EndpointRef endpoint) {
   if (target.models.active()) return skipped_.add();
-  const net::FetchOptions options = fetch_options(kModelsTimeout);
+  const net::FetchOptions options = fetch_options(target, kModelsTimeout);
   target.models.get(target.address, "/v1/models", options,
                     [this, endpoint](const Result<net::FetchReply>& reply) {
                       note(WorkKind::kModels, endpoint, "/v1/models", reply);

@@ -17,13 +17,16 @@
 #include "core/fleet/fleet.h"
 #include "core/fleet/load_table.h"
 #include "io/net/http_fetch.h"
+#include "io/net/tls_metrics.h"
 
 namespace fairlead::fleet {
 
 class FleetWorker {
  public:
+  // `tls`: for endpoints behind TLS; null when there are none.
   FleetWorker(net::EventLoop& loop, Fleet& fleet, LoadTable& load,
-              const config::FleetSettings& settings, MetricRegistry& metrics);
+              const config::FleetSettings& settings, MetricRegistry& metrics,
+              const std::shared_ptr<const net::TlsClientContext>& tls);
 
   // Starts the work on an endpoint of the current snapshot; its result goes to the Fleet in a later
   // turn of the loop.
@@ -39,6 +42,7 @@ class FleetWorker {
   struct Target {
     explicit Target(net::UpstreamPool& pool) : probe(pool), scrape(pool), models(pool) {}
     net::SocketAddress address;
+    std::string tls_name;  // Empty for plain TCP.
     net::HttpFetch probe;
     net::HttpFetch scrape;
     net::HttpFetch models;
@@ -49,7 +53,7 @@ class FleetWorker {
   };
 
   Target* target(const model::Endpoint& endpoint);
-  net::FetchOptions fetch_options(Duration timeout) const;
+  net::FetchOptions fetch_options(const Target& target, Duration timeout) const;
   void probe(Target& target, model::EndpointRef endpoint);
   void scrape(Target& target, model::EndpointRef endpoint);
   void models(Target& target, model::EndpointRef endpoint);
@@ -70,6 +74,7 @@ class FleetWorker {
   ResultCounters scrapes_;
   ResultCounters model_lists_;
   Counter& skipped_;
+  net::TlsMetrics tls_;
 };
 
 }  // namespace fairlead::fleet

@@ -25,7 +25,7 @@ class FleetWorkerTest : public ::testing::Test {
 
   void start_fleet() {
     fleet_ = std::make_unique<Fleet>(settings_, prefix_, inflight_);
-    worker_ = std::make_unique<FleetWorker>(*loop_, *fleet_, load_, settings_, registry_);
+    worker_ = std::make_unique<FleetWorker>(*loop_, *fleet_, load_, settings_, registry_, tls_);
     ASSERT_TRUE(fleet_->set_members({engine_.setting("a")}, loop_->now()).has_value());
   }
   model::Endpoint endpoint() const { return fleet_->snapshot().endpoints.front(); }
@@ -52,6 +52,7 @@ class FleetWorkerTest : public ::testing::Test {
   InFlightTable inflight_;
   LoadTable load_;
   MetricRegistry registry_;
+  std::shared_ptr<net::TlsClientContext> tls_;
   std::unique_ptr<Fleet> fleet_;
   std::unique_ptr<FleetWorker> worker_;
 };

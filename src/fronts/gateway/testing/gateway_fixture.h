@@ -273,6 +273,8 @@ class GatewayTest : public ::testing::Test {
     auto generation = router::build_generation(yaml, "test.yaml", "round-robin", problems);
     ASSERT_NE(generation, nullptr) << problems.to_string();
     router_ = std::make_unique<router::Router>(generation, 42, log_, registry_);
+    const Result<void> tls = router_->open_tls();
+    ASSERT_TRUE(tls.has_value()) << tls.error().message;
     publish(engine_ports);
     worker_ = std::make_unique<GatewayWorker>(*loop_, *router_, &access_, WorkerPlace{});
     const auto bound =
