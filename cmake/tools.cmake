@@ -33,7 +33,7 @@ include(GNUInstallDirs)
 install(TARGETS fairlead RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES LICENSE NOTICE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 # The program has files of data/ inside; their licences go with it.
-install(DIRECTORY data DESTINATION ${CMAKE_INSTALL_DOCDIR}
+install(DIRECTORY data/traces DESTINATION ${CMAKE_INSTALL_DOCDIR}/data
   FILES_MATCHING PATTERN "LICENSE*" PATTERN "NOTICE*")
 # Link-time optimisation may part an assembler label from its users.
 set_source_files_properties(${PROJECT_BINARY_DIR}/generated/embedded_data.cpp
