@@ -237,16 +237,11 @@ TEST(Settings, ReportsEndpointErrors) {
             "f:10: fleet.endpoints[7].weight: unknown key; known here: address, labels, name, "
             "url\n"
             "f:10: fleet.endpoints[7].address: \"10.0.0.7:0\": the port must be from 1 to 65535\n"
-            "f:11: fleet.endpoints[8].address: \"http://10.0.0.8:1/v1\": write host:port or "
-            "http://host:port, no path\n"
+            "f:11: fleet.endpoints[8].address: \"http://10.0.0.8:1/v1\": write host:port, "
+            "http://host:port or https://host:port, no path\n"
             "f:12: fleet.endpoints[9].address: \"example.com:80\" names a host; names are not "
             "resolved, write an IP address or localhost\n"
             "f:13: fleet.endpoints[10].name: must not be empty\n");
-}
-
-            "f:10: fleet.endpoints[7].address: \"g:0\": the port must be from 1 to 65535\n"
-            "f:11: fleet.endpoints[8].address: \"http://h:1/v1\": write host:port, "
-            "http://host:port or https://host:port, no path\n");
 }
 
 TEST(Settings, OneMistakeIsOneProblem) {
