@@ -77,7 +77,7 @@ def test_errors_of_the_engine_arrive(client):
 def test_no_engine_is_a_typed_error():
     serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
                   "-e", "127.0.0.1:9")
-    gateway = wait_for(serve, r"port (\d+), admin").group(1)
+    gateway = wait_for(serve, r"serving on \S+:(\d+), admin").group(1)
     client = anthropic.Anthropic(
         base_url=f"http://127.0.0.1:{gateway}", api_key="x", max_retries=0)
     with pytest.raises(anthropic.APIStatusError) as caught:
