@@ -111,8 +111,8 @@ TEST_F(AccessTest, AKeyMayBeLimitedToModels) {
 
 TEST_F(AccessTest, ConcurrencyIsExactAndComesBackHoweverARequestEnds) {
   ScriptedEngine& engine = this->engine();
-  std::vector<net::Http1Exchange*> running;
-  engine.script = [&](net::Http1Exchange& exchange) { running.push_back(&exchange); };
+  std::vector<net::ServerExchange*> running;
+  engine.script = [&](net::ServerExchange& exchange) { running.push_back(&exchange); };
   start({engine.port()}, "limits: {retry: {maxAttempts: 1}}");
   set_keys({{"a", ", limits: {concurrency: 2}"}, {"b", ""}});
   Client& one = client();
@@ -152,7 +152,7 @@ TEST_F(AccessTest, RequestsPerMinuteAreLimited) {
 
 TEST_F(AccessTest, TokensAreCountedByTheEnginesUsage) {
   ScriptedEngine& engine = this->engine();
-  engine.script = [&](net::Http1Exchange& exchange) {
+  engine.script = [&](net::ServerExchange& exchange) {
     exchange.send_response(200, {{"content-type", "application/json"}}, usage(300, 800));
   };
   start({engine.port()});
@@ -167,7 +167,7 @@ TEST_F(AccessTest, TokensAreCountedByTheEnginesUsage) {
 
 TEST_F(AccessTest, WithoutUsageAnEventIsATokenAndNothingIsAddedToTheRequest) {
   ScriptedEngine& engine = this->engine();
-  engine.script = [&](net::Http1Exchange& exchange) {
+  engine.script = [&](net::ServerExchange& exchange) {
     exchange.start(200, {{"content-type", "text/event-stream"}}, codec::BodyFraming::chunked());
     for (int i = 0; i < 5; ++i) exchange.write_chunk(kTokenEvent);
     exchange.write_chunk("data: [DONE]\n\n");
@@ -195,8 +195,8 @@ TEST_F(AccessTest, WhatNobodyAnsweredIsNotCharged) {
 
 TEST_F(AccessTest, AKeyThatIsRemovedEndsNoRunningRequest) {
   ScriptedEngine& engine = this->engine();
-  net::Http1Exchange* running = nullptr;
-  engine.script = [&](net::Http1Exchange& exchange) { running = &exchange; };
+  net::ServerExchange* running = nullptr;
+  engine.script = [&](net::ServerExchange& exchange) { running = &exchange; };
   start({engine.port()});
   set_keys({{"a", ""}});
   Client& one = client();
@@ -225,7 +225,7 @@ TEST_F(CorsTest, IsOffByDefault) {
 
 TEST_F(CorsTest, AnswersPreflightsWithoutAKeyAndMarksEveryAnswer) {
   ScriptedEngine& engine = this->engine();
-  engine.script = [](net::Http1Exchange& exchange) {
+  engine.script = [](net::ServerExchange& exchange) {
     exchange.send_response(200, {{"access-control-allow-origin", "*"}}, "{}");
   };
   start({engine.port()}, "gateway: {cors: {allowOrigins: [\"https://a.example\"]}}");
@@ -272,7 +272,7 @@ TEST_F(GzipTest, AGzipBodyIsReadAndForwardedPlain) {
 
 TEST_F(GzipTest, ADecodedBodyIsTriedElsewhereToo) {
   ScriptedEngine& bad = this->engine();
-  bad.script = [](net::Http1Exchange& exchange) { exchange.abort(); };
+  bad.script = [](net::ServerExchange& exchange) { exchange.abort(); };
   ScriptedEngine& good = this->engine();
   start({bad.port(), good.port()});
   for (int i = 0; i < 2; ++i) EXPECT_EQ(ask(gzip(chat_body()), kChat, kGzip).status, 200);

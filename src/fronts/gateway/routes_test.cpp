@@ -152,7 +152,7 @@ TEST_F(RoutesTest, ABrokenAnthropicStreamEndsInItsOwnErrorEvent) {
 
 TEST_F(RoutesTest, TypedStreamsTellFirstTokenAndUsage) {
   ScriptedEngine& engine = this->engine();
-  engine.script = [](net::Http1Exchange& exchange) {
+  engine.script = [](net::ServerExchange& exchange) {
     exchange.start(200, {{"content-type", "text/event-stream"}}, codec::BodyFraming::chunked());
     exchange.write_chunk(
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":"
@@ -178,7 +178,7 @@ TEST_F(RoutesTest, TypedStreamsTellFirstTokenAndUsage) {
 
 TEST_F(RoutesTest, UsageOfEmbeddingsIsRead) {
   ScriptedEngine& engine = this->engine();
-  engine.script = [](net::Http1Exchange& exchange) {
+  engine.script = [](net::ServerExchange& exchange) {
     exchange.send_response(200, {{"content-type", "application/json"}},
                            R"({"object":"list","data":[{"embedding":[0.5,-1e-3]}],)"
                            R"("usage":{"prompt_tokens":6,"total_tokens":6}})");
