@@ -26,14 +26,13 @@
 namespace fairlead::router {
 
 class AccessFiles {
- private:
+ public:
   struct File {
     std::string path{};  // Empty: not configured.
     std::unique_ptr<fleet::FileWatch> watch{};
     std::string seen{};  // Its text, or why it could not be read.
   };
 
- public:
   // What a configuration names, read and found good.
   struct Sources {
     File keys_file{};
