@@ -80,6 +80,8 @@ Command add_engine(CLI::App& parent) {
   command->add_option("--served-model-name", fleet.served_names, "Model ids; default: profile's");
   command->add_option("--lora", fleet.adapters, "LoRA adapter to offer; repeatable");
   command->add_option("--api-key", fleet.api_key, "Bearer key that clients must send");
+  command->add_option("--tls-cert", fleet.tls_cert, "Certificate chain, PEM: serve over TLS");
+  command->add_option("--tls-key", fleet.tls_key, "Its key, PEM");
   command->add_option("--max-waiting", fleet.max_waiting, "Queue bound, then 429; 0 is none")
       ->check(whole_number(0, std::numeric_limits<std::uint32_t>::max()));
   command->add_option("--fault", flags->faults,

@@ -161,13 +161,15 @@ TEST_F(Http2GatewayTest, EnginesBehindTlsAreAskedAndUntrustedOnesAreNot) {
     worker_.reset();
     start({}, "fleet: {tls: {caFile: " + ca + ", serverName: engines.local}}");
     auto pool = std::make_shared<model::PoolSnapshot>();
-    pool->endpoints.push_back({.ref = {0, 1},
-                               .name = "engine",
-                               .host = "127.0.0.1",
-                               .port = server.local_port(),
-                               .tls = true,
-                               .models = {"m"},
-                               .health = model::Health::kHealthy});
+    model::Endpoint behind_tls;
+    behind_tls.ref = {0, 1};
+    behind_tls.name = "engine";
+    behind_tls.host = "127.0.0.1";
+    behind_tls.port = server.local_port();
+    behind_tls.tls = true;
+    behind_tls.models = {"m"};
+    behind_tls.health = model::Health::kHealthy;
+    pool->endpoints.push_back(std::move(behind_tls));
     router_->pool().publish(std::move(pool));
     const ClientResponse response = ask(chat_body());
     EXPECT_EQ(response.status, trusted ? 200 : 502);

@@ -75,7 +75,7 @@ struct Http2Connection::Callbacks {
         Http2Stream* const of = stream(session, frame->hd.stream_id);
         if (of == nullptr) break;
         if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-          of->on_head(ends);
+          of->on_head(ends ? Http2Stream::Follows::kNothing : Http2Stream::Follows::kBody);
         } else if (ends) {
           of->on_request_end();
         }

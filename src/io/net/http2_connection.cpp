@@ -32,6 +32,7 @@ Http2Connection::Http2Connection(Http1Server& server, const SocketAddress& peer)
       peer_(peer),
       stream_(loop_, *this, server.options_.pending_bytes_max),
       timer_(loop_, [this] { on_timer(); }),
+      write_timer_(loop_, [this] { on_write_timer(); }),
       flood_credit_(kFloodBurst),
       flood_credit_at_(loop_.now()) {}
 
@@ -127,6 +128,21 @@ void Http2Connection::flush() {
   emit(out);
   out_ = nullptr;
   stream_.flush();
+  if (stream_.pending_bytes() > 0 && !write_timer_.armed()) watch_writes();
+}
+
+void Http2Connection::watch_writes() {
+  progress_mark_ = stream_.bytes_sent();
+  write_timer_.arm(server_.options_.write_timeout);
+}
+
+// Streams time their own bytes; these have left their streams.
+void Http2Connection::on_write_timer() {
+  if (stream_.pending_bytes() == 0) return;
+  if (stream_.bytes_sent() != progress_mark_) return watch_writes();
+  ++server_.counters_.write_timeouts;
+  stream_.abort();
+  die();
 }
 
 void Http2Connection::emit(Buffer& out) {
@@ -269,6 +285,7 @@ void Http2Connection::die() {
   if (std::exchange(dead_, true)) return;
   end_all_streams();
   timer_.cancel();
+  write_timer_.cancel();
   stream_.close();
   server_.forget(*this);
 }

@@ -50,6 +50,8 @@ class Http2Connection final : public ServerConnection, private StreamHandler, pr
   void on_stream_end(StreamEnd end) override;
   void on_turn_end() override;
   void on_timer();
+  void on_write_timer();
+  void watch_writes();
 
   void pump();
   void feed(std::string_view bytes);
@@ -72,7 +74,9 @@ class Http2Connection final : public ServerConnection, private StreamHandler, pr
   EventLoop& loop_;
   SocketAddress peer_;
   TcpStream stream_;
-  Timer timer_;  // Without a stream: until the next one. While closing: until the end.
+  Timer timer_;        // Without a stream: until the next one. While closing: until the end.
+  Timer write_timer_;  // While frames wait for the socket.
+  std::uint64_t progress_mark_ = 0;  // stream_.bytes_sent() when the write timer was armed.
   nghttp2_session* session_ = nullptr;
   Buffer input_;
   Buffer* out_ = nullptr;  // During flush(): the frames of this turn.

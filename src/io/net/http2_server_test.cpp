@@ -359,6 +359,22 @@ TEST_F(Http2ServerTest, TimeoutsEndTheStreamThatIsLate) {
   EXPECT_FALSE(client->got_goaway());
 }
 
+TEST_F(Http2ServerTest, AClientThatReadsNothingAtAllIsCutOff) {
+  Http1ServerOptions options;
+  options.write_timeout = milliseconds(50);
+  serve(options);
+  RawClient client(*loop_, server_->local_address(), testing::Reading::kHeld);
+  // A window as large as can be, so that only the socket holds the answer back.
+  client.send(kPreface + frame(NGHTTP2_SETTINGS, 0, 0, std::string("\0\4\x7F\xFF\xFF\xFF", 6)) +
+              frame(NGHTTP2_WINDOW_UPDATE, 0, 0, "\x3F\xFF\xFF\xFF") +
+              frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+                    "\x82\x84\x86\x41\x01h"));
+  ASSERT_TRUE(run_until(*loop_, [&] { return handler_.running.size() == 1; }));
+  handler_.running[0]->exchange->send_response(200, {}, std::string(32 * kMiB, 'x'));
+  EXPECT_TRUE(run_until(*loop_, [&] { return server_->counters().connections == 0; }));
+  EXPECT_GE(server_->counters().write_timeouts, 1U);
+}
+
 TEST_F(Http2ServerTest, AnIdleConnectionIsToldAndClosed) {
   Http1ServerOptions options;
   options.idle_timeout = milliseconds(20);

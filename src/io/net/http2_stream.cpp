@@ -14,8 +14,8 @@
 namespace fairlead::net {
 namespace {
 
-// Lent at once on the word of a Content-Length; more when so many bytes have come.
-constexpr std::size_t kBodyAheadBytes = 256 * 1024;
+// Memory for a body before it comes, on the word of a Content-Length.
+constexpr std::size_t kFirstBodyBytes = 1024 * 1024;
 // What HTTP/1.1 adds to a header: ": " and the line's end.
 constexpr std::size_t kHeaderFrameBytes = 4;
 
@@ -142,14 +142,14 @@ codec::Http1Error Http2Stream::build_head() {
   return codec::check_request_line(head_.method, head_.target);
 }
 
-void Http2Stream::on_head(bool whole_request) {
-  request_done_ = whole_request;
+void Http2Stream::on_head(Follows follows) {
+  request_done_ = follows == Follows::kNothing;
   const codec::Http1Error error = build_head();
   if (error != codec::Http1Error::kNone) return refuse_malformed(error);
   const bool has_length = head_.body.kind == codec::BodyKind::kLength;
   if (has_length && head_.body.length > server_.options_.body_bytes_max) return refuse_body_size();
   state_ = State::kBody;
-  if (whole_request) {
+  if (request_done_) {
     head_.body = codec::BodyFraming::none();
     return on_request_end();
   }
@@ -167,20 +167,23 @@ void Http2Stream::arm_body_timer() {
                          received_at_ + server_.options_.receive_timeout));
 }
 
-// Makes room for the next bytes of the body; false when the request was refused instead.
-bool Http2Stream::make_room(std::size_t bytes) {
-  if (body_.size() + bytes > server_.options_.body_bytes_max) {
+// Stores the next bytes of the body; false when the request was refused instead.
+bool Http2Stream::store(std::string_view bytes) {
+  if (body_.size() + bytes.size() > server_.options_.body_bytes_max) {
     refuse_body_size();
     return false;
   }
-  if (body_.has_memory() && body_.free_space().size() >= bytes) return true;
-  std::size_t more = std::max(bytes, body_.size());
-  if (head_.body.kind == codec::BodyKind::kLength) {
-    const std::size_t left = static_cast<std::size_t>(head_.body.length) - body_.size();
-    more = body_.empty() ? std::min(left, kBodyAheadBytes) : left;
+  if (body_.free_space().size() < bytes.size() || !body_.has_memory()) {
+    // Doubling keeps the copies linear in the body; what is announced costs the client nothing.
+    std::size_t more = std::max(bytes.size(), body_.size());
+    if (head_.body.kind == codec::BodyKind::kLength) {
+      const std::size_t left = static_cast<std::size_t>(head_.body.length) - body_.size();
+      more = std::min(left, body_.empty() ? kFirstBodyBytes : more);
+    }
+    loop_.buffers().grow(body_, std::max(more, bytes.size()));
   }
-  loop_.buffers().grow(body_, std::max(more, bytes));
-  server_.buffered_bytes_ += body_.capacity() - std::exchange(charged_bytes_, body_.capacity());
+  body_.append(bytes);
+  server_.buffered_bytes_ += body_.size() - std::exchange(charged_bytes_, body_.size());
   if (server_.buffered_bytes_ <= server_.options_.buffered_bytes_max) return true;
   refuse(RefusalKind::kOutOfMemory, 503, codec::Http1Error::kNone,
          "The server holds as many request bytes as it may. Try again shortly.");
@@ -190,11 +193,10 @@ bool Http2Stream::make_room(std::size_t bytes) {
 void Http2Stream::add_body(std::string_view bytes) {
   nghttp2_session* const session = connection_->session_;
   // A refused request's bytes take nothing from the others; its own window stays shut.
-  if (state_ != State::kBody || !make_room(bytes.size())) {
+  if (state_ != State::kBody || !store(bytes)) {
     nghttp2_session_consume_connection(session, bytes.size());
     return;
   }
-  body_.append(bytes);
   nghttp2_session_consume(session, id_, bytes.size());
   arm_body_timer();
 }
@@ -250,7 +252,7 @@ void Http2Stream::on_closed() {
       ++server_.counters_.truncated_requests;
       return;
     case State::kFinished:
-      if (!out_.empty()) ++server_.counters_.clients_gone;
+      if (response_done_ && !out_.empty()) ++server_.counters_.clients_gone;
       return;
     case State::kFree:
       return;

@@ -54,6 +54,7 @@ class Http2Stream final : public ServerExchange {
     kRunning,   // The handler has the exchange.
     kFinished,  // The handler is done, or never saw it; the response may still have to leave.
   };
+  enum class Follows : std::uint8_t { kNothing, kBody };
   // A header's bytes in fields_.
   struct Field {
     std::size_t begin = 0;
@@ -65,7 +66,7 @@ class Http2Stream final : public ServerExchange {
   void begin(Http2Connection& connection, std::int32_t id);
   void add_header(std::string_view name, std::string_view value);
   void on_invalid_header() { head_error_ = codec::Http1Error::kInvalidHeaderValue; }
-  void on_head(bool whole_request);
+  void on_head(Follows follows);
   void add_body(std::string_view bytes);
   void on_request_end();
   void on_closed();
@@ -76,7 +77,7 @@ class Http2Stream final : public ServerExchange {
   void join_cookies();
   codec::Http1Error build_head();
   codec::Http1Error take_field(std::string_view name, std::string_view value);
-  bool make_room(std::size_t bytes);
+  bool store(std::string_view bytes);
   void arm_body_timer();
   void dispatch();
   void release_body();

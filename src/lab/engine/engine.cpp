@@ -186,8 +186,8 @@ GenerationSetup Engine::make_setup(const CompletionRequest& request) {
   return setup;
 }
 
-tl::expected<void, ApiError> Engine::begin(net::ServerExchange& exchange, CompletionRequest& request,
-                                           PromptUse use) {
+tl::expected<void, ApiError> Engine::begin(net::ServerExchange& exchange,
+                                           CompletionRequest& request, PromptUse use) {
   if (auto admitted = admit(request); !admitted) return admitted;
   if (use == PromptUse::kCount) {
     answer_at_once(exchange, request);

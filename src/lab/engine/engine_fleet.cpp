@@ -50,6 +50,14 @@ Result<std::unique_ptr<EngineFleet>> EngineFleet::create(net::EventLoop& loop,
   }
   const auto address = net::SocketAddress::parse(options.host, options.base_port);
   if (!address) return with_context(address.error(), "simulated engines");
+  std::shared_ptr<const net::TlsServerContext> tls;
+  if (!options.tls_cert.empty() || !options.tls_key.empty()) {
+    // Engines speak HTTP/1.1.
+    auto context =
+        net::TlsServerContext::create({options.tls_cert, options.tls_key, net::Http2Offer::kNo});
+    if (!context) return with_context(context.error(), "TLS");
+    tls = std::move(*context);
+  }
   if (options.served_names.empty()) options.served_names.push_back(options.profile.model);
   std::unique_ptr<EngineFleet> fleet(new EngineFleet);
   for (std::size_t i = 0; i < options.engines; ++i) {
@@ -63,7 +71,8 @@ Result<std::unique_ptr<EngineFleet>> EngineFleet::create(net::EventLoop& loop,
                                                .stream_interval = options.stream_interval,
                                                .served_names = options.served_names,
                                                .adapters = options.adapters,
-                                               .max_waiting = options.max_waiting}});
+                                               .max_waiting = options.max_waiting},
+                                    .tls = tls});
     if (!engine) return with_context(engine.error(), fmt::format("simulated engine {}", i));
     fleet->engines_.push_back(std::move(*engine));
   }

@@ -35,7 +35,9 @@ struct FleetOptions {
   std::vector<std::string> adapters{};      // LoRA adapters.
   std::string api_key{};                    // Empty: none is asked for.
   std::uint32_t max_waiting = 0;            // 0: no bound.
-  std::vector<FaultOption> faults{};        // From the start.
+  std::string tls_cert{};                   // PEM files; both or none.
+  std::string tls_key{};
+  std::vector<FaultOption> faults{};  // From the start.
 };
 
 class EngineFleet {

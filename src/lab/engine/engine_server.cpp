@@ -40,6 +40,7 @@ Result<std::unique_ptr<EngineServer>> EngineServer::create(net::EventLoop& loop,
 Result<void> EngineServer::listen() {
   net::Http1ServerOptions http;
   http.body_bytes_max = kBodyBytesMax;
+  http.tls = options_.tls;
   auto server =
       std::make_unique<net::Http1Server>(loop_, static_cast<net::RequestHandler&>(*this), http);
   auto listening = server->listen(options_.address, net::PortSharing::kExclusive);

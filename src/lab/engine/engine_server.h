@@ -25,6 +25,7 @@ struct EngineServerOptions {
   net::SocketAddress address{};  // Port 0: any free one.
   std::string api_key{};         // Wanted as bearer token below /v1; empty: none.
   EngineOptions engine{};
+  std::shared_ptr<const net::TlsServerContext> tls{};  // Null: plain TCP.
 };
 
 class EngineServer final : private net::RequestHandler {

@@ -34,6 +34,7 @@ Outcome outcome_of(net::UpstreamFailure failure) {
     case net::UpstreamFailure::kConnectTimeout:
     case net::UpstreamFailure::kConnectFailed:
     case net::UpstreamFailure::kConnectionLimit:
+    case net::UpstreamFailure::kTlsFailed:
       return Outcome::kConnectFailed;
     case net::UpstreamFailure::kReplyTimeout:
     case net::UpstreamFailure::kIdleTimeout:
