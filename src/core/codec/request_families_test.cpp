@@ -129,6 +129,13 @@ TEST(MessagesFields, FaultsNameTheField) {
   }
 }
 
+TEST(MessagesFields, AnEmptyKeyIsNoFieldOfOurs) {
+  EXPECT_TRUE(Scan(RequestKind::kChatCompletions,
+                   R"({"model":"m","":1,"messages":[{"":2,"role":"user","content":[{"":3}]}]})")
+                  .status.ok());
+  EXPECT_TRUE(messages(R"("messages":[{"role":"user","content":[{"":3}]}])").status.ok());
+}
+
 TEST(ResponsesFields, AStringIsAUsersTurn) {
   const Scan scan =
       responses(R"("input":"hi","instructions":"be brief","max_output_tokens":5,"stream":true,)"
@@ -137,7 +144,6 @@ TEST(ResponsesFields, AStringIsAUsersTurn) {
   EXPECT_EQ(scan.spans(), (Texts{"[]", "be brief", "hi"}));
   EXPECT_EQ(scan.roles(), (std::vector{SpanRole::kPreamble, SpanRole::kSystem, SpanRole::kUser}));
   EXPECT_EQ(scan.request.max_tokens, 5U);
-  EXPECT_EQ(scan.request.previous_response, "resp_1");
 }
 
 TEST(ResponsesFields, ItemsAreMessagesCallsAndOutputs) {

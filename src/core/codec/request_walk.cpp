@@ -315,7 +315,8 @@ bool RequestWalk::part_field(const MessageRules& rules, std::string_view key, st
   std::string_view value;
   if (contains(rules.ignored_in_parts, key)) return cursor_.read_raw(value, depth);
   // A result inside a message has parts of its own; what those hold is taken whole.
-  if (key == rules.nested_content && depth == kPartDepth) return content(rules, depth);
+  const bool is_nested = !rules.nested_content.empty() && key == rules.nested_content;
+  if (is_nested && depth == kPartDepth) return content(rules, depth);
   const bool is_text = contains(rules.text_in_parts, key);
   if (is_text && cursor_.peek() != '"' && cursor_.peek() != 'n') {
     return refuse(ScanError::kWrongType, rules.part_text);

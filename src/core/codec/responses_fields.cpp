@@ -44,10 +44,6 @@ bool instructions(RequestWalk& walk, const FieldRule& rule) {
   return true;
 }
 
-bool previous_response(RequestWalk& walk, const FieldRule& rule) {
-  return walk.optional_string(walk.out().previous_response, rule.name);
-}
-
 constexpr std::array kResponsesFields{
     FieldRule{"model", fields::model, kModelGroup},
     FieldRule{"stream", fields::stream},
@@ -56,7 +52,6 @@ constexpr std::array kResponsesFields{
     FieldRule{"reasoning", fields::preamble, 0, 0},
     FieldRule{"tools", fields::preamble, 0, 1},
     FieldRule{"instructions", instructions, 0, 2},
-    FieldRule{"previous_response_id", previous_response},
     FieldRule{"user", fields::user},
     FieldRule{"cache_salt", fields::cache_salt},
 };
