@@ -76,8 +76,9 @@ class CurlHttp2(unittest.TestCase):
         path = f"{cls.scratch.name}/{name}.yaml"
         with open(path, "w", encoding="utf-8") as file:
             json.dump(settings, file)
-        process, (gateway, admin) = start(r"port (\d+), admin on port (\d+)", "serve", "-c", path,
-                                          "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+        process, (gateway, admin) = start(
+            r"serving on \S+:(\d+), admin on \S+:(\d+),", "serve", "-c", path,
+            "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
         cls.addClassCleanup(stop, process)
         cls.until(lambda: subprocess.run(
             ["curl", "-sf", f"http://127.0.0.1:{admin}/readyz"], check=False,
