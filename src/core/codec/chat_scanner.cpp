@@ -63,6 +63,9 @@ std::string ScanStatus::message() const {
                          offset);
     case ScanError::kModelNameTooLong:
       return fmt::format("Field 'model' is longer than {} bytes.", ChatScanner::kMaxModelBytes);
+    case ScanError::kTooManyParts:
+      return fmt::format("The request has more than {} messages, parts or prompts.",
+                         ChatScanner::kMaxSpans);
     case ScanError::kInvalidForm:
       return fmt::format("The request body is not valid multipart/form-data ({}; near byte {}).",
                          field, offset);

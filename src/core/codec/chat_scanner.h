@@ -45,6 +45,7 @@ enum class ScanError : std::uint8_t {
   kMissingField,
   kWrongType,
   kModelNameTooLong,
+  kTooManyParts,  // Messages, parts, prompts: more pieces of text than kMaxSpans.
   kInvalidForm,  // See multipart_scanner.h.
 };
 
@@ -117,6 +118,8 @@ class ChatScanner {
  public:
   static constexpr std::size_t kMaxDepth = 128;
   static constexpr std::size_t kMaxModelBytes = 1024;
+  // Of a request. Three bytes of body can make a span, which takes ten times their memory.
+  static constexpr std::size_t kMaxSpans = 64 * 1024;
 
   // Bodies above `max_body_bytes` (below 4 GiB) are refused; four bytes of index are kept per
   // byte of the largest body seen.

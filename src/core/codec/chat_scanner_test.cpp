@@ -149,6 +149,12 @@ struct Refusal {
   const char* field;
 };
 
+std::string many_empty_texts(std::size_t count) {
+  std::string text;
+  for (std::size_t i = 0; i < count; ++i) text += "\"\",";
+  return text;
+}
+
 TEST(ChatScanner, RefusesWithATypedErrorThatNamesTheField) {
   const std::vector<Refusal> refusals{
       {"", ScanError::kEmptyBody, ""},
@@ -175,6 +181,9 @@ TEST(ChatScanner, RefusesWithATypedErrorThatNamesTheField) {
        "stream_options"},
       {R"({"model":"m","messages":[],"model":"m"})", ScanError::kDuplicateField, "model"},
       {R"({"model":"m","messages":[],"messages":[]})", ScanError::kDuplicateField, "messages"},
+      {R"({"model":"m","messages":[{"role":"user","content":[)" + many_empty_texts(70'000) +
+           R"(""]}]})",
+       ScanError::kTooManyParts, ""},
       {R"({"model":"m","messages":[]} x)", ScanError::kInvalidJson, ""},
       {R"({"model":"m","messages":[]}{})", ScanError::kInvalidJson, ""},
       {R"({"model":"m","messages":[],"x":[1}})", ScanError::kInvalidJson, ""},

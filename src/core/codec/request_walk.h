@@ -98,6 +98,10 @@ class RequestWalk {
   std::string_view plain(std::string_view raw_key);
   bool accept_null();
   void add(std::string_view text, SpanRole role, SpanKind kind) {
+    if (out_.spans.size() == ChatScanner::kMaxSpans) {
+      refuse(ScanError::kTooManyParts, {});
+      return;
+    }
     out_.spans.push_back({text, role, kind});
   }
 

@@ -66,37 +66,39 @@ void RequestFacts::clear() {
 
 codec::ScanStatus RequestFacts::read(Route route, std::span<const codec::Http1Header> headers,
                                      std::string_view body, const KeySettings& settings,
-                                     codec::ChatScanner& scanner) {
+                                     ReadingDesk& desk) {
   clear();
   const codec::ScanStatus status =
       takes_form(route)
-          ? codec::scan_form(codec::header_value(headers, "content-type"), body, scanned_)
-          : scanner.scan(kind_of(route), body, scanned_);
+          ? codec::scan_form(codec::header_value(headers, "content-type"), body, desk.scanned)
+          : desk.scanner.scan(kind_of(route), body, desk.scanned);
   if (!status.ok()) return status;
   decode_session_token(codec::header_value(headers, kSessionTokenHeader), session_);
-  derive(route);
-  if (fills_cache(route)) derive_keys(settings);
+  derive(route, desk.scanned);
+  if (fills_cache(route)) derive_keys(settings, desk);
   // Its views die with the body.
-  scanned_.clear();
+  desk.scanned.clear();
   return status;
 }
 
-void RequestFacts::derive(Route route) {
-  model_ = scanned_.model;
-  streaming_ = scanned_.stream ? model::Streaming::kStreamed : model::Streaming::kWhole;
-  max_output_tokens_ = scanned_.max_completion_tokens.value_or(scanned_.max_tokens.value_or(0));
+void RequestFacts::derive(Route route, const codec::ScannedRequest& scanned) {
+  model_ = scanned.model;
+  streaming_ = scanned.stream ? model::Streaming::kStreamed : model::Streaming::kWhole;
+  max_output_tokens_ = scanned.max_completion_tokens.value_or(scanned.max_tokens.value_or(0));
   if (only_tokenizes(route)) return;
-  prompt_tokens_ = tokens::estimate_tokens(scanned_.text_bytes) + scanned_.prompt_tokens;
-  if (takes_form(route)) prompt_tokens_ += scanned_.opaque_bytes / kAudioBytesPerToken;
+  prompt_tokens_ = tokens::estimate_tokens(scanned.text_bytes) + scanned.prompt_tokens;
+  if (takes_form(route)) prompt_tokens_ += scanned.opaque_bytes / kAudioBytesPerToken;
 }
 
-void RequestFacts::derive_keys(const KeySettings& settings) {
-  spans_.clear();
-  for (const codec::PromptSpan& span : scanned_.spans) spans_.push_back({span.text, tag_of(span)});
+void RequestFacts::derive_keys(const KeySettings& settings, ReadingDesk& desk) {
+  desk.spans.clear();
+  for (const codec::PromptSpan& span : desk.scanned.spans) {
+    desk.spans.push_back({span.text, tag_of(span)});
+  }
   const std::uint64_t seed =
-      prefix::seed_for(settings.process_seed, model_, {}, scanned_.cache_salt);
-  const std::size_t bytes = prefix::byte_keys(spans_, settings.block_bytes, seed, keys_);
-  spans_.clear();
+      prefix::seed_for(settings.process_seed, model_, {}, desk.scanned.cache_salt);
+  const std::size_t bytes = prefix::byte_keys(desk.spans, settings.block_bytes, seed, keys_);
+  desk.spans.clear();
   if (bytes == 0) return;
   // For text this is block_bytes / 4; token ids and opaque parts have other sizes.
   const double tokens_a_byte = static_cast<double>(prompt_tokens_) / static_cast<double>(bytes);

@@ -31,23 +31,30 @@ struct KeySettings {
   std::size_t block_bytes = prefix::kDefaultBlockBytes;
 };
 
+// What reading one body needs and the next may reuse: one a worker, because the pieces of a large
+// body take several times its memory.
+struct ReadingDesk {
+  explicit ReadingDesk(std::size_t body_bytes_max) : scanner(body_bytes_max) {}
+  codec::ChatScanner scanner;
+  codec::ScannedRequest scanned;
+  std::vector<prefix::Span> spans;
+};
+
 class RequestFacts {
  public:
   // Of a kScan route. After an error there are no facts.
   [[nodiscard]] codec::ScanStatus read(Route route, std::span<const codec::Http1Header> headers,
                                        std::string_view body, const KeySettings& settings,
-                                       codec::ChatScanner& scanner);
+                                       ReadingDesk& desk);
   void clear();
 
   // Views into this object, valid until the next call of the above.
   model::InferenceRequest request() const;
 
  private:
-  void derive(Route route);
-  void derive_keys(const KeySettings& settings);
+  void derive(Route route, const codec::ScannedRequest& scanned);
+  void derive_keys(const KeySettings& settings, ReadingDesk& desk);
 
-  codec::ScannedRequest scanned_;
-  std::vector<prefix::Span> spans_;
   std::vector<std::uint64_t> keys_;
   std::string model_;
   std::string session_;

@@ -23,7 +23,7 @@ std::string chat(std::string_view content, std::string_view more = "") {
 class Facts : public ::testing::Test {
  protected:
   codec::ScanStatus read(const std::string& body, Route route = Route::kChatCompletions) {
-    return facts_.read(route, headers_, body, settings_, scanner_);
+    return facts_.read(route, headers_, body, settings_, desk_);
   }
   std::vector<std::uint64_t> keys_of(const std::string& body) {
     EXPECT_TRUE(read(body).ok());
@@ -31,7 +31,7 @@ class Facts : public ::testing::Test {
     return {keys.begin(), keys.end()};
   }
 
-  codec::ChatScanner scanner_{std::size_t{1} << 20};
+  ReadingDesk desk_{std::size_t{1} << 20};
   KeySettings settings_{.process_seed = 7, .block_bytes = 1024};
   codec::Http1Headers headers_;
   RequestFacts facts_;

@@ -87,8 +87,7 @@ void Relay::read_and_decide() {
   if (!read_body()) return;
   const codec::Http1Headers& headers = exchange_->head().headers;
   const exchange::KeySettings keys{host_.process_seed(), generation_->settings.prefix.block_bytes};
-  const codec::ScanStatus status =
-      facts_.read(match_.route, headers, body_, keys, host_.scanner());
+  const codec::ScanStatus status = facts_.read(match_.route, headers, body_, keys, host_.desk());
   if (!status.ok()) {
     const auto reason = status.error == codec::ScanError::kBodyTooLarge ? ReplyReason::kTooLarge
                                                                         : ReplyReason::kBadRequest;

@@ -77,8 +77,8 @@ void RelayHost::run_outbox() {
 
 void RelayHost::adopt(const router::Generation& generation) {
   const std::size_t body_bytes = generation.settings.limits.body_bytes;
-  if (!scanner_ || body_bytes != scanner_bytes_) scanner_.emplace(body_bytes);
-  scanner_bytes_ = body_bytes;
+  if (!desk_ || body_bytes != desk_bytes_) desk_.emplace(body_bytes);
+  desk_bytes_ = body_bytes;
   picker_.set_limits(router::Router::picker_limits(generation.settings));
 }
 

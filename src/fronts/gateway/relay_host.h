@@ -15,8 +15,8 @@
 #include "base/published.h"
 #include "base/random.h"
 #include "core/access/key_table.h"
-#include "core/codec/chat_scanner.h"
 #include "core/codec/gzip_body.h"
+#include "core/exchange/request_facts.h"
 #include "core/picker/picker.h"
 #include "fronts/gateway/access_log.h"
 #include "fronts/gateway/gateway_metrics.h"
@@ -77,7 +77,7 @@ class RelayHost {
   net::UpstreamPool& upstream() { return upstream_; }
   picker::Picker& picker() { return picker_; }
   picker::Outbox& outbox() { return outbox_; }
-  codec::ChatScanner& scanner() { return *scanner_; }
+  exchange::ReadingDesk& desk() { return *desk_; }
   access::KeyHasher& hasher() { return hasher_; }
   codec::GzipDecoder& gzip() { return gzip_; }
   GatewayMetrics& metrics() { return metrics_; }
@@ -99,8 +99,8 @@ class RelayHost {
   std::uint64_t process_seed_;
   Random random_;
   GatewayMetrics metrics_;
-  std::optional<codec::ChatScanner> scanner_;
-  std::size_t scanner_bytes_ = 0;
+  std::optional<exchange::ReadingDesk> desk_;
+  std::size_t desk_bytes_ = 0;
   picker::Picker picker_;
   picker::Outbox outbox_;
   bool running_outbox_ = false;
