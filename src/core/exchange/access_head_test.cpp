@@ -131,7 +131,7 @@ TEST(Cors, AnEnginesOwnWordsAboutOriginsAreDropped) {
 TEST(ErrorReply, RefusalsOfKeysSpeakLikeOpenAi) {
   const auto body = [](model::ReplyReason reason) {
     std::string out;
-    append_error({reason, {}, {}}, out);
+    append_error({reason, {}, {}}, ErrorShape::kOpenAi, out);
     return out;
   };
   EXPECT_NE(body(model::ReplyReason::kUnauthorized).find(R"("code":"invalid_api_key")"),
