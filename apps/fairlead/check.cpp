@@ -13,6 +13,7 @@
 #include <string>
 
 #include "commands.h"
+#include "core/access/key_table.h"
 #include "core/scheduling/policy_config.h"
 #include "io/fleet/file_watch.h"
 #include "router/build.h"
@@ -101,12 +102,30 @@ void check_endpoints_file(const config::FleetSettings& settings, const config::S
   }
 }
 
+// The files of keys. What is wrong with them is told without any of their values.
+void check_key_files(const config::ServeSettings& settings, config::Section& root,
+                     const config::Section& fleet, config::Problems& problems) {
+  if (const std::string& keys = settings.access.keys_file; !keys.empty()) {
+    const auto text = fleet::FileWatch::read_file(keys);
+    if (!text) {
+      root.child("access").error("keysFile", text.error().message);
+    } else {
+      access::parse_keys_file(*text, keys, problems);
+    }
+  }
+  if (const std::string& key = settings.fleet.engine_key_file; !key.empty()) {
+    const auto good = fleet::FileWatch::read_file(key).and_then(access::engine_authorization);
+    if (!good) fleet.error("engineKeyFile", good.error().message);
+  }
+}
+
 // What the document alone does not show: the files that it names.
 void check_files(const config::ServeSettings& settings, std::string_view text,
                  const std::string& file, config::Problems& problems) {
   config::Section root = config::Section::parse(text, file, problems);
   const config::Section fleet = root.child("fleet");
   check_endpoints_file(settings.fleet, fleet, problems);
+  check_key_files(settings, root, fleet, problems);
   if (auto good = appendable(settings.gateway.access_log); !good) {
     root.child("gateway").error("accessLog", good.error().message);
   }

@@ -210,6 +210,23 @@ TEST_F(AccessTest, AKeyThatIsRemovedEndsNoRunningRequest) {
   EXPECT_EQ(logged("tenant"), "\"a\"");
 }
 
+TEST_F(AccessTest, AKeyThatWasCheckedIsNotForwardedWhenNobodyIsAskedAnyMore) {
+  net::ServerExchange* running = nullptr;
+  for (int i = 0; i < 2; ++i) {
+    engine().script = [&](net::ServerExchange& exchange) { running = &exchange; };
+  }
+  start({engines_[0]->port(), engines_[1]->port()});
+  set_keys({{"a", ""}});
+  Client& one = client();
+  one.post(kChat, chat_body(), kKeyA);
+  ASSERT_TRUE(until([&] { return running != nullptr; }));
+  router_->access().publish(std::make_shared<const access::AccessRules>());
+  std::exchange(running, nullptr)->abort();
+  ASSERT_TRUE(until([&] { return running != nullptr; })) << "tried elsewhere";
+  running->send_response(200, {}, "{}");
+  EXPECT_EQ(wait_for(one).status, 200);
+}
+
 using CorsTest = GatewayTest;
 
 TEST_F(CorsTest, IsOffByDefault) {

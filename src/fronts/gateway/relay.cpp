@@ -126,6 +126,7 @@ void Relay::forward(model::EndpointRef endpoint) {
   if (!target_) return try_failed(UpstreamFailure::kConnectRefused);
   const access::AccessRules& rules = host_.access();
   // A key that was checked stays here, even when a reload stopped asking for keys.
+  const bool keeps_key = rules.keeps_client_key() || key_ != nullptr;
   exchange::write_request_head(
       {.head = exchange_->head(),
        .upstream_authority = target_->authority,
@@ -133,8 +134,7 @@ void Relay::forward(model::EndpointRef endpoint) {
        .request_id = request_id_,
        .client_address = client_address_,
        .body_bytes = body_.size(),
-       .client_key =
-           rules.keeps_client_key() ? exchange::ClientKey::kKept : exchange::ClientKey::kForwarded,
+       .client_key = keeps_key ? exchange::ClientKey::kKept : exchange::ClientKey::kForwarded,
        .authorization = rules.engine_authorization,
        .body = body_bytes_},
       head_);
