@@ -9,7 +9,7 @@ rounds of (peer's cost / Fairlead's cost), or of the rates the other way round, 
 that covers the median in 90 % of cases. The router has a processor of its own, engines and clients
 share the other. CPU time is the router process's own, user and system, to the nanosecond.
 
-Appends to build/bench.jsonl. Rivals come from PyPI into .peers/routers/, pinned in routers.txt;
+Appends to build/bench.jsonl. Rivals come from PyPI into .routers/, pinned in routers.txt;
 HAProxy is Debian's. What cannot be installed or started is named as skipped.
 """
 import argparse
@@ -126,7 +126,7 @@ def haproxy_command(port, engines, folder):
 
 
 def rival_command(name, port, engines):
-    venv = os.path.join(ROOT, ".peers/routers", name, "bin")
+    venv = os.path.join(ROOT, ".routers", name, "bin")
     launch = {
         "vllm-router": [f"{venv}/vllm-router", "--log-level", "warning"],
         "sglang-router": [f"{venv}/sglang-router", "launch", "--log-level", "warn"],
@@ -236,7 +236,7 @@ def install_rivals():
         pins = [line.strip() for line in file if "==" in line]
     for pin in pins:
         name = pin.split("==")[0]
-        venv = os.path.join(ROOT, ".peers/routers", name)
+        venv = os.path.join(ROOT, ".routers", name)
         stamp = os.path.join(venv, "installed")
         if not (os.path.exists(stamp) and open(stamp, encoding="utf-8").read() == pin):
             shutil.rmtree(venv, ignore_errors=True)

@@ -144,7 +144,7 @@ TEST(ChatScanner, ResolvesEscapesInKeysAndInTheModel) {
 }
 
 struct Refusal {
-  const char* body;
+  std::string body;
   ScanError error;
   const char* field;
 };

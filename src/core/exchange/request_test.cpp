@@ -111,7 +111,7 @@ TEST_F(Facts, AModelNameWithEscapesSurvivesTheScannersNextScan) {
   ASSERT_TRUE(read(R"({"model":"ll\u0061ma","messages":[{"role":"user","content":"x"}]})").ok());
   codec::ScannedRequest other;
   const std::string body = R"({"model":"oth\u0065r","messages":[]})";
-  ASSERT_TRUE(scanner_.scan(codec::RequestKind::kChatCompletions, body, other).ok());
+  ASSERT_TRUE(desk_.scanner.scan(codec::RequestKind::kChatCompletions, body, other).ok());
   EXPECT_EQ(facts_.request().model, "llama");
 }
 
