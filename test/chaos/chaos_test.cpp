@@ -106,7 +106,7 @@ class Chaos : public ::testing::Test {
     return *load::plan_synthetic(settings);
   }
 
-  load::LoadResult send(const load::Workload& workload, load::ProgressSink on_progress) {
+  load::LoadResult send(const load::Workload& workload, const load::ProgressSink& on_progress) {
     load::LoadSettings settings;
     settings.target.address = net::SocketAddress::loopback(server_->gateway_port());
     settings.target.host = "127.0.0.1";

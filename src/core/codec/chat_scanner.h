@@ -46,7 +46,7 @@ enum class ScanError : std::uint8_t {
   kWrongType,
   kModelNameTooLong,
   kTooManyParts,  // Messages, parts, prompts: more pieces of text than kMaxSpans.
-  kInvalidForm,  // See multipart_scanner.h.
+  kInvalidForm,   // See multipart_scanner.h.
 };
 
 struct ScanStatus {

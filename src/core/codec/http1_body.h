@@ -74,7 +74,7 @@ class Http1BodyReader {
   std::size_t extension_bytes_ = 0;
   std::size_t trailer_bytes_ = 0;
   std::uint32_t size_digits_ = 0;  // Of the chunk size being read, leading zeros too.
-  std::uint32_t line_bytes_ = 0;  // Of the trailer line being read.
+  std::uint32_t line_bytes_ = 0;   // Of the trailer line being read.
   bool colon_seen_ = false;
 };
 
