@@ -5,7 +5,7 @@
 //
 // Bodies are chat requests that share the first half of their prompt with one sixteenth of all.
 // Prints one JSON line: answers, failures, wall seconds and its own CPU seconds, and microseconds
-// of the whole answer, of its first byte, and between two reads of it (p50, p99, largest).
+// of the whole answer, of its first content, and between two reads of it (p50, p99, largest).
 #include <fmt/format.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
@@ -132,7 +132,7 @@ class Connection final : public StreamHandler {
 
   void send_next() {
     if (run_.over) return;
-    head_seen_ = false;
+    head_seen_ = first_seen_ = false;
     expected_ = received_ = 0;
     tail_.clear();
     began_ = clock_.now();
@@ -148,14 +148,15 @@ class Connection final : public StreamHandler {
       set_ack();
       const Time now = clock_.now();
       const std::string_view text = input_.view();
-      const bool first = !head_seen_;
+      const bool content = !text.starts_with("HTTP/") || text.find("data:") != text.npos;
       const bool complete = take(text);
       input_.clear();
       ++run_.reads;
-      if (first) {
-        run_.first.add(now - began_);
-      } else {
+      if (first_seen_) {
         run_.gaps.add(now - last_);
+      } else if (content || complete) {
+        first_seen_ = true;
+        run_.first.add(now - began_);
       }
       last_ = now;
       if (complete) {
@@ -200,6 +201,7 @@ class Connection final : public StreamHandler {
   int fd_ = -1;
   Buffer input_;
   bool head_seen_ = false;
+  bool first_seen_ = false;  // Of the answer's content; a head alone says nothing.
   std::size_t expected_ = 0;  // 0 when chunked.
   std::size_t received_ = 0;
   std::string tail_;

@@ -168,10 +168,10 @@ def wait_until_serving(process, port, log):
     raise RuntimeError(log.read().decode(errors="replace")[-500:] or "it does not answer")
 
 
-def run_clients(port, cores, connections, seconds, body_bytes, streamed):
+def run_clients(port, cores, connections, seconds, body_bytes, streamed, *more):
     done = subprocess.run(
         ["taskset", "-c", cores, os.path.join(BIN, "gateway_client"), str(port), str(connections),
-         str(seconds), str(body_bytes), str(streamed)],
+         str(seconds), str(body_bytes), str(streamed), *more],
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
     return json.loads(done.stdout)
@@ -211,6 +211,43 @@ def run_peer(peer, engines, wanted):
             return {case: run_case(case, process, port, engines, wanted) for case in CASES}
         finally:
             stop(process)
+
+
+def stream_delays(engines, wanted):
+    """What the gateway adds to 64 streams of tokens 10 ms apart: [(metric, ms, bar in ms)]."""
+    engines.answer_with("chunks=50&gap_us=10000")
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        port = free_port()
+        process = start(command_of("fairlead", port, engines, folder), wanted.router_core, log)
+        try:
+            wait_until_serving(process, port, log)
+            found = []
+            for how in [], ["delayed-ack"]:
+                seconds = max(2, 4 * wanted.seconds)
+                direct, through = (
+                    run_clients(at, wanted.client_cores, 64, seconds, 800, 1, *how)
+                    for at in (int(engines.ports[0]), port)
+                )
+                name = "_delayed_ack" if how else ""
+                for what in "first", "gap":
+                    added = through[f"{what}_us"]["p99"] - direct[f"{what}_us"]["p99"]
+                    found.append((f"{what}_p99_added{name}", added / 1e3, 2))
+                found.append((f"gap_max{name}", through["gap_us"]["max"] / 1e3, 40))
+                found.append((f"gap_max_direct{name}", direct["gap_us"]["max"] / 1e3, None))
+            return found
+        finally:
+            stop(process)
+
+
+def report_delays(found):
+    for metric, value, bar in found:
+        said = "" if bar is None else "holds" if value <= bar else "missed"
+        print(f"{metric:32} {value:8.2f} ms  {'' if bar is None else f'at most {bar}'}  {said}")
+    with open(os.path.join(ROOT, "build/bench.jsonl"), "a", encoding="utf-8") as record:
+        for metric, value, _ in found:
+            line = {"bench": "gateway", "metric": metric, "unit": "ms", "value": value}
+            line.update(peer=None, peer_value=None, ratio=None)
+            record.write(json.dumps(line) + "\n")
 
 
 def interval(values):
@@ -266,7 +303,7 @@ def present_peers(wanted):
 
 
 def measure(peers, wanted):
-    """{peer: [figures of each round]}; a peer that fails is left out from there on."""
+    """{peer: [figures of each round]}, and the delays of streams; a peer that fails is left out."""
     engines = Engines(wanted.client_cores)
     found = {peer: [] for peer in peers}
     try:
@@ -284,9 +321,9 @@ def measure(peers, wanted):
                     print(f"\nbench: skipped: {peer}: {problem}")
                     del found[peer]
         print("\r" + " " * 40 + "\r", end="")
+        return found, stream_delays(engines, wanted)
     finally:
         engines.close()
-    return found
 
 
 def rows(found):
@@ -342,7 +379,9 @@ def main():
     cores = sorted(os.sched_getaffinity(0))
     wanted.router_core = str(cores[-1])
     wanted.client_cores = ",".join(str(core) for core in cores[:-1] or cores)
-    verdicts = report(measure(present_peers(wanted), wanted))
+    found, delays = measure(present_peers(wanted), wanted)
+    verdicts = report(found)
+    report_delays(delays)
     print(f"gateway: {verdicts.count('holds')} of {len(verdicts)} bars hold;"
           " figures appended to build/bench.jsonl")  # fmt: skip
 
