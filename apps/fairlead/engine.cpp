@@ -34,7 +34,7 @@ int run_engines(Flags& flags) {
   for (const std::string& text : flags.faults) {
     auto fault = engine::parse_fault_option(text);
     if (!fault) return complain("--fault: " + fault.error().message, 2);
-    flags.fleet.faults.push_back(std::move(*fault));
+    flags.fleet.faults.push_back(*fault);
   }
   auto loop = net::EventLoop::create();
   if (!loop) return complain(loop.error().message, 1);

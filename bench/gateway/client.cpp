@@ -63,8 +63,8 @@ std::vector<std::string> make_requests(std::size_t body_bytes, std::string_view 
     const std::string middle = R"("},{"role":"user","content":")";
     const std::string tail = R"("}]})";
     const std::size_t text = body_bytes - head.size() - middle.size() - tail.size();
-    const std::string body = head + prompt_text(i % kGroups, text / 2) + middle +
-                             prompt_text(1000 + i, text - text / 2) + tail;
+    const std::string body = fmt::format("{}{}{}{}{}", head, prompt_text(i % kGroups, text / 2),
+                                         middle, prompt_text(1000 + i, text - text / 2), tail);
     requests.push_back(
         fmt::format("POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\n"
                     "content-type: application/json\r\ncontent-length: {}\r\n\r\n{}",
@@ -201,7 +201,7 @@ class Connection final : public StreamHandler {
   int fd_ = -1;
   Buffer input_;
   bool head_seen_ = false;
-  bool first_seen_ = false;  // Of the answer's content; a head alone says nothing.
+  bool first_seen_ = false;   // Of the answer's content; a head alone says nothing.
   std::size_t expected_ = 0;  // 0 when chunked.
   std::size_t received_ = 0;
   std::string tail_;

@@ -231,7 +231,7 @@ void together(const std::function<void()>& work) {
 
 TEST(KeyUsage, ThreadsTogetherNeverExceedTheConcurrency) {
   constexpr std::uint64_t kRounds = 200'000;
-  for (const std::uint64_t places : {1, 2, 1000}) {
+  for (const std::uint64_t places : {1U, 2U, 1000U}) {
     const auto key = usage();
     const KeyLimits limits{.concurrency = places};
     std::atomic<std::uint64_t> inside{0};

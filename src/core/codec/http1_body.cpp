@@ -150,17 +150,11 @@ void Http1BodyReader::eat_size(char byte) {
     if (left_ >= kChunkBytesMax) refuse(Http1Error::kInvalidChunkSize);
     return;
   }
-  if (state_ == State::kSizeFirst) {
-    refuse(Http1Error::kInvalidChunkSize);
-  } else if (byte == '\r') {
-    state_ = State::kSizeLf;
-  } else if (byte == ';') {
-    state_ = State::kExtension;
-  } else if (is_space(byte) && ++extension_bytes_ <= limits_.chunk_extension_bytes) {
-    state_ = State::kSizeSpace;
-  } else {
-    refuse(Http1Error::kInvalidChunkSize);
+  const bool space = is_space(byte) && ++extension_bytes_ <= limits_.chunk_extension_bytes;
+  if (state_ == State::kSizeFirst || (byte != '\r' && byte != ';' && !space)) {
+    return refuse(Http1Error::kInvalidChunkSize);
   }
+  state_ = byte == '\r' ? State::kSizeLf : space ? State::kSizeSpace : State::kExtension;
 }
 
 void Http1BodyReader::end_size_line() {

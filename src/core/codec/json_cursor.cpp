@@ -26,7 +26,8 @@ bool is_number(std::string_view token) {
     while (p != end && is_digit(*p)) ++p;
   }
   if (p != end && *p == '.') {
-    if (++p == end || !is_digit(*p)) return false;
+    ++p;
+    if (p == end || !is_digit(*p)) return false;
     while (p != end && is_digit(*p)) ++p;
   }
   if (p != end && (*p == 'e' || *p == 'E')) {

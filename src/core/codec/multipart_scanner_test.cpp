@@ -28,7 +28,7 @@ ScanStatus scan(const std::string& body, std::string_view type = kType) {
 }
 
 TEST(MultipartScanner, FindsTheModelAndCountsBytes) {
-  const std::string audio("RIFF\r\n--b\r\n-b1\0\xff", 17);
+  const std::string audio("RIFF\r\n--b\r\n-b1\0\xff", 16);
   ScannedRequest out;
   const std::string body =
       file(audio) + field("model", "openai/whisper") + field("stream", "True") + kEnd;

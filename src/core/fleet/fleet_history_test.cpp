@@ -27,7 +27,7 @@ std::string text_of(const model::PoolSnapshot& pool) {
   for (const model::Endpoint& e : pool.endpoints) {
     text += fmt::format("{}/{} {} {}:{} {} {}", e.ref.slot, e.ref.generation, e.name, e.host,
                         e.port, model::to_string(e.health), e.admit_share);
-    for (const auto& [key, value] : e.labels) text += " " + key + "=" + value;
+    for (const auto& [key, value] : e.labels) text += fmt::format(" {}={}", key, value);
     for (const std::string& model : e.models) text += " " + model;
     text += "\n";
   }

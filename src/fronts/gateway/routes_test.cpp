@@ -36,7 +36,7 @@ std::vector<RouteCase> route_cases() {
   const std::string messages = R"("messages" :[ {"content":"h\u0069","role":"user" ,"x":1 } ])";
   const std::string form =
       "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n" +
-      std::string("RIFF\0\xff\r\n\r\n--\r", 14) +
+      std::string("RIFF\0\xff\r\n\r\n--\r", 13) +
       "\r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nMODEL\r\n--b--";
   constexpr std::string_view kForm = "multipart/form-data; boundary=b";
   return {

@@ -93,7 +93,8 @@ TEST(EventLoop, PostedWorkOfManyThreadsRunsInTheLoop) {
     threads.emplace_back([&loop, &ran] {
       for (int i = 0; i < kEach; ++i) {
         while (loop->post([&loop, &ran] {
-          if (++ran == kThreads * kEach) loop->stop();
+          ++ran;
+          if (ran == kThreads * kEach) loop->stop();
         }) == Posted::kFull) {
           std::this_thread::yield();
         }

@@ -74,7 +74,7 @@ std::string_view Http2Stream::value_of(const Field& field) const {
 
 // HTTP/2 may send a cookie header in pieces, HTTP/1.1 may not (RFC 9113 §8.2.3).
 void Http2Stream::join_cookies() {
-  constexpr std::string_view kName = "cookie";
+  static constexpr std::string_view kName = "cookie";
   constexpr std::string_view kBetween = "; ";
   if (cookies_ < 2) return;
   const auto is_cookie = [this](const Field& field) { return name_of(field) == kName; };

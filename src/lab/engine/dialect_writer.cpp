@@ -318,7 +318,9 @@ void whole(std::string& out, const AnswerIdentity& identity, const PoolingReques
   };
   std::vector<Row> rows;
   for (std::size_t i = 0; i < seeds.size(); ++i) rows.push_back({unit_value(mix64(seeds[i])), i});
-  std::ranges::stable_sort(rows, std::ranges::greater(), &Row::score);
+  std::ranges::sort(rows, [](const Row& a, const Row& b) {
+    return a.score != b.score ? a.score > b.score : a.index < b.index;
+  });
   if (request.top_n > 0 && request.top_n < rows.size()) rows.resize(request.top_n);
   append(out,
          R"({{"id":{},"model":{},"usage":{{"prompt_tokens":{},"total_tokens":{}}},"results":[)",

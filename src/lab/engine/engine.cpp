@@ -235,8 +235,7 @@ Result<void> Engine::submit_prompt(Generation& generation, const CompletionReque
         mix64(identity ^ mix64(static_cast<std::uint64_t>(request.seed) + number));
     tail_.assign(rest.begin(), rest.end());
     append_output_tokens(tail_, seed, 0, length.tokens);
-    auto hashes = i + 1 == request.n ? std::move(prompt_hashes)
-                                     : std::make_shared<BlockHashes>(*prompt_hashes);
+    auto hashes = std::make_shared<BlockHashes>(*prompt_hashes);
     tokens::chain_block_hashes(tail_, block, parent, *hashes);
     const std::uint64_t index = generation.choices().size();
     auto id = driver_.submit({.block_hashes = std::move(hashes),

@@ -98,7 +98,7 @@ Result<void> set_parameter(Fault& fault, const Given& given) {
                 given.name, found->max);
   }
   if (found->number != nullptr) {
-    fault.*found->number = *given.number;
+    fault.*found->number = given.number;
     return {};
   }
   if (*given.number != std::floor(*given.number)) {

@@ -304,8 +304,8 @@ class GatewayTest : public ::testing::Test {
     access::KeyHasher hasher;
     std::string yaml = "keys:\n";
     for (const auto& [name, more] : entries) {
-      yaml += "- {name: " + name + ", sha256: \"" +
-              access::to_hex(hasher.digest("sk-" + name).value()) + "\"" + more + "}\n";
+      yaml += fmt::format("- {{name: {}, sha256: \"{}\"{}}}\n", name,
+                          access::to_hex(hasher.digest("sk-" + name).value()), more);
     }
     config::Problems problems;
     auto keys = access::parse_keys_file(yaml, "keys.yaml", problems);

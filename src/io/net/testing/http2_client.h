@@ -81,7 +81,7 @@ class Http2Client {
     const bool has_body = !body.empty() || !whole;
     bodies_.push_back({std::move(body), 0, whole});
     nghttp2_data_provider provider{};
-    provider.source.ptr = reinterpret_cast<void*>(bodies_.size() - 1);
+    provider.source.fd = static_cast<int>(bodies_.size() - 1);
     provider.read_callback = read_body;
     const std::int32_t id = nghttp2_submit_request(session_, nullptr, pairs.data(), pairs.size(),
                                                    has_body ? &provider : nullptr, nullptr);
@@ -147,7 +147,7 @@ class Http2Client {
 
   static ssize_t read_body(nghttp2_session*, std::int32_t, std::uint8_t* out, std::size_t length,
                            std::uint32_t* flags, nghttp2_data_source* source, void* user) {
-    Body& body = self(user).bodies_[reinterpret_cast<std::size_t>(source->ptr)];
+    Body& body = self(user).bodies_[static_cast<std::size_t>(source->fd)];
     const std::size_t count = std::min(length, body.text.size() - body.sent);
     std::copy_n(body.text.data() + body.sent, count, out);
     body.sent += count;

@@ -256,7 +256,8 @@ class Comparison {
         totals.cached += event.cached_tokens;
       }
       ASSERT_EQ(seen, twin_.finish()) << "round " << round;
-      const auto blocks = static_cast<double>(profile_.kv_tokens / profile_.block_size);
+      const std::int64_t whole_blocks = profile_.kv_tokens / profile_.block_size;
+      const auto blocks = static_cast<double>(whole_blocks);
       const double held = blocks - static_cast<double>(twin_.free());
       ASSERT_DOUBLE_EQ(model_.load().kv_usage, held / blocks);
       ASSERT_EQ(model_.load().running, twin_.running());
