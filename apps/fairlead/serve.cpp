@@ -125,12 +125,13 @@ Result<std::shared_ptr<const router::Generation>> load(const Flags& flags, std::
   }
   warnings = problems.to_string();
   std::uint32_t& connections = generation->settings.limits.connections;
-  const std::uint32_t allowed = connections_for(raise_descriptor_limit());
+  const std::uint64_t descriptors = raise_descriptor_limit();
+  const std::uint32_t allowed = connections_for(descriptors);
   if (connections > allowed) {
     warnings += fmt::format(
         "limits.connections: {} need more descriptors than the {} of this process allow; using {} "
         "(raise the hard limit, ulimit -Hn)\n",
-        connections, raise_descriptor_limit(), allowed);
+        connections, descriptors, allowed);
     connections = allowed;
   }
   return generation;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The clients of the gateway benchmark: a closed loop of kept-alive connections, one thread.
 //
-//   gateway_client PORT CONNECTIONS SECONDS BODY_BYTES STREAM(0|1) [quick-ack|delayed-ack]
+//   gateway_client PORT CONNECTIONS SECONDS BODY_BYTES STREAM(0|1) [delayed-ack]
 //
 // Bodies are chat requests that share the first half of their prompt with one sixteenth of all.
 // Prints one JSON line: answers, failures, wall seconds and its own CPU seconds, and microseconds
@@ -126,8 +126,8 @@ class Connection final : public StreamHandler {
   // Off means that the kernel waits up to 40 ms for an answer to ride on; it has to be said again
   // as the kernel changes its mind with every read.
   void set_ack() const {
-    const int quick = run_.delayed_ack ? 0 : 1;
-    if (run_.delayed_ack) setsockopt(fd_, IPPROTO_TCP, TCP_QUICKACK, &quick, sizeof quick);
+    const int off = 0;
+    if (run_.delayed_ack) setsockopt(fd_, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
   }
 
   void send_next() {

@@ -33,8 +33,6 @@ Result<void> Control::follow(const std::string& file, GenerationSource build) {
   auto watch = fleet::FileWatch::create(*loop_, file, [this] { on_configuration_file(); });
   if (!watch) return tl::unexpected(watch.error());
   configuration_watch_ = std::move(*watch);
-  // It may have changed since the first generation was built; then this one does it again.
-  configuration_seen_.clear();
   return {};
 }
 

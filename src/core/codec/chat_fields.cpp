@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fields of /v1/chat/completions and /v1/completions. The preamble's ranks are the order in
 // which chat templates put it.
+#include <algorithm>
+
 #include "core/codec/request_walk.h"
 
 namespace fairlead::codec {
@@ -37,7 +39,8 @@ bool prompt_embeds(RequestWalk& walk, const FieldRule& /*rule*/) {
   return true;
 }
 
-constexpr std::array kChatFields{
+// What both routes take beside their prompt.
+constexpr std::array kCommonFields{
     FieldRule{"model", fields::model, kModelGroup},
     FieldRule{"stream", fields::stream},
     FieldRule{"stream_options", fields::stream_options},
@@ -46,6 +49,16 @@ constexpr std::array kChatFields{
     FieldRule{"n", choices},
     FieldRule{"cache_salt", fields::cache_salt},
     FieldRule{"user", fields::user},
+};
+
+template <std::size_t N>
+consteval auto with_common(const std::array<FieldRule, N>& own) {
+  std::array<FieldRule, kCommonFields.size() + N> all{};
+  std::ranges::copy(own, std::ranges::copy(kCommonFields, all.begin()).out);
+  return all;
+}
+
+constexpr auto kChatFields = with_common(std::array{
     FieldRule{"messages", messages, kPromptGroup},
     FieldRule{"chat_template", fields::preamble, 0, 0},
     FieldRule{"chat_template_kwargs", fields::preamble, 0, 1},
@@ -53,21 +66,13 @@ constexpr std::array kChatFields{
     FieldRule{"tools", fields::preamble, 0, 3},
     FieldRule{"functions", fields::preamble, 0, 4},
     FieldRule{"documents", fields::preamble, 0, 5},
-};
+});
 static_assert(kChatFields.size() <= kFieldsMax);
 
-constexpr std::array kCompletionFields{
-    FieldRule{"model", fields::model, kModelGroup},
-    FieldRule{"stream", fields::stream},
-    FieldRule{"stream_options", fields::stream_options},
-    FieldRule{"max_tokens", fields::max_tokens},
-    FieldRule{"max_completion_tokens", max_completion_tokens},
-    FieldRule{"n", choices},
-    FieldRule{"cache_salt", fields::cache_salt},
-    FieldRule{"user", fields::user},
+constexpr auto kCompletionFields = with_common(std::array{
     FieldRule{"prompt", prompt, kPromptGroup},
     FieldRule{"prompt_embeds", prompt_embeds, kPromptGroup},
-};
+});
 
 }  // namespace
 
