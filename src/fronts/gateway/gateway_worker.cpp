@@ -88,9 +88,8 @@ Result<net::SocketAddress> GatewayWorker::listen(const net::SocketAddress& addre
 }
 
 void GatewayWorker::follow_generation() {
-  auto current = host_.generation();
-  if (current == generation_) return;
-  generation_ = std::move(current);
+  if (host_.in_force(*generation_)) return;
+  generation_ = host_.generation();
   options_ = server_options(generation_->settings, place_, options_.tls);
   for (const auto& server : servers_) server->set_options(options_);
   host_.adopt(*generation_);

@@ -57,6 +57,8 @@ class RelayHost {
   void run_outbox();
 
   std::shared_ptr<const router::Generation> generation() { return generation_.share(); }
+  // Whether it is the newest one.
+  bool in_force(const router::Generation& generation) { return &generation_.get() == &generation; }
   std::shared_ptr<const model::PoolSnapshot> pool_snapshot() { return pool_snapshot_.share(); }
   std::shared_ptr<const UpstreamTarget> target(model::EndpointRef ref);
   std::string_view model_list() { return model_list_.body(pool_snapshot_.share()); }

@@ -14,13 +14,9 @@ namespace {
 constexpr std::size_t kInputBytes = 16 * 1024;
 // Memory for a body before it comes: what is announced costs the peer nothing.
 constexpr std::size_t kFirstBodyBytes = 1024 * 1024;
-// One connection's share of a turn; more waits for the next.
-constexpr std::size_t kPumpBytes = 1024 * 1024;
 // The next request begins only when no more than this of the last response is unsent.
 constexpr std::size_t kPipelinePending = 64 * 1024;
-// How long, and for how many bytes, a closing connection listens, so that the peer reads the last
-// response before a reset reaches it (RFC 9112 §9.6).
-constexpr Duration kLinger = std::chrono::seconds(1);
+// A closing connection listens for this many bytes, and kLinger.
 constexpr std::size_t kLingerBytes = 1024 * 1024;
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 

@@ -11,14 +11,10 @@ namespace fairlead::net {
 namespace {
 
 constexpr std::size_t kInputBytes = 64 * 1024;
-// One connection's share of a turn; more waits for the next.
-constexpr std::size_t kPumpBytes = 1024 * 1024;
 // Frames of a turn, gathered for one write. Larger than any frame that nghttp2 makes of DATA.
 constexpr std::size_t kOutBytes = 64 * 1024;
 // With so much unsent nothing more is framed or read: the rest waits in its streams.
 constexpr std::size_t kUnsentHigh = 256 * 1024;
-// How long a closing connection listens, so that the client reads the last frames (RFC 9112 §9.6).
-constexpr Duration kLinger = std::chrono::seconds(1);
 constexpr std::size_t kFreeStreamsMax = 256;
 // The ration of Http2Flood: more than a client that cancels a whole batch at once needs.
 constexpr double kFloodBurst = 1000;

@@ -6,9 +6,16 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/time.h"
 #include "io/net/tcp_stream.h"
 
 namespace fairlead::net {
+
+// One connection's share of a turn, of bytes received; more waits for the next.
+inline constexpr std::size_t kPumpBytes = 1024 * 1024;
+// How long a closing connection listens, so that the peer reads the last bytes before a reset
+// reaches it (RFC 9112 §9.6).
+inline constexpr Duration kLinger = std::chrono::seconds(1);
 
 class ServerConnection {
  public:
