@@ -30,29 +30,46 @@ if(FAIRLEAD_SANITIZE)
 endif()
 
 # Headers that nearly every file reads cost more than all our own code: they are compiled once for
-# all libraries and once for all tests. GCC only, because clang wants equal definitions everywhere;
-# precompiled headers never hold our own headers, so that changing those stays cheap.
+# all libraries, once for all tests and once for the command line. They never hold our own headers,
+# so that changing those stays cheap.
 #
 #   fairlead_precompile(fairlead_core_codec library)
+set(FAIRLEAD_PRECOMPILED_library <algorithm> <array> <chrono> <functional> <map> <memory> <optional>
+  <span> <string> <string_view> <unordered_map> <vector> <fmt/format.h> <tl/expected.hpp>)
+set(FAIRLEAD_PRECOMPILED_test ${FAIRLEAD_PRECOMPILED_library} <gtest/gtest.h>)
+set(FAIRLEAD_PRECOMPILED_app ${FAIRLEAD_PRECOMPILED_library} <CLI/CLI.hpp>)
+
 function(fairlead_precompile target kind)
-  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    return()
-  endif()
-  get_property(owner GLOBAL PROPERTY FAIRLEAD_PRECOMPILED_${kind})
+  get_property(owner GLOBAL PROPERTY FAIRLEAD_PRECOMPILED_OWNER_${kind})
   if(owner)
     target_precompile_headers(${target} REUSE_FROM ${owner})
     return()
   endif()
-  set(headers <algorithm> <array> <chrono> <functional> <map> <memory> <optional> <span> <string>
-    <string_view> <unordered_map> <vector> <fmt/format.h> <tl/expected.hpp>)
-  if(kind STREQUAL "test")
-    list(APPEND headers <gtest/gtest.h>)
-  endif()
+  target_precompile_headers(${target} PRIVATE ${FAIRLEAD_PRECOMPILED_${kind}})
+  set_property(GLOBAL PROPERTY FAIRLEAD_PRECOMPILED_OWNER_${kind} ${target})
+endfunction()
+
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 sees overflows in std::string where there are none (PR 105329, 105651) once the library
   # comes precompiled; clang checks the same code without these exceptions.
   target_compile_options(fairlead_flags INTERFACE
     -fpch-preprocess -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow
     -Wno-stringop-overread)
-  target_precompile_headers(${target} PRIVATE ${headers})
-  set_property(GLOBAL PROPERTY FAIRLEAD_PRECOMPILED_${kind} ${target})
+else()
+  # clang wants equal definitions wherever a precompiled header is used. Those that differ here
+  # (FMT_SHARED, our own) mean nothing to the headers in it, so its check is off. A header without
+  # a time stamp lets ccache use it.
+  target_compile_options(fairlead_flags INTERFACE
+    "SHELL:-Xclang -fno-validate-pch" "SHELL:-Xclang -fno-pch-timestamp")
+endif()
+
+# Tests call optimised libraries; their own code runs once, so optimising it costs more than it
+# saves. No coverage for the fuzzers either, where a sanitizer build adds it.
+function(fairlead_test_options target)
+  target_compile_options(${target} PRIVATE -O0)
+  # For all of them, because definitions that differ spoil a precompiled header.
+  target_compile_definitions(${target} PRIVATE FAIRLEAD_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  if(FAIRLEAD_SANITIZE MATCHES "fuzzer")
+    target_compile_options(${target} PRIVATE -fno-sanitize=fuzzer-no-link)
+  endif()
 endfunction()
