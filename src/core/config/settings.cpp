@@ -43,6 +43,8 @@ void describe(Visitor& visit, GatewaySettings& gateway) {
   visit.addresses("listen", gateway.listen);
   visit.integer("workers", gateway.workers, 1, 256);
   visit.address("adminListen", gateway.admin_listen);
+  visit.duration("streamBatching", gateway.stream_batching, Duration{0},
+                 std::chrono::milliseconds(5));
   visit.duration("drainDelay", gateway.drain_delay, Duration{0}, kHour);
   visit.duration("drainTimeout", gateway.drain_timeout, Duration{0}, kHour);
   visit.text("accessLog", gateway.access_log);

@@ -49,6 +49,8 @@ struct GatewaySettings {
   Duration drain_timeout = from_seconds(30);  // Then, before running requests are cut off.
   std::string access_log;                     // A path, "-" for standard output, "" for none.
   std::string request_id_header = "x-request-id";  // Kept when sent, made up otherwise.
+  // A streamed piece may wait so long for others, when many pass; 0: never.
+  Duration stream_batching = std::chrono::microseconds(500);
   CorsSettings cors;
   ClientTlsSettings tls;
   Http2Settings http2;

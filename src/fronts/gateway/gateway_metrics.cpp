@@ -94,6 +94,8 @@ void GatewayMetrics::add_sockets() {
   };
   bytes_received_ = bytes("received");
   bytes_sent_ = bytes("sent");
+  stream_pauses_ = &registry_.counter("fairlead_stream_pauses_total",
+                                      "Times that a worker waited for stream pieces to gather.");
   upstream_connections_ =
       &registry_.gauge("fairlead_upstream_connections", "Open connections to endpoints.");
   upstream_idle_ =
@@ -180,6 +182,7 @@ void GatewayMetrics::set_sockets(const SocketFigures& now) {
   upstream_connects_->add(now.upstream_connects - sockets_.upstream_connects);
   upstream_reuses_->add(now.upstream_reuses - sockets_.upstream_reuses);
   truncated_requests_->add(now.truncated_requests - sockets_.truncated_requests);
+  stream_pauses_->add(now.stream_pauses - sockets_.stream_pauses);
   for (std::size_t i = 0; i < malformed_.size(); ++i) {
     if (now.malformed[i] == sockets_.malformed[i]) continue;
     if (malformed_[i] == nullptr) {

@@ -34,6 +34,7 @@ struct SocketFigures {
   std::uint64_t upstream_connects = 0;
   std::uint64_t upstream_reuses = 0;
   std::uint64_t truncated_requests = 0;
+  std::uint64_t stream_pauses = 0;
   std::array<std::uint64_t, codec::kHttp1ErrorCount> malformed{};  // By codec::Http1Error.
   std::uint64_t http2_connections = 0;
   std::uint64_t http2_resets = 0;
@@ -91,6 +92,7 @@ class GatewayMetrics {
   Counter* accept_failures_;
   Counter* bytes_received_;
   Counter* bytes_sent_;
+  Counter* stream_pauses_;
   Gauge* upstream_connections_;
   Gauge* upstream_idle_;
   Counter* upstream_connects_;

@@ -160,6 +160,7 @@ void GatewayWorker::report_sockets() {
     }
     with_clients += counters.tls;
   }
+  now.stream_pauses = loop_.pacer().pauses();
   const net::UpstreamPoolCounters& upstream = host_.upstream().counters();
   now.upstream_connections = upstream.connections;
   now.upstream_idle = upstream.idle;

@@ -80,6 +80,7 @@ void RelayHost::adopt(const router::Generation& generation) {
   if (!desk_ || body_bytes != desk_bytes_) desk_.emplace(body_bytes);
   desk_bytes_ = body_bytes;
   picker_.set_limits(router::Router::picker_limits(generation.settings));
+  loop_.pacer().set_pause(generation.settings.gateway.stream_batching);
 }
 
 std::shared_ptr<const UpstreamTarget> RelayHost::target(model::EndpointRef ref) {

@@ -55,7 +55,11 @@ void Relay::on_body(std::string_view raw, std::span<const std::string_view> payl
     copy_ = Copy::kPayload;
     return;
   }
-  if (phase_ == Phase::kTrying) start_response();
+  if (phase_ == Phase::kTrying) {
+    start_response();
+  } else if (watch_.form() == exchange::ResponseForm::kEventStream) {
+    host_.loop().pacer().on_piece();
+  }
   pass_on(raw, payload);
 }
 

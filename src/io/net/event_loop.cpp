@@ -123,6 +123,19 @@ void EventLoop::run_turn(Duration wait) {
   timers_.fire(now_);
   run_turn_end();
   destroy_doomed();
+  pause(pacer_.end_turn(now_));
+}
+
+// Events gather in the kernel meanwhile, and a timer may fire late by as much.
+void EventLoop::pause(Duration length) {
+  if (length <= Duration::zero()) return;
+  const Duration since_epoch = (now_ + length).time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since_epoch);
+  timespec until{};
+  until.tv_sec = static_cast<std::time_t>(seconds.count());
+  until.tv_nsec = static_cast<long>((since_epoch - seconds).count());
+  // A signal ends it early, which does no harm.
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
 }
 
 int EventLoop::wait_for_events(Duration limit) {

@@ -24,6 +24,7 @@
 #include "io/net/buffer_pool.h"
 #include "io/net/steady_clock.h"
 #include "io/net/timer.h"
+#include "io/net/turn_pacer.h"
 #include "io/net/unique_fd.h"
 
 namespace fairlead::net {
@@ -97,6 +98,8 @@ class EventLoop final : public Clock {
   // One turn that waits at most `wait` for something to do: for tests and embedders.
   void run_turn(Duration wait);
 
+  // Told of stream pieces, it may keep turns apart so that pieces share them.
+  TurnPacer& pacer() { return pacer_; }
   std::uint64_t turns() const { return turns_; }
   BufferPool& buffers() { return buffers_; }
   // For Timer.
@@ -116,6 +119,7 @@ class EventLoop final : public Clock {
 
   EventLoop(const EventLoopOptions& options, UniqueFd epoll, UniqueFd wake);
   int wait_for_events(Duration limit);
+  void pause(Duration length);
   void run_posted();
   void deliver(int count);
   void run_turn_end();
@@ -128,6 +132,7 @@ class EventLoop final : public Clock {
   Time now_;
   BufferPool buffers_;
   TimerHeap timers_;
+  TurnPacer pacer_;
   UniqueFd epoll_;
   UniqueFd wake_;
   std::uint64_t turns_ = 0;

@@ -83,6 +83,21 @@ TEST(TimerHeap, AgreesWithASortedListUnderRandomMoves) {
   }
 }
 
+TEST(EventLoop, TurnsThatPassManyStreamPiecesAreKeptApart) {
+  auto loop = *EventLoop::create();
+  constexpr Duration kPause = std::chrono::milliseconds(2);
+  loop->pacer().set_pause(kPause);
+  const auto turn = [&] {
+    for (int i = 0; i < 100; ++i) loop->pacer().on_piece();
+    loop->run_turn(Duration::zero());
+  };
+  while (loop->pacer().pauses() == 0) turn();
+  turn();
+  const Time began = loop->now();
+  for (int i = 0; i < 5; ++i) turn();
+  EXPECT_GE(loop->now() - began, 5 * kPause);
+}
+
 TEST(EventLoop, PostedWorkOfManyThreadsRunsInTheLoop) {
   auto loop = make_loop();
   constexpr int kThreads = 4;
