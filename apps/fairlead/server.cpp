@@ -3,7 +3,17 @@
 
 #include <utility>
 
+#include "base/random.h"
+
 namespace fairlead::app {
+namespace {
+
+// For the collector, after the last request.
+constexpr Duration kTraceFlush = std::chrono::seconds(5);
+// Keeps the ids of traces apart from those of requests.
+constexpr std::uint64_t kExporterStream = 0x6f746c70;
+
+}  // namespace
 
 class Server::AccessLine final : public gateway::AccessLog {
  public:
@@ -19,6 +29,7 @@ Server::Server(Log& log) : log_(log) {}
 Server::~Server() {
   if (gateway_) gateway_->stop();
   if (control_) control_->stop();
+  if (traces_) traces_->flush(kTraceFlush);
 }
 
 Result<std::unique_ptr<Server>> Server::start(
@@ -36,6 +47,13 @@ Result<std::unique_ptr<Server>> Server::start(
   if (auto listening = server->admin_->listen(settings.admin_listen); !listening) {
     return tl::unexpected(listening.error());
   }
+  const router::Router& router = *server->router_;
+  server->traces_ = std::make_unique<exporting::TraceExporter>(
+      server->control_->loop(),
+      exporting::TraceExporterPorts{
+          server->router_->traces(), server->metrics_, log,
+          [&router] { return router.generation().load()->settings.tracing; }, router.tls().engines,
+          mix64(process_seed ^ kExporterStream)});
   if (!settings.access_log.empty()) {
     auto writer = exporting::LineWriter::open(
         settings.access_log,

@@ -15,6 +15,7 @@
 #include "fronts/admin/admin_server.h"
 #include "fronts/gateway/gateway.h"
 #include "io/export/line_writer.h"
+#include "io/export/trace_exporter.h"
 #include "router/control.h"
 #include "router/router.h"
 
@@ -60,6 +61,7 @@ class Server {
   std::unique_ptr<router::Router> router_;
   std::unique_ptr<router::Control> control_;
   std::unique_ptr<admin::AdminServer> admin_;
+  std::unique_ptr<exporting::TraceExporter> traces_;
   std::unique_ptr<exporting::LineWriter> access_writer_;
   std::unique_ptr<AccessLine> access_line_;
   std::unique_ptr<gateway::Gateway> gateway_;

@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/published.h"
 #include "core/access/key_table.h"
+#include "core/codec/otlp_json.h"
 #include "core/config/settings.h"
 #include "core/fleet/inflight_table.h"
 #include "core/fleet/load_table.h"
@@ -69,6 +70,9 @@ class Router final : public picker::ObservationSink {
   void observe(const model::Observation& observation) override { inbox_.push(observation); }
   Handoff<model::Observation>& inbox() { return inbox_; }
 
+  // Spans of ended requests, from the workers to the exporter; bounded likewise.
+  Handoff<codec::OtlpSpans>& traces() { return traces_; }
+
   // A picker for worker number `worker`, with a random stream of its own.
   picker::Picker make_picker(std::uint32_t worker);
   static picker::Limits picker_limits(const config::ServeSettings& settings);
@@ -83,6 +87,7 @@ class Router final : public picker::ObservationSink {
   fleet::PlacementLedger ledger_;
   SharedHistory history_;
   Handoff<model::Observation> inbox_{64 * 1024};
+  Handoff<codec::OtlpSpans> traces_{4096};
   std::uint64_t process_seed_;
   Log& log_;
   MetricRegistry& metrics_;

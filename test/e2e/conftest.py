@@ -56,6 +56,16 @@ class Router:
             rows = json.load(reply)["endpoints"]
         return sum(row["inflight_requests"] for row in rows)
 
+    def wait_until_ready(self):
+        def ready():
+            try:
+                urllib.request.urlopen(self.admin + "/readyz", timeout=5)
+                return True
+            except OSError:
+                return False
+
+        self.wait_until(ready)
+
     def wait_until(self, condition):
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
@@ -72,15 +82,7 @@ def router():
     serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags)
     gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
     router = Router(ports, gateway, admin)
-
-    def ready():
-        try:
-            urllib.request.urlopen(router.admin + "/readyz", timeout=5)
-            return True
-        except OSError:
-            return False
-
-    router.wait_until(ready)
+    router.wait_until_ready()
     yield router
     router.wait_until(lambda: router.inflight() == 0)
     assert stop(serve) == 0

@@ -120,12 +120,20 @@ void describe(Visitor& visit, PrefixSettings& prefix) {
 }
 
 template <class Visitor>
+void describe(Visitor& visit, TracingSettings& tracing) {
+  visit.text("endpoint", tracing.endpoint);
+  visit.number("sampleRatio", tracing.sample_ratio, 0, 1);
+  visit.text("serviceName", tracing.service_name);
+}
+
+template <class Visitor>
 void describe(Visitor& visit, ServeSettings& settings) {
   visit.section("gateway", settings.gateway);
   visit.section("limits", settings.limits);
   visit.section("access", settings.access);
   visit.section("fleet", settings.fleet);
   visit.section("prefix", settings.prefix);
+  visit.section("tracing", settings.tracing);
 }
 
 // Whether two listeners would take the same port. An IPv6 listener takes none of IPv4.
@@ -216,6 +224,14 @@ void check(const Section& section, const ClientTlsSettings& tls) {
 void check(const Section& section, const EngineTlsSettings& tls) {
   if (tls.insecure_skip_verify && !tls.ca_file.empty()) {
     section.error("insecureSkipVerify", "makes caFile useless; give only one of them");
+  }
+}
+
+void check(const Section& section, const TracingSettings& tracing) {
+  if (tracing.service_name.empty()) section.error("serviceName", "must not be empty");
+  if (tracing.endpoint.empty()) return;
+  if (const auto read = parse_endpoint_address(tracing.endpoint); !read) {
+    section.error("endpoint", read.error().message);
   }
 }
 

@@ -125,12 +125,21 @@ struct PrefixSettings {
   friend bool operator==(const PrefixSettings&, const PrefixSettings&) = default;
 };
 
+// Traces of requests, sent to an OpenTelemetry collector.
+struct TracingSettings {
+  std::string endpoint;  // http://host:port or https://host:port of OTLP/HTTP; empty: no traces.
+  double sample_ratio = 0.01;  // Of the requests that belong to no trace yet; others say it.
+  std::string service_name = "fairlead";
+  friend bool operator==(const TracingSettings&, const TracingSettings&) = default;
+};
+
 struct ServeSettings {
   GatewaySettings gateway;
   LimitSettings limits;
   AccessSettings access;
   FleetSettings fleet;
   PrefixSettings prefix;
+  TracingSettings tracing;
   friend bool operator==(const ServeSettings&, const ServeSettings&) = default;
 };
 

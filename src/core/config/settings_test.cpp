@@ -73,6 +73,7 @@ fleet:
   health: {interval: 2s, path: /ready, timeout: 500ms, unhealthyAfter: 5, eject: 1s,
            ejectMax: 2m, returnRamp: 0s}
 prefix: {blockBytes: 512, bytesPerEndpoint: 3Mi, bytesUnreported: 1Mi}
+tracing: {endpoint: "http://10.0.0.9:4318", sampleRatio: 0.5, serviceName: edge}
 )";
 
 TEST(Settings, ReadsEveryKey) {
@@ -114,6 +115,7 @@ TEST(Settings, ReadsEveryKey) {
   EXPECT_EQ(s.prefix.block_bytes, 512U);
   EXPECT_EQ(s.prefix.bytes_per_endpoint, 3U << 20);
   EXPECT_EQ(s.prefix.bytes_unreported, 1U << 20);
+  EXPECT_EQ(s.tracing, (TracingSettings{"http://10.0.0.9:4318", 0.5, "edge"}));
 }
 
 TEST(Settings, TheEffectiveTextReadsBackEqual) {
@@ -131,7 +133,7 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
             std::string::npos);
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 56);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 60);
 }
 
 TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
@@ -165,6 +167,18 @@ TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
             "f:15: prefix.bytesPerEndpoint: expected a size in bytes, such as 65536, 64Ki or 1Gi, "
             "found \"all\"\n"
             "f:16: gatway: unknown key; did you mean \"gateway\"?\n");
+}
+
+TEST(Settings, ReportsTracingThatCannotWork) {
+  EXPECT_EQ(read("tracing:\n"
+                 "  endpoint: http://10.0.0.9:4318/v1/traces\n"
+                 "  sampleRatio: 1.5\n"
+                 "  serviceName: ''\n")
+                .problems,
+            "f:2: tracing.endpoint: \"http://10.0.0.9:4318/v1/traces\": write host:port, "
+            "http://host:port or https://host:port, no path\n"
+            "f:3: tracing.sampleRatio: must be from 0 to 1, is 1.5\n"
+            "f:4: tracing.serviceName: must not be empty\n");
 }
 
 TEST(Settings, OriginsAreWrittenAsBrowsersSendThem) {

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/codec/http1_write.h"
+#include "core/codec/trace_context.h"
 #include "core/exchange/credential.h"
 
 namespace fairlead::exchange {
@@ -36,6 +37,14 @@ bool is_replaced(std::string_view name, const ForwardedHead& forwarded) {
   if (forwarded.client_key == ClientKey::kKept && is_key_header(name)) return true;
   if (forwarded.body == BodyBytes::kDecoded &&
       codec::equals_ignore_case(name, "content-encoding")) {
+    return true;
+  }
+  if (forwarded.trace.parent == TraceHeaders::Sent::kDropped &&
+      codec::equals_ignore_case(name, codec::kTraceParentHeader)) {
+    return true;
+  }
+  if (forwarded.trace.state == TraceHeaders::Sent::kDropped &&
+      codec::equals_ignore_case(name, codec::kTraceStateHeader)) {
     return true;
   }
   return codec::equals_ignore_case(name, "host") ||
@@ -94,6 +103,9 @@ void write_request_head(const ForwardedHead& forwarded, std::string& out) {
     codec::append_header(out, header.name, header.value);
   }
   codec::append_header(out, forwarded.request_id_header, forwarded.request_id);
+  if (!forwarded.trace.own_parent.empty()) {
+    codec::append_header(out, codec::kTraceParentHeader, forwarded.trace.own_parent);
+  }
   if (!forwarded.authorization.empty()) {
     codec::append_header(out, "authorization", forwarded.authorization);
   }

@@ -7,6 +7,7 @@
 // with which a client could steer the router, a gateway behind it or an engine's sidecar, because
 // only the router decides where a request goes. Where the router asks clients for keys or has one
 // of its own for engines, a client's key ends here.
+// The trace context is the client's, unless the router has a span of its own to name as parent.
 // Threads: pure functions. Allocates only to grow `out`.
 #pragma once
 
@@ -23,6 +24,14 @@ enum class ClientKey : std::uint8_t { kForwarded, kKept };
 // A body whose Content-Encoding was undone is plain.
 enum class BodyBytes : std::uint8_t { kAsSent, kDecoded };
 
+// What becomes of the client's trace context (core/codec/trace_context.h).
+struct TraceHeaders {
+  enum class Sent : std::uint8_t { kKept, kDropped };
+  Sent parent = Sent::kKept;
+  Sent state = Sent::kKept;
+  std::string_view own_parent{};  // Empty: none.
+};
+
 struct ForwardedHead {
   const codec::Http1RequestHead& head;  // The client's.
   std::string_view upstream_authority;  // host:port of the engine.
@@ -33,6 +42,7 @@ struct ForwardedHead {
   ClientKey client_key = ClientKey::kForwarded;
   std::string_view authorization{};  // The router's own; empty: none.
   BodyBytes body = BodyBytes::kAsSent;
+  TraceHeaders trace{};
 };
 
 // Replaces `out`.

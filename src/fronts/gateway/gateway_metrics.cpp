@@ -66,6 +66,19 @@ GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
   output_tokens_ = tokens("output");
   add_sockets();
   add_http2();
+  add_tracing();
+}
+
+void GatewayMetrics::add_tracing() {
+  traced_requests_ = &registry_.counter("fairlead_traced_requests_total",
+                                        "Requests whose trace is sampled, when they began.");
+  const auto invalid = [&](std::string_view header) {
+    return &registry_.counter("fairlead_trace_context_invalid_total",
+                              "Malformed trace context headers, which were ignored.",
+                              {{"header", std::string(header)}});
+  };
+  invalid_trace_parents_ = invalid(codec::kTraceParentHeader);
+  invalid_trace_states_ = invalid(codec::kTraceStateHeader);
 }
 
 void GatewayMetrics::add_http2() {
@@ -169,6 +182,11 @@ void GatewayMetrics::on_usage(const codec::Usage& usage) {
   prompt_tokens_->add(usage.prompt_tokens.value_or(0));
   cached_tokens_->add(usage.cached_tokens.value_or(0));
   output_tokens_->add(usage.completion_tokens.value_or(0));
+}
+
+void GatewayMetrics::on_trace(const codec::TraceContext& context) {
+  if (context.parent_header == codec::TraceHeader::kInvalid) invalid_trace_parents_->add();
+  if (context.state_header == codec::TraceHeader::kInvalid) invalid_trace_states_->add();
 }
 
 void GatewayMetrics::set_sockets(const SocketFigures& now) {

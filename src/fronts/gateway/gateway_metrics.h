@@ -13,6 +13,7 @@
 #include "base/metrics.h"
 #include "base/time.h"
 #include "core/codec/sse_scanner.h"
+#include "core/codec/trace_context.h"
 #include "core/exchange/route.h"
 #include "core/model/request.h"
 #include "core/picker/picker.h"
@@ -57,6 +58,8 @@ class GatewayMetrics {
   void on_beyond_retry_buffer() { beyond_retry_buffer_->add(); }
   void on_reply(model::ReplyReason reason);
   void on_refusal(net::RefusalKind kind, model::ReplyReason reason);
+  void on_trace(const codec::TraceContext& context);
+  void on_traced_request() { traced_requests_->add(); }
   void on_usage(const codec::Usage& usage);
   void set_sockets(const SocketFigures& now);
   void set_tls(const net::TlsFigures& clients, const net::TlsFigures& engines);
@@ -66,6 +69,7 @@ class GatewayMetrics {
  private:
   void add_sockets();
   void add_http2();
+  void add_tracing();
 
   MetricRegistry& registry_;
   std::uint64_t in_flight_ = 0;
@@ -103,6 +107,9 @@ class GatewayMetrics {
   Counter* http2_resets_;
   Counter* http2_stream_errors_;
   std::array<Counter*, net::kHttp2FloodCount> http2_floods_{};
+  Counter* traced_requests_;
+  Counter* invalid_trace_parents_;
+  Counter* invalid_trace_states_;
   net::TlsMetrics client_tls_;
   net::TlsMetrics engine_tls_;
 };

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "base/assert.h"
-#include "core/exchange/access_record.h"
 #include "core/exchange/cors.h"
 #include "core/exchange/request_head.h"
 
@@ -44,6 +43,7 @@ void Relay::reset() {
   departed_at_.reset();
   first_token_at_.reset();
   response_bytes_ = 0;
+  trace_.clear();
 }
 
 void Relay::begin(net::ServerExchange& exchange, const exchange::RouteMatch& match) {
@@ -57,6 +57,7 @@ void Relay::begin(net::ServerExchange& exchange, const exchange::RouteMatch& mat
   read_request_id();
   host_.metrics().on_begin();
   exchange.set_observer(this);
+  if (!generation_->settings.tracing.endpoint.empty()) begin_trace();
   allow_origin_ = exchange::allowed_origin(generation_->settings.gateway.cors.allow_origins,
                                            exchange.head().headers);
   if (!allow_origin_.empty() && exchange::is_preflight(exchange.head())) return reply_preflight();
@@ -136,7 +137,8 @@ void Relay::forward(model::EndpointRef endpoint) {
        .body_bytes = body_.size(),
        .client_key = keeps_key ? exchange::ClientKey::kKept : exchange::ClientKey::kForwarded,
        .authorization = rules.engine_authorization,
-       .body = body_bytes_},
+       .body = body_bytes_,
+       .trace = trace_headers()},
       head_);
   send_to_target();
 }
@@ -189,6 +191,7 @@ void Relay::on_failed(const net::UpstreamError& error) {
       // Says nothing about the endpoint, which never saw the request. The idle ones beside it are
       // suspect, so the next try is on a fresh connection, and this cannot repeat itself.
       host_.metrics().on_stale_retry();
+      trace_.on_resent();
       host_.upstream().close_idle(target_->address);
       return send_to_target();
     case Kind::kConnectionLimit:
@@ -217,6 +220,7 @@ void Relay::on_failed(const net::UpstreamError& error) {
 void Relay::try_failed(UpstreamFailure failure) {
   last_failure_ = failure;
   host_.metrics().on_upstream_failure(failure);
+  trace_.end_try(host_.loop().now(), failure);
   dispatch_due_ = false;
   const std::size_t body_bytes = body_.size();
   const picker::Replay replay = exchange::replay_rule(
@@ -237,6 +241,7 @@ void Relay::try_failed(UpstreamFailure failure) {
 void Relay::count_against_endpoint(UpstreamFailure failure) {
   last_failure_ = failure;
   host_.metrics().on_upstream_failure(failure);
+  trace_.end_try(host_.loop().now(), failure);
   // A 500 may be one prompt's fault: it is no evidence, or one client could empty the pool.
   if (failure == UpstreamFailure::kInternalError) return;
   host_.picker().on_upstream_failed(id_, failure, picker::Replay::kImpossible, facts_.request(),
@@ -333,41 +338,10 @@ void Relay::conclude(int status, Outcome outcome) {
   if (watch_.facts().usage && response_.held()) host_.metrics().on_usage(*watch_.facts().usage);
   settle(outcome, now);
   host_.metrics().on_end(match_.route, status, outcome, now - exchange_->received_at());
-  if (host_.access_log() != nullptr) write_access_line(status, outcome);
+  if (host_.access_log() != nullptr || trace_.recording()) write_records(status, outcome);
   if (!std::exchange(has_id_, false)) return;
   host_.unbind(id_);
   host_.picker().on_end(id_, outcome, now);
-}
-
-void Relay::write_access_line(int status, Outcome outcome) {
-  const Time began = exchange_->received_at();
-  const model::InferenceRequest request = facts_.request();
-  exchange::AccessRecord record;
-  record.unix_seconds = host_.loop().unix_seconds();
-  record.request_id = request_id_;
-  record.client_address = client_address_;
-  if (key_) record.tenant = key_->name;
-  record.method = exchange_->head().method;
-  record.path = exchange_->head().path();
-  record.route = match_.route;
-  record.model = request.model;
-  record.status = status;
-  record.outcome = outcome;
-  record.reply_reason = reply_reason_;
-  record.last_failure = last_failure_;
-  if (target_) record.endpoint = target_->name;
-  if (has_id_) record.decision = host_.picker().decision(id_);
-  record.streaming = request.streaming;
-  if (response_.held()) record.usage = watch_.facts().usage;
-  record.request_bytes = exchange_->body().size();
-  record.response_bytes = response_bytes_;
-  if (departed_at_) record.queue = *departed_at_ - exchange_->complete_at();
-  if (first_token_at_) record.first_token = *first_token_at_ - began;
-  record.total = host_.loop().now() - began;
-  std::string& line = host_.scratch();
-  line.clear();
-  exchange::append_access_line(record, line);
-  host_.access_log()->write(line);
 }
 
 void Relay::release() {

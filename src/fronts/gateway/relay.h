@@ -21,9 +21,11 @@
 #include <string>
 #include <string_view>
 
+#include "core/exchange/access_record.h"
 #include "core/exchange/error_reply.h"
 #include "core/exchange/request_facts.h"
 #include "core/exchange/request_head.h"
+#include "core/exchange/request_trace.h"
 #include "core/exchange/response_head.h"
 #include "core/exchange/response_relay.h"
 #include "core/exchange/route.h"
@@ -78,7 +80,6 @@ class Relay final : private net::ExchangeObserver,
   void reply_model();
   void reply_json(std::string_view body);
   void conclude(int status, model::Outcome outcome);
-  void write_access_line(int status, model::Outcome outcome);
   void release();
   std::string_view request_id_header() const {
     return generation_->settings.gateway.request_id_header;
@@ -91,6 +92,12 @@ class Relay final : private net::ExchangeObserver,
   void settle(model::Outcome outcome, Time now);
   void drop_decoded();
   void reply_preflight();
+
+  // relay_records.cpp: what is told of a request when it has ended, and its trace until then.
+  void begin_trace();
+  exchange::TraceHeaders trace_headers();
+  exchange::AccessRecord access_record(int status, model::Outcome outcome) const;
+  void write_records(int status, model::Outcome outcome);
 
   // relay_response.cpp: the answer.
   void start_response();
@@ -132,7 +139,8 @@ class Relay final : private net::ExchangeObserver,
   Copy copy_ = Copy::kRaw;
   bool first_token_noted_ = false;
 
-  // For metrics and the access log.
+  // For metrics, the access log and traces.
+  exchange::RequestTrace trace_;
   model::ReplyReason reply_reason_ = model::ReplyReason::kNone;
   std::optional<model::UpstreamFailure> last_failure_;
   std::optional<Time> departed_at_;

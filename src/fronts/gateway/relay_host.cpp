@@ -10,6 +10,7 @@ namespace {
 
 // Keeps the request ids of a worker apart from its picker's chances.
 constexpr std::uint64_t kIdStream = 0x72657175657374;
+constexpr std::uint64_t kTraceStream = 0x7472616365;
 
 net::UpstreamPoolOptions upstream_options(const router::Router& router) {
   net::UpstreamPoolOptions options;
@@ -29,6 +30,8 @@ RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* ac
       access_log_(access_log),
       process_seed_(router.process_seed()),
       random_(mix64(router.process_seed() ^ kIdStream) + worker),
+      trace_random_(mix64(router.process_seed() ^ kTraceStream) + worker),
+      traces_(router.traces()),
       metrics_(router.metrics()),
       picker_(router.make_picker(worker)),
       targets_(router.generation().load()->settings.fleet.tls.server_name),

@@ -67,6 +67,9 @@ class RelayHost {
     return model_list_.card(pool_snapshot_.share(), name);
   }
   void make_request_id(std::string& out);
+  Random& trace_random() { return trace_random_; }
+  // Of a request that ended; the oldest are dropped where nobody takes them.
+  void hand_over(codec::OtlpSpans spans) { traces_.push(std::move(spans)); }
   // Takes over what a new generation changes for the whole worker. Between two requests.
   void adopt(const router::Generation& generation);
   // Valid until the next call; shared_access() is the same, to be kept.
@@ -100,6 +103,8 @@ class RelayHost {
   AccessLog* access_log_;
   std::uint64_t process_seed_;
   Random random_;
+  Random trace_random_;
+  Handoff<codec::OtlpSpans>& traces_;
   GatewayMetrics metrics_;
   std::optional<exchange::ReadingDesk> desk_;
   std::size_t desk_bytes_ = 0;

@@ -28,6 +28,7 @@ void Relay::on_response_head(const codec::Http1ResponseHead& head) {
                         .request_id_header = request_id_header(),
                         .request_id = request_id_,
                         .allow_origin = allow_origin_});
+  trace_.on_status(head.status);
   watch_.begin(head, match_.route);
   failed_try_held_ = exchange::is_failed_try(head.status);
   const bool chunked = head.body.kind == codec::BodyKind::kChunked;
@@ -88,6 +89,7 @@ void Relay::note_first_token() {
   host_.picker().on_first_token(id_);
   if (response_.status() != 200) return;
   first_token_at_ = host_.loop().now();
+  trace_.on_first_token(*first_token_at_);
   host_.metrics().on_first_token(facts_.request().streaming,
                                  *first_token_at_ - exchange_->received_at());
 }
