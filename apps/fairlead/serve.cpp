@@ -56,6 +56,7 @@ Result<void> override_settings(const Flags& flags, config::ServeSettings& settin
   if (!flags.endpoints_file.empty()) settings.fleet.endpoints_file = flags.endpoints_file;
   if (!flags.access_log.empty()) settings.gateway.access_log = flags.access_log;
   if (flags.workers > 0) settings.gateway.workers = flags.workers;
+  if (flags.debug) settings.log.level = LogLevel::kDebug;
   if (settings.fleet.endpoints.empty() && settings.fleet.endpoints_file.empty()) {
     return fail(ErrorCode::kInvalidArgument,
                 "no endpoints: name them in the configuration (fleet.endpoints), in a file "
@@ -149,7 +150,7 @@ int serve(const Flags& flags) {
   StopGate gate;
   const SignalThread signals([&] { gate.signal(); }, [&] { gate.reload(); });
   exporting::StderrLogSink sink;
-  Log log(sink, flags.debug ? LogLevel::kDebug : LogLevel::kInfo);
+  Log log(sink, (*generation)->settings.log.level);
   std::random_device entropy;
   const std::uint64_t seed = (std::uint64_t{entropy()} << 32) | entropy();
   const std::string policy = (*generation)->policy;
@@ -198,7 +199,7 @@ Command add_serve(CLI::App& parent) {
       ->check(CLI::Range(1, 256));
   command->add_option("--access-log", flags->access_log,
                       "File for JSON lines, - for standard output");
-  command->add_flag("--debug", flags->debug, "Log at debug level");
+  command->add_flag("--debug", flags->debug, "Log at debug level, whatever log.level says");
   command->footer(
       "Examples:\n"
       "  fairlead serve -e 127.0.0.1:9001 -e 127.0.0.1:9002\n"

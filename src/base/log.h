@@ -6,13 +6,27 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <atomic>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 namespace fairlead {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
+// By LogLevel: how levels are written.
+inline constexpr std::array<std::string_view, 4> kLogLevelNames = {"debug", "info", "warning",
+                                                                   "error"};
+constexpr std::string_view to_string(LogLevel level) {
+  return kLogLevelNames[static_cast<std::size_t>(level)];
+}
+constexpr std::optional<LogLevel> parse_log_level(std::string_view text) {
+  for (std::size_t i = 0; i < kLogLevelNames.size(); ++i) {
+    if (kLogLevelNames[i] == text) return static_cast<LogLevel>(i);
+  }
+  return std::nullopt;
+}
 
 class LogSink {
  public:
@@ -25,6 +39,7 @@ class Log {
   explicit Log(LogSink& sink, LogLevel level = LogLevel::kInfo) : sink_(&sink), level_(level) {}
 
   void set_level(LogLevel level) { level_.store(level, std::memory_order_relaxed); }
+  LogLevel level() const { return level_.load(std::memory_order_relaxed); }
   bool enabled(LogLevel level) const { return level >= level_.load(std::memory_order_relaxed); }
 
   template <class... Args>

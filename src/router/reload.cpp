@@ -85,6 +85,8 @@ Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
   fleet_.reconfigure(settings.fleet, settings.prefix, loop_->now());
   worker_.reconfigure(settings.fleet);
   access_->adopt(std::move(*access));
+  // What the admin port said lasts until the file says another thing than before.
+  if (settings.log != before.log) router_.log().set_level(settings.log.level);
   generation_ = next;
   router_.generation().publish(next);
   tick();

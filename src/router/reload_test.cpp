@@ -71,6 +71,17 @@ TEST_F(ReloadTest, WhatNeedsARestartIsRefusedByName) {
   ASSERT_TRUE(until([&] { return sink_.has("gateway.workers cannot change"); }));
 }
 
+TEST_F(ReloadTest, AChangedLogLevelIsInForceAndAnUnchangedOneLeavesWhatWasSaidMeanwhile) {
+  follow();
+  const std::string fleet = fleet_of({{"a", &engines_[0]}});
+  rewrite(fleet + "log: {level: debug}\n");
+  ASSERT_TRUE(until([&] { return router_->log().level() == LogLevel::kDebug; }));
+  router_->log().set_level(LogLevel::kInfo);
+  rewrite(fleet + "log: {level: debug}\npolicy: random\n");
+  ASSERT_TRUE(until([&] { return router_->generation().load()->policy == "random"; }));
+  EXPECT_EQ(router_->log().level(), LogLevel::kInfo);
+}
+
 TEST_F(ReloadTest, AnEndpointsFileThatIsMissingRefusesTheWhole) {
   follow();
   rewrite("fleet: {endpointsFile: " + folder_.file("absent.yaml") + "}\npolicy: random\n");

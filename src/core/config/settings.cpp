@@ -127,6 +127,11 @@ void describe(Visitor& visit, TracingSettings& tracing) {
 }
 
 template <class Visitor>
+void describe(Visitor& visit, LogSettings& log) {
+  visit.log_level("level", log.level);
+}
+
+template <class Visitor>
 void describe(Visitor& visit, ServeSettings& settings) {
   visit.section("gateway", settings.gateway);
   visit.section("limits", settings.limits);
@@ -134,6 +139,7 @@ void describe(Visitor& visit, ServeSettings& settings) {
   visit.section("fleet", settings.fleet);
   visit.section("prefix", settings.prefix);
   visit.section("tracing", settings.tracing);
+  visit.section("log", settings.log);
 }
 
 // Whether two listeners would take the same port. An IPv6 listener takes none of IPv4.
@@ -277,6 +283,10 @@ class Reader {
     }
     if (!read.empty()) value = std::move(read);
   }
+  void log_level(std::string_view key, LogLevel& value) {
+    const std::vector<std::string_view> names(kLogLevelNames.begin(), kLogLevelNames.end());
+    value = parse_log_level(section_.choice(key, to_string(value), names)).value_or(value);
+  }
   void endpoints(std::string_view key, std::vector<EndpointSetting>& value) {
     value = read_endpoints(section_, key);
   }
@@ -337,6 +347,7 @@ class Printer {
     }
     line(key, "[" + list + "]");
   }
+  void log_level(std::string_view key, LogLevel value) { line(key, to_string(value)); }
   void endpoints(std::string_view key, const std::vector<EndpointSetting>& value) {
     if (value.empty()) return line(key, "[]");
     line(key, "");

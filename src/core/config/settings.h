@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "base/time.h"
 #include "core/config/endpoints.h"
 #include "core/config/section.h"
@@ -133,6 +134,11 @@ struct TracingSettings {
   friend bool operator==(const TracingSettings&, const TracingSettings&) = default;
 };
 
+struct LogSettings {
+  LogLevel level = LogLevel::kInfo;  // The lowest that is written.
+  friend bool operator==(const LogSettings&, const LogSettings&) = default;
+};
+
 struct ServeSettings {
   GatewaySettings gateway;
   LimitSettings limits;
@@ -140,6 +146,7 @@ struct ServeSettings {
   FleetSettings fleet;
   PrefixSettings prefix;
   TracingSettings tracing;
+  LogSettings log;
   friend bool operator==(const ServeSettings&, const ServeSettings&) = default;
 };
 

@@ -74,6 +74,7 @@ fleet:
            ejectMax: 2m, returnRamp: 0s}
 prefix: {blockBytes: 512, bytesPerEndpoint: 3Mi, bytesUnreported: 1Mi}
 tracing: {endpoint: "http://10.0.0.9:4318", sampleRatio: 0.5, serviceName: edge}
+log: {level: warning}
 )";
 
 TEST(Settings, ReadsEveryKey) {
@@ -116,6 +117,7 @@ TEST(Settings, ReadsEveryKey) {
   EXPECT_EQ(s.prefix.bytes_per_endpoint, 3U << 20);
   EXPECT_EQ(s.prefix.bytes_unreported, 1U << 20);
   EXPECT_EQ(s.tracing, (TracingSettings{"http://10.0.0.9:4318", 0.5, "edge"}));
+  EXPECT_EQ(s.log.level, LogLevel::kWarning);
 }
 
 TEST(Settings, TheEffectiveTextReadsBackEqual) {
@@ -133,7 +135,7 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
             std::string::npos);
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 60);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 62);
 }
 
 TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
@@ -152,7 +154,8 @@ TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
                  "    eject: 2m\n"
                  "prefix:\n"
                  "  bytesPerEndpoint: all\n"
-                 "gatway: {}\n")
+                 "gatway: {}\n"
+                 "log: {level: trace}\n")
                 .problems,
             "f:2: gateway.listen: must not be an empty list\n"
             "f:3: gateway.workers: must be from 1 to 256, is 0\n"
@@ -166,7 +169,8 @@ TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
             "f:13: fleet.health.eject: is longer than ejectMax\n"
             "f:15: prefix.bytesPerEndpoint: expected a size in bytes, such as 65536, 64Ki or 1Gi, "
             "found \"all\"\n"
-            "f:16: gatway: unknown key; did you mean \"gateway\"?\n");
+            "f:16: gatway: unknown key; did you mean \"gateway\"?\n"
+            "f:17: log.level: must be one of debug, info, warning, error, is \"trace\"\n");
 }
 
 TEST(Settings, ReportsTracingThatCannotWork) {

@@ -39,6 +39,7 @@ void AdminServer::on_request(net::ServerExchange& exchange) {
   const std::string_view path = target.substr(0, target.find('?'));
   const bool known = path == "/metrics" || path == "/healthz" || path == "/readyz" ||
                      path == "/debug/endpoints" || path == "/debug/config";
+  if (path == "/debug/log") return log_level(exchange);
   if (!known) return exchange.send_response(404, {kText}, "no such page\n");
   if (exchange.head().method != "GET" && exchange.head().method != "HEAD") {
     return exchange.send_response(405, {kText, {"allow", "GET, HEAD"}}, "read only\n");
@@ -66,6 +67,27 @@ void AdminServer::ready(net::ServerExchange& exchange) const {
     return exchange.send_response(503, {kText}, "no healthy endpoint has told its models yet\n");
   }
   exchange.send_response(200, {kText}, "ready\n");
+}
+
+// By PUT, which no web page of another origin can send.
+void AdminServer::log_level(net::ServerExchange& exchange) {
+  constexpr std::string_view kWanted = "level=";
+  const codec::Http1RequestHead& head = exchange.head();
+  Log& log = router_.log();
+  if (head.method == "PUT") {
+    const std::string_view query = head.query();
+    const auto level =
+        query.starts_with(kWanted) ? parse_log_level(query.substr(kWanted.size())) : std::nullopt;
+    if (!level) {
+      return exchange.send_response(400, {kText},
+                                    "?level= must be debug, info, warning or error\n");
+    }
+    log.set_level(*level);
+    log.info("log level {}, set by the admin port", to_string(*level));
+  } else if (head.method != "GET" && head.method != "HEAD") {
+    return exchange.send_response(405, {kText, {"allow", "GET, HEAD, PUT"}}, "GET or PUT\n");
+  }
+  exchange.send_response(200, {kText}, std::string(to_string(log.level())) + "\n");
 }
 
 std::string AdminServer::endpoints_json() const {

@@ -7,6 +7,7 @@
 //   GET /readyz           200 when requests can be served, else 503 with the reason
 //   GET /debug/endpoints  the fleet table as JSON
 //   GET /debug/config     the effective configuration as YAML
+//   GET /debug/log        the log level; PUT /debug/log?level=debug sets it
 // Threads: the control loop's thread; made before it starts, destroyed after Control::stop().
 #pragma once
 
@@ -31,6 +32,7 @@ class AdminServer final : private net::RequestHandler {
  private:
   void on_request(net::ServerExchange& exchange) override;
   void ready(net::ServerExchange& exchange) const;
+  void log_level(net::ServerExchange& exchange);
   std::string endpoints_json() const;
 
   router::Router& router_;
