@@ -61,6 +61,11 @@ Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop)
       history_evicted_(
           router.metrics().counter("fairlead_history_evicted_blocks_total",
                                    "Blocks pushed out of the prefix history by a budget.")),
+      responses_held_(router.metrics().gauge("fairlead_response_holders",
+                                             "Answers whose endpoint is remembered.")),
+      responses_evicted_(
+          router.metrics().counter("fairlead_response_holders_evicted_total",
+                                   "Answers whose endpoint was forgotten for want of room.")),
       file_taken_(router.metrics().counter("fairlead_endpoints_file_loads_total", kFileLoadsHelp,
                                            {{"result", "ok"}})),
       file_refused_(router.metrics().counter("fairlead_endpoints_file_loads_total", kFileLoadsHelp,
@@ -267,6 +272,9 @@ void Control::refresh_metrics() {
   history_blocks_.set(static_cast<double>(figures.held_blocks));
   history_runs_.set(static_cast<double>(figures.runs));
   history_evicted_.raise_to(figures.evicted_blocks);
+  const fleet::ResponseHolders::Figures responses = router_.responses().figures();
+  responses_held_.set(static_cast<double>(responses.held));
+  responses_evicted_.raise_to(responses.evicted);
   dropped_.raise_to(router_.inbox().dropped());
 }
 

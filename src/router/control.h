@@ -116,6 +116,8 @@ class Control {
   Gauge& history_blocks_;
   Gauge& history_runs_;
   Counter& history_evicted_;
+  Gauge& responses_held_;
+  Counter& responses_evicted_;
   Counter& file_taken_;
   Counter& file_refused_;
   Counter& reloads_;

@@ -24,6 +24,7 @@
 #include "core/scheduling/profile.h"
 #include "io/net/tls_context.h"
 #include "router/shared_history.h"
+#include "router/shared_responses.h"
 
 namespace fairlead::router {
 
@@ -62,6 +63,7 @@ class Router final : public picker::ObservationSink {
   fleet::LoadTable& load() { return load_; }
   fleet::PlacementLedger& ledger() { return ledger_; }
   SharedHistory& history() { return history_; }
+  SharedResponses& responses() { return responses_; }
   MetricRegistry& metrics() { return metrics_; }
   Log& log() { return log_; }
   std::uint64_t process_seed() const { return process_seed_; }
@@ -86,6 +88,7 @@ class Router final : public picker::ObservationSink {
   fleet::LoadTable load_;
   fleet::PlacementLedger ledger_;
   SharedHistory history_;
+  SharedResponses responses_;
   Handoff<model::Observation> inbox_{64 * 1024};
   Handoff<codec::OtlpSpans> traces_{4096};
   std::uint64_t process_seed_;

@@ -100,6 +100,22 @@ def test_responses_streamed(router):
     assert events[-1].response.usage.output_tokens == 5
 
 
+def test_responses_are_continued_where_they_are_kept(router):
+    for stream in (False, True, False, True):
+        answer = router.client.responses.create(
+            model="tiny", input="import os", max_output_tokens=3, stream=stream)
+        if stream:
+            answer = list(answer)[-1].response
+        for _ in range(3):
+            total = answer.usage.total_tokens
+            answer = router.client.responses.create(
+                model="tiny", input="go on", max_output_tokens=3, previous_response_id=answer.id)
+            assert answer.usage.input_tokens > total
+    with pytest.raises(openai.NotFoundError):
+        router.client.responses.create(
+            model="tiny", input="go on", previous_response_id="resp_unknown")
+
+
 def test_transcription(router):
     audio = io.BytesIO(b"RIFF" + bytes(64_000))
     audio.name = "a.wav"

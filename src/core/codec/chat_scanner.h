@@ -102,8 +102,9 @@ struct ScannedRequest {
   std::optional<std::uint64_t> max_tokens;  // Or max_output_tokens.
   std::optional<std::uint64_t> max_completion_tokens;
   std::uint64_t n = 1;
-  std::string_view cache_salt;  // Raw, still escaped; so is user.
-  std::string_view user;        // Or metadata.user_id.
+  std::string_view cache_salt;         // Raw, still escaped; so is user.
+  std::string_view user;               // Or metadata.user_id.
+  std::string_view previous_response;  // An id, raw.
   // In the order in which engines render them, preamble first.
   std::vector<PromptSpan> spans;
   std::size_t text_bytes = 0;       // Sum over kText spans, escapes counted as written.

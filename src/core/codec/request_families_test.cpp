@@ -144,6 +144,10 @@ TEST(ResponsesFields, AStringIsAUsersTurn) {
   EXPECT_EQ(scan.spans(), (Texts{"[]", "be brief", "hi"}));
   EXPECT_EQ(scan.roles(), (std::vector{SpanRole::kPreamble, SpanRole::kSystem, SpanRole::kUser}));
   EXPECT_EQ(scan.request.max_tokens, 5U);
+  EXPECT_EQ(scan.request.previous_response, "resp_1");
+  EXPECT_EQ(responses(R"("input":"x","previous_response_id":null)").request.previous_response, "");
+  EXPECT_EQ(responses(R"("input":"x","previous_response_id":1)").status.field,
+            "previous_response_id");
 }
 
 TEST(ResponsesFields, ItemsAreMessagesCallsAndOutputs) {

@@ -400,6 +400,9 @@ bool cache_salt(RequestWalk& walk, const FieldRule& rule) {
 bool user(RequestWalk& walk, const FieldRule& rule) {
   return walk.optional_string(walk.out().user, rule.name);
 }
+bool previous_response(RequestWalk& walk, const FieldRule& rule) {
+  return walk.optional_string(walk.out().previous_response, rule.name);
+}
 bool preamble(RequestWalk& walk, const FieldRule& /*rule*/) { return walk.preamble_field(); }
 
 }  // namespace fields

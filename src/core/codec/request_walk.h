@@ -157,6 +157,7 @@ bool stream_options(RequestWalk& walk, const FieldRule& rule);
 bool max_tokens(RequestWalk& walk, const FieldRule& rule);
 bool cache_salt(RequestWalk& walk, const FieldRule& rule);
 bool user(RequestWalk& walk, const FieldRule& rule);
+bool previous_response(RequestWalk& walk, const FieldRule& rule);
 bool preamble(RequestWalk& walk, const FieldRule& rule);
 }  // namespace fields
 

@@ -45,11 +45,16 @@ bool instructions(RequestWalk& walk, const FieldRule& rule) {
 }
 
 constexpr std::array kResponsesFields{
-    FieldRule{"model", fields::model, kModelGroup},     FieldRule{"stream", fields::stream},
-    FieldRule{"max_output_tokens", fields::max_tokens}, FieldRule{"input", input, kPromptGroup},
-    FieldRule{"reasoning", fields::preamble, 0, 0},     FieldRule{"tools", fields::preamble, 0, 1},
-    FieldRule{"instructions", instructions, 0, 2},      FieldRule{"user", fields::user},
+    FieldRule{"model", fields::model, kModelGroup},
+    FieldRule{"stream", fields::stream},
+    FieldRule{"max_output_tokens", fields::max_tokens},
+    FieldRule{"input", input, kPromptGroup},
+    FieldRule{"reasoning", fields::preamble, 0, 0},
+    FieldRule{"tools", fields::preamble, 0, 1},
+    FieldRule{"instructions", instructions, 0, 2},
+    FieldRule{"user", fields::user},
     FieldRule{"cache_salt", fields::cache_salt},
+    FieldRule{"previous_response_id", fields::previous_response},
 };
 
 }  // namespace

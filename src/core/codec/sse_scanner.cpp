@@ -41,6 +41,8 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 ResponseJson::Key ResponseJson::find_key(std::string_view text) {
   switch (text.size()) {
+    case 2:
+      return text == "id" ? Key::kId : Key::kOther;
     case 4:
       if (text == "text") return Key::kText;
       if (text == "type") return Key::kType;
@@ -133,6 +135,12 @@ bool ResponseJson::at_token_text() const {
   }
 }
 
+// Later ids are of the same answer.
+bool ResponseJson::at_answer_id() const {
+  if (key_ != Key::kId || style_ == EventStyle::kUntyped) return false;
+  return scope() == (style_ == EventStyle::kTyped ? Scope::kEnvelope : Scope::kTop);
+}
+
 void ResponseJson::open(char bracket, ResponseFacts& facts) {
   const Scope child = child_scope();
   const Scope here = scope();
@@ -166,6 +174,9 @@ void ResponseJson::begin_string(ResponseFacts& facts) {
     string_use_ = StringUse::kKey;
   } else if (at_token_text()) {
     string_use_ = StringUse::kTokenText;
+  } else if (facts.answer_id == 0 && at_answer_id()) {
+    string_use_ = StringUse::kAnswerId;
+    id_ = {};
   } else if (here == Scope::kTop) {
     if (key_ == Key::kError) facts.error = true;
     if (key_ == Key::kObject || key_ == Key::kType) string_use_ = StringUse::kTypeName;
@@ -179,6 +190,7 @@ void ResponseJson::string_bytes(std::string_view bytes, ResponseFacts& facts) {
     facts.first_token = true;
     return;
   }
+  if (string_use_ == StringUse::kAnswerId) return id_.feed(bytes);
   // A string as long as the buffer may be longer, and is none of the names in either case.
   const std::size_t take = std::min(bytes.size(), head_.size() - head_size_);
   std::memcpy(head_.data() + head_size_, bytes.data(), take);
@@ -192,11 +204,13 @@ void ResponseJson::end_string(ResponseFacts& facts) {
     key_ = find_key(head);
   } else if (string_use_ == StringUse::kTypeName) {
     note_type(head, facts);
+  } else if (string_use_ == StringUse::kAnswerId) {
+    facts.answer_id = id_.value();
   }
 }
 
 void ResponseJson::note_type(std::string_view name, ResponseFacts& facts) {
-  if (key_ == Key::kType && style_ == EventStyle::kUntyped) return;
+  if (key_ == Key::kType && style_ != EventStyle::kTyped) return;
   // The flat error body of older engines: {"object":"error","message":...}, and of the Responses
   // API: {"type":"error","code":...}.
   if (name == "error") facts.error = true;

@@ -18,6 +18,8 @@
 #include <optional>
 #include <string_view>
 
+#include "core/codec/answer_id.h"
+
 namespace fairlead::codec {
 
 struct Usage {
@@ -33,12 +35,15 @@ struct ResponseFacts {
   bool error = false;             // An error object was seen, in an event or as the body.
   bool done = false;              // "data: [DONE]", or the other APIs' last event, was seen.
   std::uint64_t data_events = 0;  // Events that carry a JSON object.
-  std::optional<Usage> usage;     // The last complete one; in typed streams all, merged.
+  // Of the answer's id, by AnswerIdHash; in typed streams and whole answers only. 0: none yet.
+  std::uint64_t answer_id = 0;
+  std::optional<Usage> usage;  // The last complete one; in typed streams all, merged.
   bool operator==(const ResponseFacts&) const = default;
 };
 
 // kTyped: events name themselves in a "type" field, as Anthropic's and the Responses API's do.
-enum class EventStyle : std::uint8_t { kUntyped, kTyped };
+// kWhole: no events, but a whole answer.
+enum class EventStyle : std::uint8_t { kUntyped, kTyped, kWhole };
 
 // Tracks one JSON object, byte by byte, and notes the facts above. A part of both scanners.
 class ResponseJson {
@@ -86,9 +91,10 @@ class ResponseJson {
     kOutput,
     kBlock,
     kBlockText,  // Only ever in blocks.
+    kId,
   };
   enum class Mode : std::uint8_t { kStructure, kString, kStringEscape, kScalar };
-  enum class StringUse : std::uint8_t { kNone, kKey, kTypeName, kTokenText };
+  enum class StringUse : std::uint8_t { kNone, kKey, kTypeName, kTokenText, kAnswerId };
   static constexpr std::size_t kTrackedDepth = 6;
   static constexpr std::size_t kHeadBytes = 32;
 
@@ -108,6 +114,7 @@ class ResponseJson {
   [[nodiscard]] Scope child_scope() const;
   [[nodiscard]] static Key find_key(std::string_view text);
   [[nodiscard]] bool at_token_text() const;
+  [[nodiscard]] bool at_answer_id() const;
 
   EventStyle style_;
   std::array<Scope, kTrackedDepth> scopes_{};
@@ -121,6 +128,7 @@ class ResponseJson {
   std::array<char, kHeadBytes> head_{};
   std::uint8_t head_size_ = 0;
   std::uint64_t number_ = 0;
+  AnswerIdHash id_;
   Usage usage_;
 };
 
@@ -155,7 +163,7 @@ class JsonResponseScanner {
 
  private:
   ResponseFacts facts_;
-  ResponseJson json_;
+  ResponseJson json_{EventStyle::kWhole};
 };
 
 }  // namespace fairlead::codec

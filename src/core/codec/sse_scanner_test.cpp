@@ -70,6 +70,39 @@ TEST(SseScanner, ReadsCapturedStreamsTheSameForEveryCut) {
   }
 }
 
+TEST(SseScanner, FindsTheIdOfATypedAnswerForEveryCut) {
+  const std::string text = read_testdata("responses_stream.sse");
+  for (std::size_t size = 1; size < 300; ++size) {
+    SseScanner scanner;
+    scanner.restart(EventStyle::kTyped);
+    for (std::size_t at = 0; at < text.size(); at += size) scanner.feed(text.substr(at, size));
+    ASSERT_EQ(scanner.facts().answer_id, answer_id_hash("resp_b39da157a9fdafb1")) << size;
+  }
+  EXPECT_EQ(whole<SseScanner>(text).answer_id, 0U) << "of typed streams only";
+}
+
+TEST(SseScanner, TheIdIsThereBeforeTheFirstEventIsWhole) {
+  SseScanner scanner;
+  scanner.restart(EventStyle::kTyped);
+  scanner.feed("event: response.created\ndata: {\"response\":{\"id\":\"resp_1");
+  EXPECT_EQ(scanner.facts().answer_id, 0U);
+  scanner.feed("2\",");
+  EXPECT_EQ(scanner.facts().answer_id, answer_id_hash("resp_12"));
+  scanner.feed("\"output\":[{\"id\":\"msg\"}]},\"id\":\"x\"}\n\n");
+  scanner.feed("data: {\"response\":{\"id\":\"later\"}}\n\n");
+  EXPECT_EQ(scanner.facts().answer_id, answer_id_hash("resp_12"));
+}
+
+TEST(JsonResponseScanner, FindsTheAnswersIdForEveryCut) {
+  const std::string text = read_testdata("responses.json");
+  for (std::size_t size = 1; size < 100; ++size) {
+    ASSERT_EQ(in_pieces<JsonResponseScanner>(text, size).answer_id,
+              answer_id_hash("resp_b088f60c2ea893ac"))
+        << size;
+  }
+  EXPECT_EQ(whole<JsonResponseScanner>(R"({"output":[{"id":"x"}],"id":5})").answer_id, 0U);
+}
+
 TEST(SseScanner, FindsTheFirstTokenInTheFirstEventWithText) {
   const std::string text = read_testdata("chat_stream.sse");
   const std::size_t second = text.find("\n\n") + 2;

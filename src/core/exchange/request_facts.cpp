@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/codec/answer_id.h"
 #include "core/codec/multipart_scanner.h"
 #include "core/exchange/session_token.h"
 #include "core/tokens/estimate.h"
@@ -59,7 +60,8 @@ void RequestFacts::clear() {
   keys_.clear();
   model_.clear();
   session_.clear();
-  prompt_tokens_ = max_output_tokens_ = 0;
+  prompt_tokens_ = max_output_tokens_ = previous_response_ = 0;
+  holder_.reset();
   block_tokens_ = 1;
   streaming_ = model::Streaming::kWhole;
 }
@@ -85,6 +87,9 @@ void RequestFacts::derive(Route route, const codec::ScannedRequest& scanned) {
   model_ = scanned.model;
   streaming_ = scanned.stream ? model::Streaming::kStreamed : model::Streaming::kWhole;
   max_output_tokens_ = scanned.max_completion_tokens.value_or(scanned.max_tokens.value_or(0));
+  if (!scanned.previous_response.empty()) {
+    previous_response_ = codec::answer_id_hash(scanned.previous_response);
+  }
   if (only_tokenizes(route)) return;
   prompt_tokens_ = tokens::estimate_tokens(scanned.text_bytes) + scanned.prompt_tokens;
   if (takes_form(route)) prompt_tokens_ += scanned.opaque_bytes / kAudioBytesPerToken;
@@ -107,7 +112,8 @@ void RequestFacts::derive_keys(const KeySettings& settings, ReadingDesk& desk) {
 }
 
 model::InferenceRequest RequestFacts::request() const {
-  return {model_, session_, keys_, prompt_tokens_, block_tokens_, max_output_tokens_, streaming_};
+  return {model_,        session_,           keys_,      prompt_tokens_,
+          block_tokens_, max_output_tokens_, streaming_, holder_};
 }
 
 }  // namespace fairlead::exchange

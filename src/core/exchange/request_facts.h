@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,6 +48,9 @@ class RequestFacts {
                                        std::string_view body, const KeySettings& settings,
                                        ReadingDesk& desk);
   void clear();
+  // The id of the answer that it continues, by codec::AnswerIdHash; 0: none.
+  std::uint64_t previous_response() const { return previous_response_; }
+  void set_holder(model::EndpointRef holder) { holder_ = holder; }
 
   // Views into this object, valid until the next call of the above.
   model::InferenceRequest request() const;
@@ -60,6 +64,8 @@ class RequestFacts {
   std::string session_;
   std::uint64_t prompt_tokens_ = 0;
   std::uint64_t max_output_tokens_ = 0;
+  std::uint64_t previous_response_ = 0;
+  std::optional<model::EndpointRef> holder_;
   std::uint32_t block_tokens_ = 1;
   model::Streaming streaming_ = model::Streaming::kWhole;
 };

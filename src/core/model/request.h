@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -23,6 +24,8 @@ struct InferenceRequest {
   std::uint32_t block_tokens = 1;       // Tokens one key stands for.
   std::uint64_t max_output_tokens = 0;  // 0: not stated.
   Streaming streaming = Streaming::kWhole;
+  // Holds state that the request names: it alone can serve it, and gets it where it takes traffic.
+  std::optional<EndpointRef> holder{};
 };
 
 // How one try at one endpoint failed.

@@ -44,14 +44,30 @@ void CandidateBuilder::select(const model::InferenceRequest& request,
   }
 }
 
+bool CandidateBuilder::select_holder(const model::InferenceRequest& request,
+                                     const model::PoolSnapshot& pool,
+                                     std::span<const std::uint32_t> tried) {
+  if (!request.holder) return false;
+  const std::uint32_t slot = request.holder->slot;
+  const model::Endpoint* const holder = pool.find(slot);
+  if (holder == nullptr || !(holder->ref == *request.holder) || !holder->takes_traffic() ||
+      !holder->serves(request.model) || std::ranges::find(tried, slot) != tried.end()) {
+    return false;
+  }
+  chosen_.assign(1, holder);
+  return true;
+}
+
 const scheduling::Candidates& CandidateBuilder::build(const model::InferenceRequest& request,
                                                       const model::PoolSnapshot& pool,
                                                       std::span<const Time> masked_until,
                                                       std::span<const std::uint32_t> tried,
                                                       Time now, Random& random) {
-  select(request, pool, masked_until, tried, now, random, Masks::kHonoured);
-  if (chosen_.empty()) {
-    select(request, pool, masked_until, tried, now, random, Masks::kIgnored);
+  if (!select_holder(request, pool, tried)) {
+    select(request, pool, masked_until, tried, now, random, Masks::kHonoured);
+    if (chosen_.empty()) {
+      select(request, pool, masked_until, tried, now, random, Masks::kIgnored);
+    }
   }
   table_.resize(chosen_.size());
   std::ranges::copy(chosen_, table_.endpoint.begin());

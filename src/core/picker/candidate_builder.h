@@ -37,7 +37,8 @@ class CandidateBuilder {
   explicit CandidateBuilder(SharedState shared);
 
   // `masked_until` is indexed by slot and may be shorter than the pool; `tried` are slots.
-  // Masks are ignored when they would leave nothing.
+  // Masks are ignored when they would leave nothing. A request's holder that takes traffic and was
+  // not tried is the only row.
   const scheduling::Candidates& build(const model::InferenceRequest& request,
                                       const model::PoolSnapshot& pool,
                                       std::span<const Time> masked_until,
@@ -53,6 +54,8 @@ class CandidateBuilder {
   void select(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
               std::span<const Time> masked_until, std::span<const std::uint32_t> tried, Time now,
               Random& random, Masks masks);
+  bool select_holder(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
+                     std::span<const std::uint32_t> tried);
   void fill(const model::InferenceRequest& request);
   void rank_cold_placements();
 

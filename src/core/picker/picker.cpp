@@ -108,7 +108,7 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
                            static_cast<std::int64_t>(table.own_uncached_tokens[choice.row]));
   mine.tried[decision.attempts] = endpoint.slot;
   decision = {endpoint,
-              choice.reason,
+              request.holder == endpoint ? scheduling::Reason::kHolder : choice.reason,
               choice.total,
               choice.runner_up,
               static_cast<std::uint32_t>(choice.rows_left),

@@ -173,6 +173,43 @@ TEST_F(PickerTest, AFailureMasksTheEndpointForThisWorkerUntilItsDeadline) {
   EXPECT_TRUE(seen);
 }
 
+TEST_F(PickerTest, ARequestGoesToTheHolderOfItsStateWhereThatTakesTraffic) {
+  const auto goes_to = [&](model::EndpointRef holder) {
+    request.holder = holder;
+    const RequestId id = start();
+    const Decision decision = picker.decision(id);
+    picker.on_end(id, Outcome::kCompleted, now);
+    return decision;
+  };
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(goes_to({2, 0}).endpoint.slot, 2U);
+    EXPECT_EQ(goes_to({2, 0}).reason, scheduling::Reason::kHolder);
+  }
+  EXPECT_NE(goes_to({2, 1}).reason, scheduling::Reason::kHolder) << "another one had the slot";
+  EXPECT_NE(goes_to({9, 0}).reason, scheduling::Reason::kHolder);
+  pool.endpoints[2].health = model::Health::kEjected;
+  EXPECT_NE(goes_to({2, 0}).endpoint.slot, 2U);
+  pool.endpoints[2].health = model::Health::kReturning;
+  pool.endpoints[2].admit_share = 0.001;
+  EXPECT_EQ(goes_to({2, 0}).endpoint.slot, 2U) << "nobody else can serve it";
+  pool.endpoints[2].models = {"other"};
+  EXPECT_NE(goes_to({2, 0}).endpoint.slot, 2U);
+}
+
+TEST_F(PickerTest, AHolderThatFailedARequestIsNotAskedAgainByItButByTheNext) {
+  request.holder = model::EndpointRef{1, 0};
+  const RequestId id = start();
+  EXPECT_EQ(outbox[0].endpoint.slot, 1U);
+  const Action& next = fail(id, UpstreamFailure::kConnectRefused);
+  ASSERT_EQ(next.kind, Action::Kind::kForward);
+  EXPECT_NE(next.endpoint.slot, 1U);
+  EXPECT_NE(picker.decision(id).reason, scheduling::Reason::kHolder);
+  const RequestId later = start();
+  EXPECT_EQ(outbox[0].endpoint.slot, 1U) << "in spite of the mask";
+  picker.on_end(id, Outcome::kCompleted, now);
+  picker.on_end(later, Outcome::kCompleted, now);
+}
+
 TEST_F(PickerTest, AStaleConnectionIsNotHeldAgainstTheEndpoint) {
   const RequestId id = start();
   EXPECT_EQ(fail(id, UpstreamFailure::kStaleConnection).kind, Action::Kind::kForward);

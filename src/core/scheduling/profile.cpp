@@ -21,6 +21,8 @@ std::string_view to_string(Reason reason) {
       return "tie";
     case Reason::kNoScorer:
       return "no_scorer";
+    case Reason::kHolder:
+      return "holder";
   }
   return "unknown";
 }

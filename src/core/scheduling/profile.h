@@ -40,8 +40,9 @@ enum class Reason : std::uint8_t {
   kScore,          // Won on the total.
   kTie,            // The best total was shared.
   kNoScorer,       // The profile does not score.
+  kHolder,         // It holds state that the request names.
 };
-inline constexpr std::size_t kReasonCount = 5;
+inline constexpr std::size_t kReasonCount = 6;
 
 std::string_view to_string(Reason reason);
 

@@ -28,6 +28,18 @@ void register_all(MetricRegistry& registry, std::string_view name, std::string_v
 
 }  // namespace
 
+std::string_view to_string(Holder holder) {
+  switch (holder) {
+    case Holder::kFound:
+      return "found";
+    case Holder::kUnknown:
+      return "unknown";
+    case Holder::kGone:
+      return "gone";
+  }
+  return "unknown";
+}
+
 GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
     : registry_(registry), client_tls_(registry, "client"), engine_tls_(registry, "engine") {
   in_flight_gauge_ =
@@ -43,6 +55,9 @@ GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
   register_all<net::RefusalKind>(registry, "fairlead_refusals_total",
                                  "Requests refused before they were whole, by kind.", "kind",
                                  refusals_);
+  register_all<Holder>(registry, "fairlead_previous_responses_total",
+                       "Requests that continue an answer, by whether its endpoint is known.",
+                       "holder", previous_responses_);
   predicted_cached_tokens_ =
       &registry.counter("fairlead_predicted_cached_tokens_total",
                         "Prompt tokens expected to be cached at the chosen endpoint.");

@@ -23,6 +23,11 @@
 
 namespace fairlead::gateway {
 
+// What is known of the endpoint that a previous_response_id asks for.
+enum class Holder : std::uint8_t { kFound, kUnknown, kGone };
+inline constexpr std::size_t kHolderCount = 3;
+std::string_view to_string(Holder holder);
+
 // Cumulative but for the numbers of connections; the metrics take the differences.
 struct SocketFigures {
   std::uint64_t connections = 0;
@@ -60,6 +65,9 @@ class GatewayMetrics {
   void on_refusal(net::RefusalKind kind, model::ReplyReason reason);
   void on_trace(const codec::TraceContext& context);
   void on_traced_request() { traced_requests_->add(); }
+  void on_previous_response(Holder holder) {
+    previous_responses_[static_cast<std::size_t>(holder)]->add();
+  }
   void on_usage(const codec::Usage& usage);
   void set_sockets(const SocketFigures& now);
   void set_tls(const net::TlsFigures& clients, const net::TlsFigures& engines);
@@ -107,6 +115,7 @@ class GatewayMetrics {
   Counter* http2_resets_;
   Counter* http2_stream_errors_;
   std::array<Counter*, net::kHttp2FloodCount> http2_floods_{};
+  std::array<Counter*, kHolderCount> previous_responses_{};
   Counter* traced_requests_;
   Counter* invalid_trace_parents_;
   Counter* invalid_trace_states_;

@@ -36,6 +36,7 @@ Relay::Relay(RelayHost& host) : host_(host), upstream_(host.upstream(), *this) {
 void Relay::reset() {
   facts_.clear();
   has_id_ = dispatch_due_ = failed_try_held_ = first_token_noted_ = false;
+  response_noted_ = false;
   response_.clear();
   held_body_.clear();
   reply_reason_ = ReplyReason::kNone;
@@ -95,11 +96,26 @@ void Relay::read_and_decide() {
     return reply({reason, status.message(), status.field});
   }
   if (!admit()) return;
+  if (facts_.previous_response() != 0) find_holder();
   id_ = host_.picker().on_request(facts_.request(), *host_.pool_snapshot(), generation_->profile,
                                   host_.loop().now(), host_.outbox());
   has_id_ = true;
   host_.bind(id_, *this);
   host_.run_outbox();
+}
+
+// The endpoint that made the answer which this request continues. Engines keep answers by
+// themselves.
+void Relay::find_holder() {
+  const auto holder = host_.responses().find(facts_.previous_response(), host_.loop().now());
+  if (!holder) return host_.metrics().on_previous_response(Holder::kUnknown);
+  const auto pool = host_.pool_snapshot();
+  const model::Endpoint* const endpoint = pool->find(holder->slot);
+  if (endpoint == nullptr || !(endpoint->ref == *holder) || !endpoint->takes_traffic()) {
+    return host_.metrics().on_previous_response(Holder::kGone);
+  }
+  host_.metrics().on_previous_response(Holder::kFound);
+  facts_.set_holder(*holder);
 }
 
 void Relay::on_action(const picker::Action& action) {

@@ -69,6 +69,7 @@ class Relay final : private net::ExchangeObserver,
   void reset();
   void read_request_id();
   void read_and_decide();
+  void find_holder();
   void forward(model::EndpointRef endpoint);
   void send_to_target();
   void record_dispatch();
@@ -103,6 +104,7 @@ class Relay final : private net::ExchangeObserver,
   void start_response();
   void pass_on(std::string_view raw, std::span<const std::string_view> payload);
   void note_first_token();
+  void note_response();
   void finish_response();
   void relay_held_answer();
   void break_off(model::ReplyReason reason);
@@ -138,6 +140,7 @@ class Relay final : private net::ExchangeObserver,
   std::string held_body_;
   Copy copy_ = Copy::kRaw;
   bool first_token_noted_ = false;
+  bool response_noted_ = false;
 
   // For metrics, the access log and traces.
   exchange::RequestTrace trace_;

@@ -31,6 +31,7 @@ RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* ac
       process_seed_(router.process_seed()),
       random_(mix64(router.process_seed() ^ kIdStream) + worker),
       trace_random_(mix64(router.process_seed() ^ kTraceStream) + worker),
+      responses_(router.responses()),
       traces_(router.traces()),
       metrics_(router.metrics()),
       picker_(router.make_picker(worker)),

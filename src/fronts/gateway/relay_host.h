@@ -67,6 +67,7 @@ class RelayHost {
     return model_list_.card(pool_snapshot_.share(), name);
   }
   void make_request_id(std::string& out);
+  router::SharedResponses& responses() { return responses_; }
   Random& trace_random() { return trace_random_; }
   // Of a request that ended; the oldest are dropped where nobody takes them.
   void hand_over(codec::OtlpSpans spans) { traces_.push(std::move(spans)); }
@@ -104,6 +105,7 @@ class RelayHost {
   std::uint64_t process_seed_;
   Random random_;
   Random trace_random_;
+  router::SharedResponses& responses_;
   Handoff<codec::OtlpSpans>& traces_;
   GatewayMetrics metrics_;
   std::optional<exchange::ReadingDesk> desk_;

@@ -76,6 +76,7 @@ void Relay::start_response() {
 void Relay::pass_on(std::string_view raw, std::span<const std::string_view> payload) {
   watch_.feed(raw, payload);
   if (!first_token_noted_ && watch_.first_token()) note_first_token();
+  if (match_.route == exchange::Route::kResponses && !response_noted_) note_response();
   for (const std::string_view piece : payload) {
     response_bytes_ += piece.size();
     if (copy_ == Copy::kPayload) exchange_->write_chunk(piece);
@@ -92,6 +93,14 @@ void Relay::note_first_token() {
   trace_.on_first_token(*first_token_at_);
   host_.metrics().on_first_token(facts_.request().streaming,
                                  *first_token_at_ - exchange_->received_at());
+}
+
+// Before the client sees the id, so that whatever continues this answer finds it.
+void Relay::note_response() {
+  const std::uint64_t id = watch_.facts().answer_id;
+  if (id == 0 || response_.status() != 200) return;
+  response_noted_ = true;
+  host_.responses().note(id, target_->ref, host_.loop().now());
 }
 
 void Relay::on_complete() {

@@ -444,6 +444,8 @@ void CompletionRequest::clear() {
   tokens.clear();
   prompts.clear();
   n = 1;
+  previous_response.clear();
+  store = true;
   max_tokens.reset();
   seed = 0;
   ignore_eos = stream = include_usage = continuous_usage = return_token_strs = false;

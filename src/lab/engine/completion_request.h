@@ -72,6 +72,8 @@ struct CompletionRequest {
   bool continuous_usage = false;
   bool return_token_strs = false;     // kTokenize only.
   bool add_generation_prompt = true;  // kTokenize only.
+  std::string previous_response;      // kResponses only: the answer that it continues.
+  bool store = true;                  // kResponses only: the answer may be continued.
   PoolingRequest pooling;
 
   // Forgets everything but memory.

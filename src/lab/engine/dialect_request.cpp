@@ -169,11 +169,10 @@ class Reader {
   Parsed responses(const Json& body) {
     const Json* const input = find(body, "input");
     if (input == nullptr) return missing("input");
-    if (const std::string id = text_or(body, "previous_response_id"); !id.empty()) {
-      return tl::unexpected(ApiError{.status = 404,
-                                     .message = fmt::format("Response with id '{}' not found.", id),
-                                     .type = "NotFoundError",
-                                     .param = "response_id"});
+    out_.previous_response = text_or(body, "previous_response_id");
+    if (const Json* const store = find(body, "store")) {
+      if (!store->is_boolean()) return wrong_type("store", "boolean");
+      out_.store = store->get<bool>();
     }
     builder_.begin_prompt();
     tools(body);

@@ -149,14 +149,14 @@ void append_response(std::string& out, const AnswerIdentity& identity, const Res
          R"("metadata":null,"model":{},"object":"response","output":[{}],)"
          R"("parallel_tool_calls":true,"temperature":1.0,"tool_choice":"auto","tools":[],)"
          R"("top_p":1.0,"background":false,"max_output_tokens":null,"max_tool_calls":null,)"
-         R"("previous_response_id":null,"prompt":null,"reasoning":null,"service_tier":"auto",)"
+         R"("previous_response_id":{},"prompt":null,"reasoning":null,"service_tier":"auto",)"
          R"("status":"{}","text":null,"top_logprobs":null,"truncation":"disabled","usage":{},)"
          R"("user":null,"presence_penalty":0.0,"frequency_penalty":0.0,)"
          R"("kv_transfer_params":null,"ec_transfer_params":null,"input_messages":null,)"
          R"("output_messages":null}})",
          quoted("resp_" + identity.id), identity.created,
          cut ? R"({"reason":"max_output_tokens"})" : "null", quoted(identity.model), state.output,
-         state.status, state.usage);
+         identity.previous.empty() ? "null" : quoted(identity.previous), state.status, state.usage);
 }
 
 ResponseState finished(const AnswerIdentity& identity, const AnswerPart& whole,

@@ -148,20 +148,50 @@ Engine::Length Engine::length_of(const CompletionRequest& request, std::int64_t 
   return {static_cast<std::uint32_t>(std::min(wanted, room)), finish};
 }
 
-ResponseWriter Engine::make_writer(const net::ServerExchange& exchange,
-                                   const CompletionRequest& request) {
+// Puts the conversation that the request continues before its prompt.
+tl::expected<void, ApiError> Engine::continue_response(CompletionRequest& request) const {
+  if (request.previous_response.empty()) return {};
+  const Conversation* const before = responses_.find(request.previous_response);
+  if (before == nullptr) {
+    return tl::unexpected(ApiError{
+        .status = 404,
+        .message = fmt::format("Response with id '{}' not found.", request.previous_response),
+        .type = "NotFoundError",
+        .param = "response_id"});
+  }
+  request.tokens.insert(request.tokens.begin(), before->tokens.begin(), before->tokens.end());
+  request.prompts.front().count += before->count;
+  return {};
+}
+
+void Engine::keep_response(const std::string& id, const CompletionRequest& request,
+                           std::uint64_t seed, std::uint32_t output_tokens) {
+  if (request.api != Api::kResponses || !request.store) return;
+  Conversation conversation{request.tokens, request.prompts.front().count + output_tokens};
+  if (!conversation.tokens.empty()) {
+    append_output_tokens(conversation.tokens, seed, 0, output_tokens);
+  }
+  responses_.keep(fmt::format("resp_{}", id), std::move(conversation));
+}
+
+std::string Engine::make_id(const net::ServerExchange& exchange, Api api) {
   const std::string_view given = codec::header_value(exchange.head().headers, "x-request-id");
-  std::string id(id_prefix(request.api));
+  std::string id(id_prefix(api));
   if (given.empty() || given.size() > kRequestIdMax) {
     fmt::format_to(std::back_inserter(id), "{:016x}", mix64(options_.seed + ++requests_));
   } else {
     id += given;
   }
+  return id;
+}
+
+ResponseWriter Engine::make_writer(std::string id, const CompletionRequest& request) const {
   return {request.api,
           request.stream ? Delivery::kStream : Delivery::kWhole,
           {.id = std::move(id),
            .created = static_cast<std::int64_t>(loop_.unix_seconds()),
-           .model = request.model.empty() ? options_.served_names.front() : request.model},
+           .model = request.model.empty() ? options_.served_names.front() : request.model,
+           .previous = request.previous_response},
           request.pooling};
 }
 
@@ -188,16 +218,18 @@ GenerationSetup Engine::make_setup(const CompletionRequest& request) {
 
 tl::expected<void, ApiError> Engine::begin(net::ServerExchange& exchange,
                                            CompletionRequest& request, PromptUse use) {
+  if (auto continued = continue_response(request); !continued) return continued;
   if (auto admitted = admit(request); !admitted) return admitted;
   if (use == PromptUse::kCount) {
     answer_at_once(exchange, request);
     return {};
   }
   const std::uint32_t adapter = adapter_number(request.model).value_or(0);
+  const std::string id = make_id(exchange, request.api);
   const std::uint32_t slot = take_slot();
   generations_[slot] =
       std::make_unique<Generation>(static_cast<GenerationHost&>(*this), slot, metrics_, exchange,
-                                   make_writer(exchange, request), make_setup(request));
+                                   make_writer(id, request), make_setup(request));
   Generation& generation = *generations_[slot];
   for (const CompletionRequest::Prompt& prompt : request.prompts) {
     const auto submitted = submit_prompt(generation, request, prompt, adapter);
@@ -206,6 +238,8 @@ tl::expected<void, ApiError> Engine::begin(net::ServerExchange& exchange,
     on_generation_end(generation, GenerationEnd::kFault);
     return tl::unexpected(ApiError{.message = submitted.error().message, .param = {}});
   }
+  const Choice& first = generation.choices().front();
+  keep_response(id, request, first.seed, first.output_tokens);
   generation.begin();
   return {};
 }
@@ -295,7 +329,8 @@ void Engine::on_generation_end(Generation& generation, GenerationEnd end) {
 }
 
 void Engine::answer_at_once(net::ServerExchange& exchange, const CompletionRequest& request) {
-  ResponseWriter writer = make_writer(exchange, request);
+  const std::string id = make_id(exchange, request.api);
+  ResponseWriter writer = make_writer(id, request);
   std::vector<AnswerPart> parts;
   UsageFigures usage;
   for (const CompletionRequest::Prompt& prompt : request.prompts) {
@@ -314,6 +349,7 @@ void Engine::answer_at_once(net::ServerExchange& exchange, const CompletionReque
                                                         : Count::kFinishedLength);
     }
   }
+  keep_response(id, request, parts.front().seed, parts.front().count);
   metrics_.add(Count::kPromptTokens, static_cast<std::uint64_t>(usage.prompt_tokens));
   if (!is_pooling(request.api)) {
     metrics_.add(Count::kGenerationTokens, static_cast<std::uint64_t>(usage.completion_tokens));
@@ -480,6 +516,7 @@ void Engine::restart() {
   }
   running_requests_ = 0;
   living_sequences_ = 0;
+  responses_.clear();
   driver_.reset();
   metrics_.restart(loop_.unix_seconds());
 }

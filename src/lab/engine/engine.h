@@ -28,6 +28,7 @@
 #include "lab/engine/model/engine_model.h"
 #include "lab/engine/serving_metrics.h"
 #include "lab/engine/step_driver.h"
+#include "lab/engine/stored_responses.h"
 
 namespace fairlead::engine {
 
@@ -88,7 +89,11 @@ class Engine final : private GenerationHost {
   [[nodiscard]] tl::expected<void, ApiError> admit(const CompletionRequest& request);
   Length length_of(const CompletionRequest& request, std::int64_t prompt_tokens,
                    std::uint64_t draw) const;
-  ResponseWriter make_writer(const net::ServerExchange& exchange, const CompletionRequest& request);
+  [[nodiscard]] tl::expected<void, ApiError> continue_response(CompletionRequest& request) const;
+  void keep_response(const std::string& id, const CompletionRequest& request, std::uint64_t seed,
+                     std::uint32_t output_tokens);
+  std::string make_id(const net::ServerExchange& exchange, Api api);
+  ResponseWriter make_writer(std::string id, const CompletionRequest& request) const;
   GenerationSetup make_setup(const CompletionRequest& request);
   void answer_at_once(net::ServerExchange& exchange, const CompletionRequest& request);
   void stream_at_once(net::ServerExchange& exchange, const CompletionRequest& request,
@@ -115,6 +120,7 @@ class Engine final : private GenerationHost {
   std::size_t running_requests_ = 0;
   std::size_t living_sequences_ = 0;
   std::uint64_t requests_ = 0;
+  StoredResponses responses_;
   std::vector<std::uint32_t> tail_;  // Tokens behind a prompt's last whole block.
   std::string text_;
 };

@@ -87,6 +87,43 @@ TEST_F(EngineDialect, ResponsesAnswerAsVllmDoes) {
   EXPECT_EQ(ask("/v1/responses", R"("input":"x","previous_response_id":"resp_1")").status, 404);
 }
 
+TEST_F(EngineDialect, AResponseIsContinuedByItsId) {
+  start();
+  const auto begin = [&](std::string_view more) {
+    return json(
+        ask("/v1/responses", R"("input":"import os","max_output_tokens":4)" + std::string(more)));
+  };
+  const auto go_on = [&](const std::string& id) {
+    return ask("/v1/responses",
+               R"("input":"go on","max_output_tokens":4,"previous_response_id":")" + id + "\"");
+  };
+  const Json first = begin("");
+  const Json second = json(go_on(first["id"]));
+  EXPECT_EQ(second["previous_response_id"], first["id"]);
+  const std::int64_t before = first["usage"]["total_tokens"];
+  EXPECT_GT(second["usage"]["input_tokens"], before) << "all of it, and what is new";
+  const Json third = json(go_on(second["id"]));
+  EXPECT_GT(third["usage"]["input_tokens"], second["usage"]["total_tokens"]);
+  EXPECT_EQ(go_on(begin(R"(,"store":false)")["id"]).status, 404);
+  EXPECT_EQ(client_->post(port_, "/reset", "").status, 200);
+  EXPECT_EQ(go_on(first["id"]).status, 404) << "it was in memory";
+}
+
+TEST(StoredResponses, TheOldestMakeRoom) {
+  StoredResponses stored;
+  for (std::size_t i = 0; i <= StoredResponses::kResponsesMax; ++i) {
+    stored.keep(std::to_string(i), {{}, 1});
+  }
+  EXPECT_EQ(stored.find("0"), nullptr);
+  ASSERT_NE(stored.find("1"), nullptr);
+  stored.keep("long", {{}, StoredResponses::kTokensMax});
+  EXPECT_EQ(stored.find("1"), nullptr);
+  ASSERT_NE(stored.find("long"), nullptr);
+  stored.keep("long", {{}, 2});
+  stored.keep("other", {{}, StoredResponses::kTokensMax - 2});
+  EXPECT_NE(stored.find("long"), nullptr) << "what was replaced counts no more";
+}
+
 TEST_F(EngineDialect, FacesShareTokensAndCache) {
   start();
   const std::string text(4000, 'x');

@@ -46,6 +46,7 @@ struct AnswerIdentity {
   std::string id;
   std::int64_t created = 0;  // Unix seconds.
   std::string model;
+  std::string previous{};  // Of the Responses API: the answer that this one continues.
 };
 
 class ResponseWriter {
