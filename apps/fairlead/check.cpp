@@ -17,6 +17,7 @@
 #include "core/scheduling/policy_config.h"
 #include "io/fleet/file_watch.h"
 #include "router/build.h"
+#include "router/router.h"
 
 namespace fairlead::app {
 namespace {
@@ -119,13 +120,25 @@ void check_key_files(const config::ServeSettings& settings, config::Section& roo
   }
 }
 
+// Certificates, keys and CAs, read as `serve` will read them.
+void check_tls_files(const config::ServeSettings& settings, config::Section& root,
+                     config::Section& fleet) {
+  if (auto good = router::open_client_tls(settings.gateway); !good) {
+    root.child("gateway").child("tls").error("", good.error().message);
+  }
+  if (auto good = router::open_engine_tls(settings.fleet.tls); !good) {
+    fleet.child("tls").error("", good.error().message);
+  }
+}
+
 // What the document alone does not show: the files that it names.
 void check_files(const config::ServeSettings& settings, std::string_view text,
                  const std::string& file, config::Problems& problems) {
   config::Section root = config::Section::parse(text, file, problems);
-  const config::Section fleet = root.child("fleet");
+  config::Section fleet = root.child("fleet");
   check_endpoints_file(settings.fleet, fleet, problems);
   check_key_files(settings, root, fleet, problems);
+  check_tls_files(settings, root, fleet);
   if (auto good = appendable(settings.gateway.access_log); !good) {
     root.child("gateway").error("accessLog", good.error().message);
   }

@@ -19,23 +19,30 @@ Router::Router(const std::shared_ptr<const Generation>& first, std::uint64_t pro
       log_(log),
       metrics_(metrics) {}
 
+Result<std::shared_ptr<net::TlsServerContext>> open_client_tls(
+    const config::GatewaySettings& gateway) {
+  if (gateway.tls.cert_file.empty()) return nullptr;
+  net::TlsIdentity identity{gateway.tls.cert_file, gateway.tls.key_file};
+  if (gateway.http2.max_concurrent_streams == 0) identity.http2 = net::Http2Offer::kNo;
+  for (const config::CertificateSetting& one : gateway.tls.certificates) {
+    identity.more.push_back({one.cert_file, one.key_file});
+  }
+  return net::TlsServerContext::create(identity);
+}
+
+Result<std::shared_ptr<net::TlsClientContext>> open_engine_tls(
+    const config::EngineTlsSettings& tls) {
+  const auto verify = tls.insecure_skip_verify ? net::TlsVerify::kNobody : net::TlsVerify::kPeer;
+  return net::TlsClientContext::create({tls.ca_file, verify});
+}
+
 Result<void> Router::open_tls() {
   const auto generation = generation_.load();
-  const config::GatewaySettings& gateway = generation->settings.gateway;
-  if (!gateway.tls.cert_file.empty()) {
-    const auto http2 =
-        gateway.http2.max_concurrent_streams > 0 ? net::Http2Offer::kYes : net::Http2Offer::kNo;
-    auto clients =
-        net::TlsServerContext::create({gateway.tls.cert_file, gateway.tls.key_file, http2});
-    if (!clients) return with_context(clients.error(), "gateway.tls");
-    tls_.clients = std::move(*clients);
-  }
-  const config::EngineTlsSettings& fleet = generation->settings.fleet.tls;
-  auto engines = net::TlsClientContext::create({fleet.ca_file, fleet.insecure_skip_verify
-                                                                   ? net::TlsVerify::kNobody
-                                                                   : net::TlsVerify::kPeer});
+  auto clients = open_client_tls(generation->settings.gateway);
+  if (!clients) return with_context(clients.error(), "gateway.tls");
+  auto engines = open_engine_tls(generation->settings.fleet.tls);
   if (!engines) return with_context(engines.error(), "fleet.tls");
-  tls_.engines = std::move(*engines);
+  tls_ = {std::move(*clients), std::move(*engines)};
   return {};
 }
 

@@ -41,6 +41,12 @@ struct TlsContexts {
   std::shared_ptr<net::TlsClientContext> engines;
 };
 
+// As the settings want it; null where clients come without TLS. The error names the file.
+Result<std::shared_ptr<net::TlsServerContext>> open_client_tls(
+    const config::GatewaySettings& gateway);
+Result<std::shared_ptr<net::TlsClientContext>> open_engine_tls(
+    const config::EngineTlsSettings& tls);
+
 class Router final : public picker::ObservationSink {
  public:
   // `process_seed` makes prefix keys unguessable; every random stream derives from it.

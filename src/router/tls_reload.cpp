@@ -18,10 +18,13 @@ TlsReload::TlsReload(Router& router)
       refused_(router.metrics().counter(kName, kHelp, {{"result", "failed"}})) {
   const auto generation = router.generation().load();
   const config::ServeSettings& settings = generation->settings;
-  for (const std::string& file : {settings.gateway.tls.cert_file, settings.gateway.tls.key_file,
-                                  settings.fleet.tls.ca_file}) {
-    if (!file.empty()) files_.push_back(file);
+  const config::ClientTlsSettings& clients = settings.gateway.tls;
+  files_ = {clients.cert_file, clients.key_file, settings.fleet.tls.ca_file};
+  for (const config::CertificateSetting& one : clients.certificates) {
+    files_.push_back(one.cert_file);
+    files_.push_back(one.key_file);
   }
+  std::erase(files_, "");
 }
 
 Result<std::unique_ptr<TlsReload>> TlsReload::create(net::EventLoop& loop, Router& router) {

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -39,6 +40,15 @@ def commands():
                 yield source, shlex.split(line)
 
 
+def write_certificates(folder):
+    (folder / "tls").mkdir()
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-subj", "/CN=example", "-keyout", folder / "tls/tls.key",
+         "-out", folder / "tls/tls.crt"], check=True, capture_output=True)
+    shutil.copy(folder / "tls/tls.crt", folder / "engines-ca.crt")
+
+
 class Examples(unittest.TestCase):
     def test_configurations_load(self):
         seen = 0
@@ -46,6 +56,8 @@ class Examples(unittest.TestCase):
             with self.subTest(page=page), tempfile.TemporaryDirectory() as folder:
                 # The files that an example names are looked for too.
                 (pathlib.Path(folder) / "endpoints.yaml").write_text("endpoints: []\n")
+                if "certFile" in block:
+                    write_certificates(pathlib.Path(folder))
                 file = pathlib.Path(folder) / "example.yaml"
                 file.write_text(block.replace("/etc/fairlead/", folder + "/"))
                 done = run("check", str(file))

@@ -90,6 +90,14 @@ class Check(Folder):
         self.assertEqual(run("check", fine).returncode, 0)
         self.assertFalse((self.folder / "x.log").exists())
 
+    def test_files_of_tls_are_read(self):
+        wrong = self.file("wrong.pem", "no certificate")
+        said = self.refusal("gateway:\n  tls:\n"
+                            f"    certFile: {wrong}\n    keyFile: {self.folder}/none.pem\n"
+                            f"fleet:\n  tls:\n    caFile: {self.folder}/ca.pem\n")
+        self.assertRegex(said, r"serve\.yaml:\d: gateway\.tls: .*wrong\.pem: no certificate in PEM")
+        self.assertRegex(said, r"serve\.yaml:\d: fleet\.tls: .*ca\.pem: no CA certificates in PEM")
+
     def test_what_only_looks_wrong_is_a_warning(self):
         text = ("schedulingProfiles: []\nlimits: {requestTotal: 1s, upstreamFirstByte: 2h}\n")
         done = run("check", self.file("serve.yaml", text))

@@ -31,6 +31,7 @@ template <class Visitor>
 void describe(Visitor& visit, ClientTlsSettings& tls) {
   visit.text("certFile", tls.cert_file);
   visit.text("keyFile", tls.key_file);
+  visit.certificates("certificates", tls.certificates);
 }
 
 template <class Visitor>
@@ -222,6 +223,9 @@ void check(const Section& section, const HealthSettings& health) {
 }
 
 void check(const Section& section, const ClientTlsSettings& tls) {
+  if (!tls.certificates.empty() && tls.cert_file.empty() && tls.key_file.empty()) {
+    section.error("certificates", "needs certFile and keyFile, for every other name");
+  }
   if (tls.cert_file.empty() == tls.key_file.empty()) return;
   section.error(tls.cert_file.empty() ? "certFile" : "keyFile",
                 "is missing; TLS needs both certFile and keyFile");
@@ -287,6 +291,12 @@ class Reader {
     const std::vector<std::string_view> names(kLogLevelNames.begin(), kLogLevelNames.end());
     value = parse_log_level(section_.choice(key, to_string(value), names)).value_or(value);
   }
+  void certificates(std::string_view key, std::vector<CertificateSetting>& value) {
+    for (Section& entry : section_.children(key)) {
+      value.push_back({entry.required_text("certFile"), entry.required_text("keyFile")});
+      entry.finish();
+    }
+  }
   void endpoints(std::string_view key, std::vector<EndpointSetting>& value) {
     value = read_endpoints(section_, key);
   }
@@ -348,6 +358,14 @@ class Printer {
     line(key, "[" + list + "]");
   }
   void log_level(std::string_view key, LogLevel value) { line(key, to_string(value)); }
+  void certificates(std::string_view key, const std::vector<CertificateSetting>& value) {
+    std::string list;
+    for (const CertificateSetting& one : value) {
+      list += fmt::format("{}{{certFile: {}, keyFile: {}}}", list.empty() ? "" : ", ",
+                          yaml_quoted(one.cert_file), yaml_quoted(one.key_file));
+    }
+    line(key, "[" + list + "]");
+  }
   void endpoints(std::string_view key, const std::vector<EndpointSetting>& value) {
     if (value.empty()) return line(key, "[]");
     line(key, "");

@@ -29,10 +29,17 @@ struct CorsSettings {
   friend bool operator==(const CorsSettings&, const CorsSettings&) = default;
 };
 
-// TLS towards clients; both files are PEM, and read again when they change. Empty: plain TCP.
+struct CertificateSetting {
+  std::string cert_file;  // The server's certificate first, then its chain.
+  std::string key_file;
+  friend bool operator==(const CertificateSetting&, const CertificateSetting&) = default;
+};
+
+// TLS towards clients; all files are PEM, and read again when they change. Empty: plain TCP.
 struct ClientTlsSettings {
   std::string cert_file;  // The server's certificate first, then its chain.
   std::string key_file;
+  std::vector<CertificateSetting> certificates;  // More of them, each for the names that it has.
   friend bool operator==(const ClientTlsSettings&, const ClientTlsSettings&) = default;
 };
 

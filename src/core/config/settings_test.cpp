@@ -135,7 +135,7 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
             std::string::npos);
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 62);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 63);
 }
 
 TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {
@@ -198,7 +198,10 @@ TEST(Settings, OriginsAreWrittenAsBrowsersSendThem) {
 TEST(Settings, ReadsTlsAndHttp2) {
   const Outcome outcome = read(
       "gateway:\n"
-      "  tls: {certFile: /c.pem, keyFile: /k.pem}\n"
+      "  tls:\n"
+      "    certFile: /c.pem\n"
+      "    keyFile: /k.pem\n"
+      "    certificates: [{certFile: /c2.pem, keyFile: /k2.pem}]\n"
       "  http2: {maxConcurrentStreams: 7}\n"
       "fleet:\n"
       "  tls: {caFile: /ca.pem, serverName: engines.local}\n"
@@ -208,6 +211,8 @@ TEST(Settings, ReadsTlsAndHttp2) {
   EXPECT_EQ(outcome.problems, "");
   EXPECT_EQ(outcome.settings.gateway.tls.cert_file, "/c.pem");
   EXPECT_EQ(outcome.settings.gateway.tls.key_file, "/k.pem");
+  EXPECT_EQ(outcome.settings.gateway.tls.certificates,
+            (std::vector<CertificateSetting>{{"/c2.pem", "/k2.pem"}}));
   EXPECT_EQ(outcome.settings.gateway.http2.max_concurrent_streams, 7U);
   EXPECT_EQ(outcome.settings.fleet.tls.ca_file, "/ca.pem");
   EXPECT_EQ(outcome.settings.fleet.tls.server_name, "engines.local");
@@ -227,6 +232,13 @@ TEST(Settings, ReportsTlsSettingsThatDoNotFit) {
                 .problems,
             "f:2: gateway.tls.keyFile: is missing; TLS needs both certFile and keyFile\n"
             "f:4: fleet.tls.insecureSkipVerify: makes caFile useless; give only one of them\n");
+  EXPECT_EQ(read("gateway:\n"
+                 "  tls:\n"
+                 "    certificates:\n"
+                 "    - {certFile: /c.pem}\n")
+                .problems,
+            "f:3: gateway.tls.certificates: needs certFile and keyFile, for every other name\n"
+            "f:4: gateway.tls.certificates[0]: \"keyFile\" is missing\n");
 }
 
 TEST(Settings, ReportsEndpointErrors) {

@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 
 #include <array>
+#include <system_error>
 #include <utility>
 
 namespace fairlead::net {
@@ -24,6 +25,10 @@ const unsigned char* bytes_of(std::string_view text) {
 }
 
 std::string last_reason() {
+  // A file that is not there is the first of several.
+  if (const unsigned long first = ERR_peek_error(); ERR_SYSTEM_ERROR(first)) {
+    return std::generic_category().message(ERR_GET_REASON(first));
+  }
   const char* const reason = ERR_reason_error_string(ERR_peek_last_error());
   return reason == nullptr ? "it cannot be read" : reason;
 }
@@ -62,7 +67,7 @@ std::shared_ptr<SSL_CTX> new_context(const SSL_METHOD* method) {
   return context;
 }
 
-Result<std::shared_ptr<SSL_CTX>> server_context(const TlsIdentity& identity) {
+Result<std::shared_ptr<SSL_CTX>> context_of(const TlsCertificate& identity, Http2Offer http2) {
   auto context = new_context(TLS_server_method());
   if (!context) return fail(ErrorCode::kUnavailable, "TLS: {}", last_reason());
   SSL_CTX* const raw = context.get();
@@ -77,9 +82,48 @@ Result<std::shared_ptr<SSL_CTX>> server_context(const TlsIdentity& identity) {
   }
   SSL_CTX_set_options(raw, SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_num_tickets(raw, 1);
-  const std::string_view& names = identity.http2 == Http2Offer::kYes ? kHttp2Names : kHttp1Names;
+  const std::string_view& names = http2 == Http2Offer::kYes ? kHttp2Names : kHttp1Names;
   SSL_CTX_set_alpn_select_cb(raw, &choose_protocol, const_cast<std::string_view*>(&names));
   return context;
+}
+
+// A server's certificates, the one for everybody first. Its sessions keep it.
+struct ServerContexts {
+  std::vector<std::shared_ptr<SSL_CTX>> all;
+};
+
+bool has_name(const SSL_CTX* context, const char* name) {
+  X509* const certificate = SSL_CTX_get0_certificate(context);
+  return X509_check_host(certificate, name, 0, 0, nullptr) == 1;
+}
+
+// Chooses by the name that the client asks for. A name that none has is no reason to refuse: the
+// client knows what it wants to believe.
+int choose_certificate(SSL* ssl, int*, void* contexts) {
+  const char* const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  if (name == nullptr) return SSL_TLSEXT_ERR_NOACK;
+  for (const auto& context : static_cast<const ServerContexts*>(contexts)->all) {
+    if (!has_name(context.get(), name)) continue;
+    SSL_set_SSL_CTX(ssl, context.get());
+    return SSL_TLSEXT_ERR_OK;
+  }
+  return SSL_TLSEXT_ERR_NOACK;
+}
+
+Result<std::shared_ptr<SSL_CTX>> server_context(const TlsIdentity& identity) {
+  auto first = context_of({identity.cert_file, identity.key_file}, identity.http2);
+  if (!first || identity.more.empty()) return first;
+  auto contexts = std::make_shared<ServerContexts>();
+  contexts->all.push_back(std::move(*first));
+  for (const TlsCertificate& certificate : identity.more) {
+    auto next = context_of(certificate, identity.http2);
+    if (!next) return next;
+    contexts->all.push_back(std::move(*next));
+  }
+  SSL_CTX* const raw = contexts->all.front().get();
+  SSL_CTX_set_tlsext_servername_callback(raw, &choose_certificate);
+  SSL_CTX_set_tlsext_servername_arg(raw, contexts.get());
+  return std::shared_ptr<SSL_CTX>(contexts, raw);
 }
 
 Result<std::shared_ptr<SSL_CTX>> client_context(const TlsTrust& trust) {
@@ -134,10 +178,11 @@ Result<void> TlsServerContext::reload() {
 }
 
 std::unique_ptr<TlsSession> TlsServerContext::new_session() const {
-  SSL* const ssl = SSL_new(settings_.get().get());
+  auto context = settings_.get();
+  SSL* const ssl = SSL_new(context.get());
   if (ssl == nullptr) return nullptr;
   SSL_set_accept_state(ssl);
-  return std::make_unique<TlsSession>(ssl);
+  return std::make_unique<TlsSession>(ssl, std::move(context));
 }
 
 Result<std::shared_ptr<TlsClientContext>> TlsClientContext::create(const TlsTrust& trust) {
@@ -154,9 +199,10 @@ Result<void> TlsClientContext::reload() {
 }
 
 std::unique_ptr<TlsSession> TlsClientContext::new_session(std::string_view name) const {
-  SSL* const ssl = SSL_new(settings_.get().get());
+  auto context = settings_.get();
+  SSL* const ssl = SSL_new(context.get());
   if (ssl == nullptr) return nullptr;
-  auto session = std::make_unique<TlsSession>(ssl);
+  auto session = std::make_unique<TlsSession>(ssl, std::move(context));
   SSL_set_connect_state(ssl);
   const std::string server(name);
   bool named = false;

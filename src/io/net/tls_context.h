@@ -12,6 +12,8 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "io/net/tls_session.h"
@@ -22,10 +24,18 @@ namespace fairlead::net {
 
 enum class Http2Offer : std::uint8_t { kNo, kYes };
 
+struct TlsCertificate {
+  std::string cert_file;
+  std::string key_file;
+};
+
 struct TlsIdentity {
   std::string cert_file;                // PEM, the server's certificate first, then its chain.
   std::string key_file;                 // PEM, not encrypted.
   Http2Offer http2 = Http2Offer::kYes;  // By ALPN.
+  // For clients that ask (SNI) for a name which one of these has and the first does not; the
+  // earlier one wins. Everybody else gets the first.
+  std::vector<TlsCertificate> more{};
 };
 
 enum class TlsVerify : std::uint8_t {

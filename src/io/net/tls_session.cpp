@@ -93,7 +93,8 @@ struct TlsSession::Bio {
 void TlsSession::FreeSsl::operator()(ssl_st* ssl) const { SSL_free(ssl); }
 void TlsSession::FreeMethod::operator()(bio_method_st* method) const { BIO_meth_free(method); }
 
-TlsSession::TlsSession(ssl_st* ssl) : ssl_(ssl) {}
+TlsSession::TlsSession(ssl_st* ssl, std::shared_ptr<const void> context)
+    : context_(std::move(context)), ssl_(ssl) {}
 TlsSession::~TlsSession() = default;
 
 bool TlsSession::attach(int fd, BufferPool& pool) {

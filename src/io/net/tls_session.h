@@ -51,8 +51,8 @@ class TlsSession {
  public:
   enum class Step : std::uint8_t { kDone, kWait, kFailed };
 
-  // Takes over `ssl`, which has its role and its peer's name.
-  explicit TlsSession(ssl_st* ssl);
+  // Takes over `ssl`, which has its role and its peer's name, and keeps what it was made of.
+  TlsSession(ssl_st* ssl, std::shared_ptr<const void> context);
   ~TlsSession();
   TlsSession(const TlsSession&) = delete;
   TlsSession& operator=(const TlsSession&) = delete;
@@ -90,6 +90,7 @@ class TlsSession {
 
   TlsFailure classify(int error) const;
 
+  std::shared_ptr<const void> context_;
   std::unique_ptr<bio_method_st, FreeMethod> method_;
   std::unique_ptr<ssl_st, FreeSsl> ssl_;
   BufferPool* pool_ = nullptr;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -136,6 +137,46 @@ TEST_F(TlsTest, CarriesRequestsAndKeepsTheConnection) {
   EXPECT_EQ(pool.counters().reuses, 1U);
   EXPECT_EQ(pool.counters().tls.done, 2U);
   EXPECT_EQ(server_->counters().tls.done, 2U);
+}
+
+TEST_F(TlsTest, AClientGetsTheCertificateWithTheNameItAsksFor) {
+  TlsIdentity all = identity();
+  for (const std::string_view text : {"one.example", "*.two.example", "localhost"}) {
+    const std::string name(text);
+    authority_.issue("DNS:" + name);
+    const TlsCertificate own{authority_.path(name + ".crt"), authority_.path(name + ".key")};
+    std::filesystem::rename(authority_.cert_file(), own.cert_file);
+    std::filesystem::rename(authority_.key_file(), own.key_file);
+    all.more.push_back(own);
+  }
+  authority_.issue("DNS:localhost,IP:127.0.0.1");
+  auto context = TlsServerContext::create(all);
+  ASSERT_TRUE(context.has_value()) << context.error().message;
+  Http1ServerOptions options;
+  options.tls = *context;
+  serve_with(options);
+  UpstreamPool& pool = trusting_pool();
+  Call call(pool);
+  const auto is_believed = [&](std::string_view name) {
+    call.error.reset();
+    run(call, name, "hello");
+    return !call.error && call.body == "hello";
+  };
+  for (const char* name : {"one.example", "a.two.example", "localhost", "127.0.0.1"}) {
+    EXPECT_TRUE(is_believed(name)) << name;
+  }
+  EXPECT_FALSE(is_believed("three.example")) << "it gets the first, and may refuse it";
+  pool.close_all_idle();
+  authority_.issue("DNS:one.example");
+  std::filesystem::rename(authority_.cert_file(), all.more[1].cert_file);
+  EXPECT_FALSE((*context)->reload().has_value()) << "its key is another";
+  EXPECT_TRUE(is_believed("a.two.example")) << "the old ones stay in force";
+  std::filesystem::rename(authority_.key_file(), all.more[1].key_file);
+  authority_.issue("DNS:localhost");
+  ASSERT_TRUE((*context)->reload().has_value());
+  pool.close_all_idle();
+  EXPECT_FALSE(is_believed("a.two.example"));
+  EXPECT_TRUE(is_believed("one.example"));
 }
 
 TEST_F(TlsTest, LargeBodiesGoBothWaysByteForByte) {
