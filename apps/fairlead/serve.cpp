@@ -34,6 +34,7 @@ struct Flags {
   std::string endpoints_file;
   std::uint32_t workers = 0;
   bool debug = false;
+  bool profile = false;
 };
 
 // The flags that name an address or an endpoint, read like the file's own settings.
@@ -155,13 +156,15 @@ int serve(const Flags& flags) {
   const std::uint64_t seed = (std::uint64_t{entropy()} << 32) | entropy();
   const std::string policy = (*generation)->policy;
   const std::string admin_host = (*generation)->settings.gateway.admin_listen.host;
-  auto server = Server::start(*generation, seed, log, {flags.config, [&flags, &log] {
-                                                         std::string warnings;
-                                                         auto next = load(flags, warnings);
-                                                         if (!warnings.empty())
-                                                           log.warning("{}", warnings);
-                                                         return next;
-                                                       }});
+  auto server = Server::start(*generation, seed, log,
+                              {flags.config,
+                               [&flags, &log] {
+                                 std::string warnings;
+                                 auto next = load(flags, warnings);
+                                 if (!warnings.empty()) log.warning("{}", warnings);
+                                 return next;
+                               }},
+                              flags.profile ? Profiling::kOn : Profiling::kOff);
   if (!server) return complain(server.error().message, 1);
   log.info("serving on {}, admin on {}, policy {}", (*server)->listening(),
            config::to_string({admin_host, (*server)->admin_port()}), policy);
@@ -177,6 +180,7 @@ int serve(const Flags& flags) {
   (*server)->drain([&] { gate.drained(); });
   gate.wait_for_drain();
   gate.on_reload(nullptr);
+  std::fprintf(stderr, "%s", (*server)->profile().c_str());
   log.info("stopped");
   return 0;
 }
@@ -200,6 +204,8 @@ Command add_serve(CLI::App& parent) {
   command->add_option("--access-log", flags->access_log,
                       "File for JSON lines, - for standard output");
   command->add_flag("--debug", flags->debug, "Log at debug level, whatever log.level says");
+  command->add_flag("--profile", flags->profile,
+                    "Show at the end, and at /debug/profile, how the workers' time divides");
   command->footer(
       "Examples:\n"
       "  fairlead serve -e 127.0.0.1:9001 -e 127.0.0.1:9002\n"

@@ -34,7 +34,7 @@ Server::~Server() {
 
 Result<std::unique_ptr<Server>> Server::start(
     const std::shared_ptr<const router::Generation>& first, std::uint64_t process_seed, Log& log,
-    Configuration configuration) {
+    Configuration configuration, Profiling profiling) {
   const config::GatewaySettings settings = first->settings.gateway;
   std::unique_ptr<Server> server(new Server(log));
   server->router_ = std::make_unique<router::Router>(first, process_seed, log, server->metrics_);
@@ -63,8 +63,12 @@ Result<std::unique_ptr<Server>> Server::start(
     server->access_writer_ = std::move(*writer);
     server->access_line_ = std::make_unique<AccessLine>(*server->access_writer_);
   }
-  server->gateway_ =
-      std::make_unique<gateway::Gateway>(*server->router_, server->access_line_.get());
+  if (profiling == Profiling::kOn) {
+    server->profiles_ = std::make_unique<gateway::ProfileBoard>(settings.workers);
+    server->admin_->show_profile([s = server.get()] { return s->profile(); });
+  }
+  server->gateway_ = std::make_unique<gateway::Gateway>(
+      *server->router_, server->access_line_.get(), server->profiles_.get());
   server->control_->start();
   if (auto started = server->gateway_->start(settings.listen, settings.workers); !started) {
     return tl::unexpected(started.error());
@@ -81,6 +85,10 @@ void Server::reload() {
     if (auto opened = access_writer_->reopen(); !opened) log_.error("{}", opened.error().message);
   }
   control_->reload();
+}
+
+std::string Server::profile() const {
+  return profiles_ ? profiles_->report(metrics_.expose()) : std::string();
 }
 
 std::string Server::listening() const {

@@ -27,13 +27,15 @@ struct Configuration {
   router::GenerationSource build;
 };
 
+enum class Profiling : std::uint8_t { kOff, kOn };
+
 class Server {
  public:
   // All or nothing: an address in use or an unreadable file is an error and nothing runs.
   // `configuration` makes further generations while it runs; without one there is no reload.
   static Result<std::unique_ptr<Server>> start(
       const std::shared_ptr<const router::Generation>& first, std::uint64_t process_seed, Log& log,
-      Configuration configuration = {});
+      Configuration configuration = {}, Profiling profiling = Profiling::kOff);
   ~Server();
 
   std::uint16_t gateway_port() const { return gateway_->ports().front(); }
@@ -48,6 +50,8 @@ class Server {
 
   // /readyz says no from here on, while requests are served as before.
   void announce_end() { admin_->set_draining(); }
+  // How the workers' time divides; empty without Profiling::kOn.
+  std::string profile() const;
   // Lets running requests end, for at most the drain timeout.
   void drain(std::function<void()> on_drained);
 
@@ -64,6 +68,7 @@ class Server {
   std::unique_ptr<exporting::TraceExporter> traces_;
   std::unique_ptr<exporting::LineWriter> access_writer_;
   std::unique_ptr<AccessLine> access_line_;
+  std::unique_ptr<gateway::ProfileBoard> profiles_;
   std::unique_ptr<gateway::Gateway> gateway_;
 };
 

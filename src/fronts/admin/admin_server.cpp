@@ -38,7 +38,8 @@ void AdminServer::on_request(net::ServerExchange& exchange) {
   const std::string_view target = exchange.head().target;
   const std::string_view path = target.substr(0, target.find('?'));
   const bool known = path == "/metrics" || path == "/healthz" || path == "/readyz" ||
-                     path == "/debug/endpoints" || path == "/debug/config";
+                     path == "/debug/endpoints" || path == "/debug/config" ||
+                     (profile_ && path == "/debug/profile");
   if (path == "/debug/log") return log_level(exchange);
   if (!known) return exchange.send_response(404, {kText}, "no such page\n");
   if (exchange.head().method != "GET" && exchange.head().method != "HEAD") {
@@ -53,6 +54,7 @@ void AdminServer::on_request(net::ServerExchange& exchange) {
   if (path == "/debug/endpoints") {
     return exchange.send_response(200, {kJson}, endpoints_json());
   }
+  if (path == "/debug/profile") return exchange.send_response(200, {kText}, profile_());
   const auto generation = router_.generation().load();
   exchange.send_response(
       200, {kYaml},

@@ -7,12 +7,15 @@
 //   GET /readyz           200 when requests can be served, else 503 with the reason
 //   GET /debug/endpoints  the fleet table as JSON
 //   GET /debug/config     the effective configuration as YAML
+//   GET /debug/profile    how the workers' time divides, when that is asked for
 //   GET /debug/log        the log level; PUT /debug/log?level=debug sets it
 // Threads: the control loop's thread; made before it starts, destroyed after Control::stop().
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "io/net/http1_server.h"
 #include "router/control.h"
@@ -26,6 +29,8 @@ class AdminServer final : private net::RequestHandler {
 
   Result<void> listen(const config::HostPort& address);
   std::uint16_t port() const { return server_.local_port(); }
+  // What /debug/profile shows; without it there is no such page. Before the loop runs.
+  void show_profile(std::function<std::string()> report) { profile_ = std::move(report); }
   // From any thread: /readyz answers 503 from here on.
   void set_draining() { draining_.store(true, std::memory_order_relaxed); }
 
@@ -37,6 +42,7 @@ class AdminServer final : private net::RequestHandler {
 
   router::Router& router_;
   router::Control& control_;
+  std::function<std::string()> profile_;
   net::Http1Server server_;
   std::atomic<bool> draining_{false};
 };

@@ -104,6 +104,14 @@ TEST_F(AdminServerTest, TheLogLevelIsReadAndSet) {
                   .starts_with("HTTP/1.1 405 "));
 }
 
+TEST_F(AdminServerTest, TheProfileIsThereWhereSomebodyMakesOne) {
+  auto& engine = add_engine();
+  start_admin(endpoints({{"a", &engine}}, "  "));
+  EXPECT_EQ(get("/debug/profile").status, 404);
+  admin_->show_profile([] { return std::string("a table\n"); });
+  EXPECT_EQ(get("/debug/profile").body, "a table\n");
+}
+
 TEST_F(AdminServerTest, MetricsAreFreshAtEveryScrape) {
   auto& engine = add_engine();
   engine.set_load(6, 2, 0.5);

@@ -33,8 +33,8 @@ Result<void> check_free(std::span<const config::HostPort> listen) {
 
 }  // namespace
 
-Gateway::Gateway(router::Router& router, AccessLog* access_log)
-    : router_(router), access_log_(access_log) {}
+Gateway::Gateway(router::Router& router, AccessLog* access_log, ProfileBoard* profiles)
+    : router_(router), access_log_(access_log), profiles_(profiles) {}
 
 Gateway::~Gateway() { stop(); }
 
@@ -44,8 +44,9 @@ Result<void> Gateway::open_worker(std::uint32_t number, std::uint32_t workers,
   if (!loop) return tl::unexpected<Error>(std::move(loop.error()));
   auto worker = std::make_unique<Worker>();
   worker->loop = std::move(*loop);
+  WorkerProfile* const profile = profiles_ == nullptr ? nullptr : &profiles_->worker(number);
   worker->front = std::make_unique<GatewayWorker>(*worker->loop, router_, access_log_,
-                                                  WorkerPlace{number, workers});
+                                                  WorkerPlace{number, workers, profile});
   for (std::size_t i = 0; i < listen.size(); ++i) {
     // Port 0 is chosen by the kernel for the first worker, and shared by the others.
     const std::uint16_t port = number == 0 ? listen[i].port : ports_[i];

@@ -20,14 +20,16 @@
 #include "base/result.h"
 #include "core/config/endpoints.h"
 #include "fronts/gateway/access_log.h"
+#include "fronts/gateway/profile_board.h"
 #include "router/router.h"
 
 namespace fairlead::gateway {
 
 class Gateway {
  public:
-  // `access_log` may be null. Both outlive the gateway.
-  Gateway(router::Router& router, AccessLog* access_log);
+  // `access_log` and `profiles`, which has a row for each worker, may be null. All outlive the
+  // gateway.
+  Gateway(router::Router& router, AccessLog* access_log, ProfileBoard* profiles);
   ~Gateway();  // stop()
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
@@ -52,6 +54,7 @@ class Gateway {
 
   router::Router& router_;
   AccessLog* access_log_;
+  ProfileBoard* profiles_;
   std::vector<std::uint16_t> ports_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::atomic<std::size_t> draining_{0};

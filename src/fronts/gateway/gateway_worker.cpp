@@ -72,6 +72,7 @@ GatewayWorker::GatewayWorker(net::EventLoop& loop, router::Router& router, Acces
         follow_generation();
         socket_metrics_timer_.arm(kSocketMetricsInterval);
       }) {
+  if (place_.profile != nullptr) loop_.set_profile(&place_.profile->loop);
   socket_metrics_timer_.arm(kSocketMetricsInterval);
 }
 
@@ -161,6 +162,9 @@ void GatewayWorker::report_sockets() {
     with_clients += counters.tls;
   }
   now.stream_pauses = loop_.pacer().pauses();
+  if (place_.profile != nullptr) {
+    place_.profile->connections.store(now.connections, std::memory_order_relaxed);
+  }
   const net::UpstreamPoolCounters& upstream = host_.upstream().counters();
   now.upstream_connections = upstream.connections;
   now.upstream_idle = upstream.idle;

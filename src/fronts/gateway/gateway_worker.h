@@ -15,14 +15,16 @@
 #include <memory>
 #include <vector>
 
+#include "fronts/gateway/profile_board.h"
 #include "fronts/gateway/relay_host.h"
 #include "io/net/http1_server.h"
 
 namespace fairlead::gateway {
 
 struct WorkerPlace {
-  std::uint32_t number = 0;   // From 0; seeds its chances.
-  std::uint32_t workers = 1;  // That share the process-wide limits.
+  std::uint32_t number = 0;          // From 0; seeds its chances.
+  std::uint32_t workers = 1;         // That share the process-wide limits.
+  WorkerProfile* profile = nullptr;  // Null: nobody asks for it.
 };
 
 class GatewayWorker final : private net::RequestHandler {

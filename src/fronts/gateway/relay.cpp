@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "core/exchange/cors.h"
 #include "core/exchange/request_head.h"
+#include "io/net/loop_profile.h"
 
 namespace fairlead::gateway {
 namespace {
@@ -86,6 +87,7 @@ void Relay::read_request_id() {
 }
 
 void Relay::read_and_decide() {
+  const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kDeciding);
   if (!read_body()) return;
   const codec::Http1Headers& headers = exchange_->head().headers;
   const exchange::KeySettings keys{host_.process_seed(), generation_->settings.prefix.block_bytes};

@@ -5,6 +5,7 @@
 
 #include "core/codec/http1_write.h"
 #include "fronts/gateway/relay.h"
+#include "io/net/loop_profile.h"
 
 namespace fairlead::gateway {
 namespace {
@@ -22,6 +23,7 @@ int Relay::status_seen() const {
 }
 
 void Relay::on_response_head(const codec::Http1ResponseHead& head) {
+  const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kRelaying);
   record_dispatch();
   response_.hold(head, {.endpoint_name = target_->name,
                         .session_token = target_->session_token,
@@ -41,6 +43,7 @@ void Relay::on_response_head(const codec::Http1ResponseHead& head) {
 }
 
 void Relay::on_body(std::string_view raw, std::span<const std::string_view> payload) {
+  const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kRelaying);
   if (phase_ == Phase::kTrying && failed_try_held_) {
     for (const std::string_view piece : payload) held_body_ += piece;
     if (held_body_.size() <= kHeldBodyBytesMax) return;
@@ -104,6 +107,7 @@ void Relay::note_response() {
 }
 
 void Relay::on_complete() {
+  const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kRelaying);
   // The picker may send the request elsewhere; if not, on_action() relays what is held.
   if (phase_ == Phase::kTrying && failed_try_held_) {
     return try_failed(model::UpstreamFailure::kServerError);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "io/net/loop_profile.h"
 
 namespace fairlead::net {
 namespace {
@@ -116,13 +117,17 @@ void EventLoop::run_turn(Duration wait) {
   if (!turn_tasks_.empty() || !doomed_.empty()) limit = Duration::zero();
   const Time next = timers_.next();
   if (next != Time::max()) limit = std::min(limit, std::max(next - clock_.now(), Duration::zero()));
+  if (profile_ != nullptr) profile_->begin_turn();
   const int count = wait_for_events(limit);
   now_ = clock_.now();
   ++turns_;
+  if (profile_ != nullptr) profile_->enter(LoopPart::kReading);
   deliver(count);
+  if (profile_ != nullptr) profile_->enter(LoopPart::kOther);
   timers_.fire(now_);
   run_turn_end();
   destroy_doomed();
+  if (profile_ != nullptr) profile_->end_turn();
   pause(pacer_.end_turn(now_));
 }
 

@@ -29,6 +29,8 @@
 
 namespace fairlead::net {
 
+class LoopProfile;
+
 // Told the epoll events (EPOLLIN, EPOLLRDHUP, ...) of a descriptor.
 class FdHandler {
  public:
@@ -100,6 +102,10 @@ class EventLoop final : public Clock {
 
   // Told of stream pieces, it may keep turns apart so that pieces share them.
   TurnPacer& pacer() { return pacer_; }
+  // Before it runs; `profile` outlives it, and may be null.
+  void set_profile(LoopProfile* profile) { profile_ = profile; }
+  LoopProfile* profile() const { return profile_; }
+
   std::uint64_t turns() const { return turns_; }
   BufferPool& buffers() { return buffers_; }
   // For Timer.
@@ -136,6 +142,7 @@ class EventLoop final : public Clock {
   UniqueFd epoll_;
   UniqueFd wake_;
   std::uint64_t turns_ = 0;
+  LoopProfile* profile_ = nullptr;
   std::array<epoll_event, kBatch> events_{};
   std::array<Ready, kBatch> ready_{};
   int delivered_ = 0;  // Events of the batch before this index are done.
