@@ -15,6 +15,7 @@
 #include "commands.h"
 #include "core/access/key_table.h"
 #include "core/scheduling/policy_config.h"
+#include "descriptors.h"
 #include "io/fleet/file_watch.h"
 #include "router/build.h"
 #include "router/router.h"
@@ -131,7 +132,7 @@ void check_tls_files(const config::ServeSettings& settings, config::Section& roo
   }
 }
 
-// What the document alone does not show: the files that it names.
+// What the document alone does not show: the files that it names, and this process's limits.
 void check_files(const config::ServeSettings& settings, std::string_view text,
                  const std::string& file, config::Problems& problems) {
   config::Section root = config::Section::parse(text, file, problems);
@@ -142,6 +143,10 @@ void check_files(const config::ServeSettings& settings, std::string_view text,
   if (auto good = appendable(settings.gateway.access_log); !good) {
     root.child("gateway").error("accessLog", good.error().message);
   }
+  // A default that does not fit is no mistake of the document; `serve` tells of it.
+  const config::Section limits = root.child("limits");
+  const std::string doubt = descriptor_doubt(settings.limits.connections, hard_descriptor_limit());
+  if (limits.has("connections") && !doubt.empty()) limits.warning("connections", doubt);
   if (settings.fleet.endpoints.empty() && settings.fleet.endpoints_file.empty()) {
     fleet.warning("", "no endpoints: `fairlead serve` will want --endpoint or --endpoints-file");
   }

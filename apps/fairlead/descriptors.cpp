@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "descriptors.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -21,7 +22,22 @@ std::uint64_t raise_descriptor_limit() {
 
 std::uint32_t connections_for(std::uint64_t descriptors) {
   const std::uint64_t free = descriptors - std::min(descriptors / 2, kKeptBack);
-  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(free / 2, 1, 1'000'000));
+  return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(free, 1, 1'000'000));
+}
+
+std::uint64_t hard_descriptor_limit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_max;
+}
+
+std::string descriptor_doubt(std::uint32_t connections, std::uint64_t descriptors) {
+  const std::uint64_t needed = std::uint64_t{2} * connections + kKeptBack;
+  if (needed <= descriptors) return {};
+  return fmt::format(
+      "{} connections with a request each need {} descriptors, and a process may have {}; beyond "
+      "that requests are shed (raise the hard limit, ulimit -Hn)",
+      connections, needed, descriptors);
 }
 
 }  // namespace fairlead::app

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <functional>
@@ -128,14 +129,9 @@ Result<std::shared_ptr<const router::Generation>> load(const Flags& flags, std::
   warnings = problems.to_string();
   std::uint32_t& connections = generation->settings.limits.connections;
   const std::uint64_t descriptors = raise_descriptor_limit();
-  const std::uint32_t allowed = connections_for(descriptors);
-  if (connections > allowed) {
-    warnings += fmt::format(
-        "limits.connections: {} need more descriptors than the {} of this process allow; using {} "
-        "(raise the hard limit, ulimit -Hn)\n",
-        connections, descriptors, allowed);
-    connections = allowed;
-  }
+  const std::string doubt = descriptor_doubt(connections, descriptors);
+  if (!doubt.empty()) warnings += fmt::format("limits.connections: {}\n", doubt);
+  connections = std::min(connections, connections_for(descriptors));
   return generation;
 }
 

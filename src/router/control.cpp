@@ -49,6 +49,7 @@ Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop)
       worker_(*loop_, fleet_, router.load(), generation_->settings.fleet, router.metrics(),
               router.tls().engines),
       timer_(*loop_, [this] { tick(); }),
+      overload_(*loop_, router),
       pool_(std::make_shared<model::PoolSnapshot>()),
       dropped_(router.metrics().counter("fairlead_observations_dropped_total",
                                         "Observations of workers lost to a full inbox.")),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Control: the one thread that keeps a router's picture of the fleet: it drains the workers'
 // observations, probes, scrapes, watches the endpoints file and those of keys, publishes the pool,
-// only when something changed. Results and observations wait for the next tick, at most kTickMax; a
-// worker that saw a failure avoids the endpoint meanwhile by itself.
+// only when something changed, and looks whether the process is overloaded. Results and
+// observations wait for the next tick, at most kTickMax; a worker that saw a failure avoids the
+// endpoint meanwhile by itself.
 //
 //   auto control = Control::create(router);   // The admin server may join its loop here.
 //   (*control)->start();                      // From here on the loop belongs to its thread.
@@ -26,6 +27,7 @@
 #include "io/fleet/fleet_worker.h"
 #include "io/net/event_loop.h"
 #include "router/access_files.h"
+#include "router/overload_monitor.h"
 #include "router/router.h"
 #include "router/tls_reload.h"
 
@@ -99,6 +101,7 @@ class Control {
   fleet::Fleet fleet_;
   fleet::FleetWorker worker_;
   net::Timer timer_;
+  OverloadMonitor overload_;
   std::unique_ptr<AccessFiles> access_;
   EndpointsFile endpoints_file_;
   GenerationSource build_;

@@ -23,6 +23,7 @@
 #include "core/picker/picker.h"
 #include "core/scheduling/profile.h"
 #include "io/net/tls_context.h"
+#include "router/overload_state.h"
 #include "router/shared_history.h"
 #include "router/shared_responses.h"
 
@@ -70,6 +71,7 @@ class Router final : public picker::ObservationSink {
   fleet::PlacementLedger& ledger() { return ledger_; }
   SharedHistory& history() { return history_; }
   SharedResponses& responses() { return responses_; }
+  OverloadState& overload() { return overload_; }
   MetricRegistry& metrics() { return metrics_; }
   Log& log() { return log_; }
   std::uint64_t process_seed() const { return process_seed_; }
@@ -95,6 +97,7 @@ class Router final : public picker::ObservationSink {
   fleet::PlacementLedger ledger_;
   SharedHistory history_;
   SharedResponses responses_;
+  OverloadState overload_;
   Handoff<model::Observation> inbox_{64 * 1024};
   Handoff<codec::OtlpSpans> traces_{4096};
   std::uint64_t process_seed_;

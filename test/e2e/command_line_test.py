@@ -106,6 +106,12 @@ class Check(Folder):
                       "no endpoints"):
             self.assertIn(words, done.stderr)
 
+    def test_connections_beyond_the_descriptor_limit_are_a_warning(self):
+        done = run("check", self.file("serve.yaml", "limits:\n  connections: 1000000\n"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"serve\.yaml:2: warning: limits\.connections: .*2000512 "
+                                      r"descriptors.*ulimit -Hn")
+
     def test_the_output_keeps_the_policy_of_the_flag(self):
         first = run("check", "--policy", "blend").stdout
         again = run("check", self.file("again.yaml", first))

@@ -64,19 +64,34 @@ void describe(Visitor& visit, RetrySettings& retry) {
 }
 
 template <class Visitor>
+void describe(Visitor& visit, OverloadSettings& overload) {
+  visit.bytes_or_auto("memoryBytes", overload.memory_bytes, kMi, 1024 * kGi);
+  visit.duration("loopLag", overload.loop_lag, 10 * kMillisecond, kHour);
+  visit.number("stopKeepalive", overload.stop_keepalive, 0.1, 1);
+  visit.number("tightenBuffers", overload.tighten_buffers, 0.1, 1);
+  visit.number("dropIdle", overload.drop_idle, 0.1, 1);
+  visit.number("shedRequests", overload.shed_requests, 0.1, 1);
+  visit.number("refuseConnections", overload.refuse_connections, 0.1, 1);
+  visit.number("hysteresis", overload.hysteresis, 0, 0.5);
+}
+
+template <class Visitor>
 void describe(Visitor& visit, LimitSettings& limits) {
   visit.bytes("bodyBytes", limits.body_bytes, kKi, 4 * kGi);
   visit.bytes("headerBytes", limits.header_bytes, kKi, kMi);
   visit.integer("headerCount", limits.header_count, 1, 10'000);
   visit.integer("connections", limits.connections, 1, 1'000'000);
+  visit.bytes("bufferedBytes", limits.buffered_bytes, kKi, 1024 * kGi);
   visit.duration("clientIdle", limits.client_idle, kMillisecond, kDay);
   visit.duration("headerRead", limits.header_read, kMillisecond, kHour);
   visit.duration("bodyRead", limits.body_read, kMillisecond, kHour);
+  visit.duration("clientWrite", limits.client_write, kMillisecond, kHour);
   visit.duration("upstreamConnect", limits.upstream_connect, kMillisecond, kHour);
   visit.duration("upstreamFirstByte", limits.upstream_first_byte, kMillisecond, kDay);
   visit.duration("upstreamIdle", limits.upstream_idle, kMillisecond, kDay);
   visit.duration("requestTotal", limits.request_total, kMillisecond, kDay);
   visit.section("retry", limits.retry);
+  visit.section("overload", limits.overload);
 }
 
 template <class Visitor>
@@ -212,6 +227,21 @@ void check(const Section& section, const LimitSettings& limits) {
     section.warning(key, fmt::format("has no effect: requestTotal, {}, is shorter",
                                      duration_text(limits.request_total)));
   }
+  if (section.has("bufferedBytes") && limits.buffered_bytes < 2 * limits.body_bytes) {
+    section.warning("bufferedBytes",
+                    fmt::format("is less than two bodies of bodyBytes, {}; two are allowed",
+                                bytes_text(static_cast<std::int64_t>(limits.body_bytes))));
+  }
+}
+
+// An action that ends at no pressure at all would never end.
+void check(const Section& section, const OverloadSettings& overload) {
+  const double lowest =
+      std::min({overload.stop_keepalive, overload.tighten_buffers, overload.drop_idle,
+                overload.shed_requests, overload.refuse_connections});
+  if (overload.hysteresis < lowest) return;
+  section.error("hysteresis",
+                fmt::format("must be less than every threshold; the lowest is {}", lowest));
 }
 
 void check(const Section& section, const HealthSettings& health) {

@@ -73,19 +73,39 @@ struct RetrySettings {
   friend bool operator==(const RetrySettings&, const RetrySettings&) = default;
 };
 
+// When an overloaded process does what about it: see core/admission/overload.h. Thresholds are
+// shares of a resource's limit.
+struct OverloadSettings {
+  // Resident memory that counts as full. "auto": nine tenths of what the process may have, by its
+  // control group or the machine.
+  std::optional<std::size_t> memory_bytes;
+  Duration loop_lag = from_seconds(2);  // A worker this late counts as full.
+  double stop_keepalive = 0.85;
+  double tighten_buffers = 0.85;
+  double drop_idle = 0.9;
+  double shed_requests = 0.97;
+  double refuse_connections = 0.97;
+  double hysteresis = 0.05;  // An action ends this much below its threshold.
+  friend bool operator==(const OverloadSettings&, const OverloadSettings&) = default;
+};
+
 struct LimitSettings {
   std::size_t body_bytes = std::size_t{64} << 20;    // Of a request; larger: 413.
   std::size_t header_bytes = std::size_t{64} << 10;  // Request line and all headers; larger: 431.
   std::uint32_t header_count = 100;                  // More: 431.
-  std::uint32_t connections = 10'000;       // From clients, all workers together; more: 503.
-  Duration client_idle = from_seconds(75);  // A kept-alive connection between two requests.
-  Duration header_read = from_seconds(10);  // From the first byte of a head to its last: 408.
-  Duration body_read = from_seconds(60);    // Between two reads of a request body: 408.
+  std::uint32_t connections = 10'000;  // From clients, all workers together; more: 503.
+  // Of request bodies, all workers together; at least two of the largest. More: 503.
+  std::size_t buffered_bytes = std::size_t{1} << 30;
+  Duration client_idle = from_seconds(75);   // A kept-alive connection between two requests.
+  Duration header_read = from_seconds(10);   // From the first byte of a head to its last: 408.
+  Duration body_read = from_seconds(60);     // Between two reads of a request body: 408.
+  Duration client_write = from_seconds(60);  // A client that takes nothing of its answer.
   Duration upstream_connect = from_seconds(2);
   Duration upstream_first_byte = from_seconds(600);  // From sent to the response's first byte: 504.
   Duration upstream_idle = from_seconds(300);        // Between two bytes of a response.
   Duration request_total = from_seconds(3600);       // From the first byte in to the last one out.
   RetrySettings retry;
+  OverloadSettings overload;
   friend bool operator==(const LimitSettings&, const LimitSettings&) = default;
 };
 

@@ -51,14 +51,18 @@ limits:
   headerBytes: 8Ki
   headerCount: 50
   connections: 10
+  bufferedBytes: 4Mi
   clientIdle: 1s
   headerRead: 2s
   bodyRead: 3s
+  clientWrite: 3500ms
   upstreamConnect: 4s
   upstreamFirstByte: 5s
   upstreamIdle: 6s
   requestTotal: 7s
   retry: {maxAttempts: 1, budgetRatio: 0.5, minPerSecond: 1.25, bufferBytes: 2Mi}
+  overload: {memoryBytes: 512Mi, loopLag: 500ms, stopKeepalive: 0.5, tightenBuffers: 0.55,
+             dropIdle: 0.6, shedRequests: 0.7, refuseConnections: 0.8, hysteresis: 0.1}
 fleet:
   endpoints:
     - name: a
@@ -98,11 +102,15 @@ TEST(Settings, ReadsEveryKey) {
   EXPECT_EQ(s.limits.client_idle, 1s);
   EXPECT_EQ(s.limits.header_read, 2s);
   EXPECT_EQ(s.limits.body_read, 3s);
+  EXPECT_EQ(s.limits.client_write, 3500ms);
   EXPECT_EQ(s.limits.upstream_connect, 4s);
   EXPECT_EQ(s.limits.upstream_first_byte, 5s);
   EXPECT_EQ(s.limits.upstream_idle, 6s);
   EXPECT_EQ(s.limits.request_total, 7s);
   EXPECT_EQ(s.limits.retry, (RetrySettings{1, 0.5, 1.25, 2U << 20}));
+  EXPECT_EQ(s.limits.buffered_bytes, 4U << 20);
+  EXPECT_EQ(s.limits.overload,
+            (OverloadSettings{512U << 20, 500ms, 0.5, 0.55, 0.6, 0.7, 0.8, 0.1}));
   ASSERT_EQ(s.fleet.endpoints.size(), 3U);
   EXPECT_EQ(s.fleet.endpoints[0].name, "a");
   EXPECT_EQ(s.fleet.endpoints[0].labels[1].second, "8\n");
@@ -135,7 +143,17 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
             std::string::npos);
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 63);
+  EXPECT_NE(text.find("  overload:\n    memoryBytes: auto\n    loopLag: 2s\n"), std::string::npos);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 67);
+}
+
+TEST(Settings, AnOverloadActionThatNeverEndsIsAnError) {
+  EXPECT_EQ(read("limits:\n  overload: {dropIdle: 0.3, hysteresis: 0.3}\n").problems,
+            "f:2: limits.overload.hysteresis: must be less than every threshold; the lowest is "
+            "0.3\n");
+  EXPECT_EQ(read("limits: {bodyBytes: 1Mi,\n  bufferedBytes: 1Mi}\n").problems,
+            "f:2: warning: limits.bufferedBytes: is less than two bodies of bodyBytes, 1Mi; two "
+            "are allowed\n");
 }
 
 TEST(Settings, ReportsAllErrorsOfADocumentAtOnce) {

@@ -38,15 +38,14 @@ Gateway::Gateway(router::Router& router, AccessLog* access_log, ProfileBoard* pr
 
 Gateway::~Gateway() { stop(); }
 
-Result<void> Gateway::open_worker(std::uint32_t number, std::uint32_t workers,
-                                  std::span<const config::HostPort> listen) {
+Result<void> Gateway::open_worker(std::uint32_t number, std::span<const config::HostPort> listen) {
   auto loop = net::EventLoop::create();
   if (!loop) return tl::unexpected<Error>(std::move(loop.error()));
   auto worker = std::make_unique<Worker>();
   worker->loop = std::move(*loop);
   WorkerProfile* const profile = profiles_ == nullptr ? nullptr : &profiles_->worker(number);
   worker->front = std::make_unique<GatewayWorker>(*worker->loop, router_, access_log_,
-                                                  WorkerPlace{number, workers, profile});
+                                                  WorkerPlace{number, profile});
   for (std::size_t i = 0; i < listen.size(); ++i) {
     // Port 0 is chosen by the kernel for the first worker, and shared by the others.
     const std::uint16_t port = number == 0 ? listen[i].port : ports_[i];
@@ -64,7 +63,7 @@ Result<void> Gateway::start(std::span<const config::HostPort> listen, std::uint3
   FAIRLEAD_ASSERT(workers_.empty() && workers > 0);
   if (auto free = check_free(listen); !free) return free;
   for (std::uint32_t number = 0; number < workers; ++number) {
-    if (auto opened = open_worker(number, workers, listen); !opened) {
+    if (auto opened = open_worker(number, listen); !opened) {
       workers_.clear();
       ports_.clear();
       return opened;

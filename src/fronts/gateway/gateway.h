@@ -48,8 +48,7 @@ class Gateway {
  private:
   struct Worker;
 
-  Result<void> open_worker(std::uint32_t number, std::uint32_t workers,
-                           std::span<const config::HostPort> listen);
+  Result<void> open_worker(std::uint32_t number, std::span<const config::HostPort> listen);
   void worker_drained();
 
   router::Router& router_;

@@ -58,6 +58,9 @@ GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
   register_all<Holder>(registry, "fairlead_previous_responses_total",
                        "Requests that continue an answer, by whether its endpoint is known.",
                        "holder", previous_responses_);
+  register_all<admission::OverloadAction>(registry, "fairlead_overload_actions_total",
+                                          "What an overloaded router did, by action.", "action",
+                                          overload_);
   predicted_cached_tokens_ =
       &registry.counter("fairlead_predicted_cached_tokens_total",
                         "Prompt tokens expected to be cached at the chosen endpoint.");
@@ -115,6 +118,8 @@ void GatewayMetrics::add_sockets() {
   accept_failures_ =
       &registry_.counter("fairlead_client_accept_failures_total",
                          "Connections not accepted for want of descriptors or memory.");
+  write_timeouts_ = &registry_.counter("fairlead_client_write_timeouts_total",
+                                       "Clients cut off because they did not read their answer.");
   const auto bytes = [&](const char* direction) {
     return &registry_.counter("fairlead_client_bytes_total",
                               "Bytes exchanged with clients, counted when a request ends.",
@@ -232,6 +237,11 @@ void GatewayMetrics::set_sockets(const SocketFigures& now) {
   for (std::size_t i = 0; i < http2_floods_.size(); ++i) {
     http2_floods_[i]->add(now.http2_floods[i] - sockets_.http2_floods[i]);
   }
+  write_timeouts_->add(now.write_timeouts - sockets_.write_timeouts);
+  overload_[static_cast<std::size_t>(admission::OverloadAction::kDropIdle)]->add(
+      now.idle_dropped - sockets_.idle_dropped);
+  overload_[static_cast<std::size_t>(admission::OverloadAction::kStopKeepalive)]->add(
+      now.keep_alives_ended - sockets_.keep_alives_ended);
   sockets_ = now;
 }
 

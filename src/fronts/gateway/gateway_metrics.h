@@ -12,6 +12,7 @@
 
 #include "base/metrics.h"
 #include "base/time.h"
+#include "core/admission/overload.h"
 #include "core/codec/sse_scanner.h"
 #include "core/codec/trace_context.h"
 #include "core/exchange/route.h"
@@ -46,6 +47,9 @@ struct SocketFigures {
   std::uint64_t http2_resets = 0;
   std::uint64_t http2_stream_errors = 0;
   std::array<std::uint64_t, net::kHttp2FloodCount> http2_floods{};
+  std::uint64_t write_timeouts = 0;
+  std::uint64_t idle_dropped = 0;
+  std::uint64_t keep_alives_ended = 0;
 };
 
 class GatewayMetrics {
@@ -69,6 +73,9 @@ class GatewayMetrics {
     previous_responses_[static_cast<std::size_t>(holder)]->add();
   }
   void on_usage(const codec::Usage& usage);
+  void on_overload(admission::OverloadAction action) {
+    overload_[static_cast<std::size_t>(action)]->add();
+  }
   void set_sockets(const SocketFigures& now);
   void set_tls(const net::TlsFigures& clients, const net::TlsFigures& engines);
 
@@ -119,6 +126,8 @@ class GatewayMetrics {
   Counter* traced_requests_;
   Counter* invalid_trace_parents_;
   Counter* invalid_trace_states_;
+  Counter* write_timeouts_;
+  std::array<Counter*, admission::kOverloadActionCount> overload_{};
   net::TlsMetrics client_tls_;
   net::TlsMetrics engine_tls_;
 };

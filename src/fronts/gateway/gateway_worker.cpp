@@ -16,27 +16,28 @@ using model::ReplyReason;
 
 // After running requests were cut off, how long their last bytes may take to leave.
 constexpr Duration kCutOffGrace = std::chrono::seconds(1);
-// Request bytes that all workers together may hold.
-constexpr std::size_t kBufferedBytes = std::size_t{1} << 30;
+// While idle connections are to be dropped, this share of them goes at each beat. Those that were
+// busy a moment ago are spared: their next request may be on its way.
+constexpr double kDropShare = 0.125;
+constexpr Duration kDropAfter = std::chrono::seconds(1);
 
-net::Http1ServerOptions server_options(const config::ServeSettings& settings, WorkerPlace place,
+net::Http1ServerOptions server_options(const config::ServeSettings& settings,
                                        const std::shared_ptr<const net::TlsServerContext>& tls) {
   const config::LimitSettings& limits = settings.limits;
   net::Http1ServerOptions options;
   options.head.head_bytes = limits.header_bytes;
   options.head.headers = limits.header_count;
   options.body_bytes_max = limits.body_bytes;
-  // A worker has a server, with bounds of its own, for each address.
-  const auto servers = static_cast<std::uint32_t>(
-      place.workers * std::max<std::size_t>(1, settings.gateway.listen.size()));
-  options.buffered_bytes_max = std::max(kBufferedBytes / servers, 2 * limits.body_bytes);
-  options.connections_max = std::max(1U, limits.connections / servers);
+  // Of all servers together, which share a budget.
+  options.buffered_bytes_max = std::max(limits.buffered_bytes, 2 * limits.body_bytes);
+  options.connections_max = limits.connections;
   options.http2_streams_max = settings.gateway.http2.max_concurrent_streams;
   options.tls = tls;
   options.idle_timeout = limits.client_idle;
   options.head_timeout = limits.header_read;
   options.body_timeout = limits.body_read;
   options.receive_timeout = limits.request_total;
+  options.write_timeout = limits.client_write;
   return options;
 }
 
@@ -61,27 +62,36 @@ ReplyReason reason_of(const net::Http1Refusal& refusal) {
 GatewayWorker::GatewayWorker(net::EventLoop& loop, router::Router& router, AccessLog* access_log,
                              WorkerPlace place)
     : loop_(loop),
+      router_(router),
       log_(router.log()),
       host_(loop, router, access_log, place.number),
       place_(place),
       generation_(host_.generation()),
-      options_(server_options(generation_->settings, place, router.tls().clients)),
+      options_(server_options(generation_->settings, router.tls().clients)),
       drain_timer_(loop, [this] { on_drain_timer(); }),
-      socket_metrics_timer_(loop, [this] {
-        report_sockets();
-        follow_generation();
-        socket_metrics_timer_.arm(kSocketMetricsInterval);
-      }) {
+      socket_metrics_timer_(loop,
+                            [this] {
+                              report_sockets();
+                              follow_generation();
+                              socket_metrics_timer_.arm(kSocketMetricsInterval);
+                            }),
+      beat_timer_(loop, [this] { beat(); }) {
   if (place_.profile != nullptr) loop_.set_profile(&place_.profile->loop);
   socket_metrics_timer_.arm(kSocketMetricsInterval);
+  beat_timer_.arm(Duration::zero());
 }
 
-GatewayWorker::~GatewayWorker() = default;
+GatewayWorker::~GatewayWorker() {
+  router::OverloadState::WorkerCell& cell = router_.overload().cell(place_.number);
+  cell.beat.store(0, std::memory_order_relaxed);
+  cell.engine_connections.store(0, std::memory_order_relaxed);
+}
 
 Result<net::SocketAddress> GatewayWorker::listen(const net::SocketAddress& address,
                                                  net::PortSharing sharing) {
   net::RequestHandler& handler = *this;
-  auto server = std::make_unique<net::Http1Server>(loop_, handler, options_);
+  auto server =
+      std::make_unique<net::Http1Server>(loop_, handler, options_, &router_.overload().budget());
   auto listening = server->listen(address, sharing);
   if (!listening) return tl::unexpected<Error>(std::move(listening.error()));
   servers_.push_back(std::move(server));
@@ -91,13 +101,41 @@ Result<net::SocketAddress> GatewayWorker::listen(const net::SocketAddress& addre
 void GatewayWorker::follow_generation() {
   if (host_.in_force(*generation_)) return;
   generation_ = host_.generation();
-  options_ = server_options(generation_->settings, place_, options_.tls);
+  options_ = server_options(generation_->settings, options_.tls);
   for (const auto& server : servers_) server->set_options(options_);
   host_.adopt(*generation_);
 }
 
+void GatewayWorker::follow_overload() {
+  using admission::OverloadAction;
+  const admission::OverloadActions next = router_.overload().actions();
+  const admission::OverloadActions before = host_.overload();
+  if (next == before) return;
+  host_.set_overload(next);
+  for (const OverloadAction action :
+       {OverloadAction::kTightenBuffers, OverloadAction::kRefuseConnections}) {
+    if (next.has(action) && !before.has(action)) host_.metrics().on_overload(action);
+  }
+  const net::ServerRestraint restraint{.keeps_alive = !next.has(OverloadAction::kStopKeepalive),
+                                       .accepts = !next.has(OverloadAction::kRefuseConnections),
+                                       .takes_bodies = !next.has(OverloadAction::kShedRequests)};
+  for (const auto& server : servers_) server->restrain(restraint);
+}
+
+// Tells the monitor that this loop turns, and does what takes longer than a moment.
+void GatewayWorker::beat() {
+  beat_timer_.arm(router::kBeatInterval);
+  router::OverloadState::WorkerCell& cell = router_.overload().cell(place_.number);
+  cell.beat.store(loop_.now().time_since_epoch().count(), std::memory_order_relaxed);
+  cell.engine_connections.store(host_.upstream().counters().connections, std::memory_order_relaxed);
+  follow_overload();
+  if (!host_.overload().has(admission::OverloadAction::kDropIdle)) return;
+  for (const auto& server : servers_) server->close_idle(kDropShare, kDropAfter);
+}
+
 void GatewayWorker::on_request(net::ServerExchange& exchange) {
   follow_generation();
+  follow_overload();
   const codec::Http1RequestHead& head = exchange.head();
   host_.take().begin(exchange, exchange::match_route(head.method, head.path()));
 }
@@ -105,6 +143,10 @@ void GatewayWorker::on_request(net::ServerExchange& exchange) {
 void GatewayWorker::on_refusal(const net::Http1Refusal& refusal, net::RefusalReply& reply) {
   const ReplyReason reason = reason_of(refusal);
   host_.metrics().on_refusal(refusal.kind, reason);
+  if (refusal.kind == net::RefusalKind::kOutOfMemory &&
+      host_.overload().has(admission::OverloadAction::kShedRequests)) {
+    host_.metrics().on_overload(admission::OverloadAction::kShedRequests);
+  }
   reply.body.clear();
   exchange::append_error({reason, refusal.message, {}}, exchange::ErrorShape::kOpenAi, reply.body);
   reply.content_type = "application/json";
@@ -159,6 +201,9 @@ void GatewayWorker::report_sockets() {
     for (std::size_t i = 0; i < now.http2_floods.size(); ++i) {
       now.http2_floods[i] += counters.http2_floods[i];
     }
+    now.write_timeouts += counters.write_timeouts;
+    now.idle_dropped += counters.idle_dropped;
+    now.keep_alives_ended += counters.keep_alives_ended;
     with_clients += counters.tls;
   }
   now.stream_pauses = loop_.pacer().pauses();

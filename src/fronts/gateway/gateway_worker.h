@@ -2,7 +2,7 @@
 // GatewayWorker: the gateway on one event loop: listeners towards clients, connections towards
 // engines, and a picker. Workers share nothing but what the router publishes.
 //
-//   GatewayWorker worker(loop, router, access_log, {.number = 0, .workers = 1});
+//   GatewayWorker worker(loop, router, access_log, {.number = 0});
 //   auto listening = worker.listen(address, net::PortSharing::kReusePort);
 //
 // A request keeps the generation it began with; what a new one changes for the whole worker is
@@ -23,7 +23,6 @@ namespace fairlead::gateway {
 
 struct WorkerPlace {
   std::uint32_t number = 0;          // From 0; seeds its chances.
-  std::uint32_t workers = 1;         // That share the process-wide limits.
   WorkerProfile* profile = nullptr;  // Null: nobody asks for it.
 };
 
@@ -53,11 +52,14 @@ class GatewayWorker final : private net::RequestHandler {
   void on_request(net::ServerExchange& exchange) override;
   void on_refusal(const net::Http1Refusal& refusal, net::RefusalReply& reply) override;
   void follow_generation();
+  void follow_overload();
+  void beat();
   void on_server_drained();
   void on_drain_timer();
   void end_drain();
 
   net::EventLoop& loop_;
+  router::Router& router_;
   Log& log_;
   RelayHost host_;
   WorkerPlace place_;
@@ -68,6 +70,7 @@ class GatewayWorker final : private net::RequestHandler {
   std::function<void()> on_drained_;
   net::Timer drain_timer_;
   net::Timer socket_metrics_timer_;
+  net::Timer beat_timer_;
   std::vector<std::unique_ptr<net::Http1Server>> servers_;  // Die first: they call the others.
 };
 

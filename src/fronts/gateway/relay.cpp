@@ -52,6 +52,7 @@ void Relay::begin(net::ServerExchange& exchange, const exchange::RouteMatch& mat
   FAIRLEAD_ASSERT(phase_ == Phase::kFree);
   reset();
   exchange_ = &exchange;
+  request_bytes_ = exchange.body().size();
   match_ = match;
   phase_ = Phase::kDeciding;
   generation_ = host_.generation();
@@ -62,6 +63,10 @@ void Relay::begin(net::ServerExchange& exchange, const exchange::RouteMatch& mat
   if (!generation_->settings.tracing.endpoint.empty()) begin_trace();
   allow_origin_ = exchange::allowed_origin(generation_->settings.gateway.cors.allow_origins,
                                            exchange.head().headers);
+  if (host_.overload().has(admission::OverloadAction::kShedRequests)) {
+    host_.metrics().on_overload(admission::OverloadAction::kShedRequests);
+    return reply({ReplyReason::kOverloaded, {}, {}});
+  }
   if (!allow_origin_.empty() && exchange::is_preflight(exchange.head())) return reply_preflight();
   if (!authenticate()) return;
   switch (match.handling) {

@@ -8,9 +8,10 @@
 //                   └─▶ reply                       kBreaking: a last error event is leaving.
 //
 // Bytes are relayed as they come, raw where both sides take chunks. When more than
-// kPendingBytesHigh wait for the client, the engine's connection is not read until all have left.
-// A client that leaves closes the engine's connection at once. After the client saw a byte, any
-// failure ends in a reset, never in an answer that looks complete.
+// kPendingBytesHigh wait for the client, the engine's connection is not read until all have left;
+// with tightened buffers that is kPendingBytesTight. A client that leaves closes the engine's
+// connection at once. After the client saw a byte, any failure ends in a reset, never in an answer
+// that looks complete, and the request's body, which nobody can ask for again, goes back.
 // Threads: the worker's thread.
 #pragma once
 
@@ -37,6 +38,7 @@
 namespace fairlead::gateway {
 
 inline constexpr std::size_t kPendingBytesHigh = 256 * 1024;
+inline constexpr std::size_t kPendingBytesTight = 16 * 1024;
 // Of an engine's 502 or 503, kept in case nobody else can be asked.
 inline constexpr std::size_t kHeldBodyBytesMax = 16 * 1024;
 
@@ -58,6 +60,7 @@ class Relay final : private net::ExchangeObserver,
 
   void on_client_gone() override;
   void on_drained() override;
+  net::HalfClosed on_client_half_closed() override;
   void on_connected(net::ConnectionUse use) override;
   void on_response_head(const codec::Http1ResponseHead& head) override;
   void on_body(std::string_view raw, std::span<const std::string_view> payload) override;
@@ -108,7 +111,8 @@ class Relay final : private net::ExchangeObserver,
   void finish_response();
   void relay_held_answer();
   void break_off(model::ReplyReason reason);
-  bool error_event_fits() const;
+  bool event_fits() const;
+  void write_event(std::string_view event);
   void abort_response();
   int status_seen() const;
 
@@ -125,8 +129,9 @@ class Relay final : private net::ExchangeObserver,
   bool dispatch_due_ = false;  // The history has not been told of this try.
   std::string request_id_;
   std::string client_address_;
-  std::string head_;       // Towards the engine.
-  std::string_view body_;  // As the engine gets it: the client's bytes, or decoded_.
+  std::string head_;               // Towards the engine.
+  std::string_view body_;          // As the engine gets it: the client's bytes, or decoded_.
+  std::size_t request_bytes_ = 0;  // Of the client's body.
   exchange::BodyBytes body_bytes_ = exchange::BodyBytes::kAsSent;
   std::string decoded_;
   std::size_t decoded_held_ = 0;            // Its part of the host's count.

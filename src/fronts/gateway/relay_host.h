@@ -15,6 +15,7 @@
 #include "base/published.h"
 #include "base/random.h"
 #include "core/access/key_table.h"
+#include "core/admission/overload.h"
 #include "core/codec/gzip_body.h"
 #include "core/exchange/request_facts.h"
 #include "core/picker/picker.h"
@@ -76,6 +77,9 @@ class RelayHost {
   // Valid until the next call; shared_access() is the same, to be kept.
   const access::AccessRules& access() { return access_.get(); }
   std::shared_ptr<const access::AccessRules> shared_access() { return access_.share(); }
+  // As the worker last read them.
+  void set_overload(admission::OverloadActions actions) { overload_ = actions; }
+  admission::OverloadActions overload() const { return overload_; }
   // What decoded bodies hold, of kDecodedBytesMax; relays add and subtract their own.
   std::size_t& decoded_bytes() { return decoded_bytes_; }
 
@@ -101,6 +105,7 @@ class RelayHost {
   access::KeyHasher hasher_;
   codec::GzipDecoder gzip_;
   std::size_t decoded_bytes_ = 0;
+  admission::OverloadActions overload_;
   AccessLog* access_log_;
   std::uint64_t process_seed_;
   Random random_;

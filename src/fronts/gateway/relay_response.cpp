@@ -70,6 +70,11 @@ void Relay::on_body(std::string_view raw, std::span<const std::string_view> payl
 // From here on the client sees bytes of this endpoint's answer.
 void Relay::start_response() {
   phase_ = Phase::kRelaying;
+  if (!upstream_.active() || upstream_.request_sent()) {
+    body_ = {};
+    exchange_->drop_body();
+    drop_decoded();
+  }
   codec::BodyFraming framing = response_.body();
   // Towards an HTTP/1.0 client the server turns chunked into until_close.
   if (framing.kind == codec::BodyKind::kUntilClose) framing = codec::BodyFraming::chunked();
@@ -85,7 +90,9 @@ void Relay::pass_on(std::string_view raw, std::span<const std::string_view> payl
     if (copy_ == Copy::kPayload) exchange_->write_chunk(piece);
   }
   if (copy_ == Copy::kRaw) exchange_->write_raw(raw);
-  if (exchange_->pending_bytes() > kPendingBytesHigh) upstream_.pause();
+  const bool tight = host_.overload().has(admission::OverloadAction::kTightenBuffers);
+  const std::size_t high = tight ? kPendingBytesTight : kPendingBytesHigh;
+  if (exchange_->pending_bytes() > high) upstream_.pause();
 }
 
 void Relay::note_first_token() {
@@ -142,7 +149,14 @@ void Relay::on_drained() {
   upstream_.resume();
 }
 
-bool Relay::error_event_fits() const {
+// A comment, which readers of events skip (WHATWG HTML §9.2.6), asks whether the client is there.
+// Where none can stand, the answer's own next bytes do.
+net::HalfClosed Relay::on_client_half_closed() {
+  if (phase_ == Phase::kRelaying && event_fits()) write_event(":\n\n");
+  return net::HalfClosed::kMayRead;
+}
+
+bool Relay::event_fits() const {
   return watch_.form() == exchange::ResponseForm::kEventStream && watch_.between_events() &&
          (copy_ == Copy::kPayload || watch_.between_chunks()) &&
          response_.body().kind != codec::BodyKind::kLength;
@@ -155,22 +169,23 @@ void Relay::break_off(ReplyReason reason) {
   conclude(response_.status(),
            reason == ReplyReason::kUpstreamFailed ? Outcome::kUpstreamFailed : Outcome::kTimedOut);
   phase_ = Phase::kBreaking;
-  if (error_event_fits()) {
+  if (event_fits()) {
     std::string& event = host_.scratch();
     event.clear();
     exchange::append_error_event({reason, {}, {}}, exchange::error_shape(match_.route), event);
-    if (copy_ == Copy::kPayload) {
-      exchange_->write_chunk(event);
-    } else {
-      std::string framed;
-      codec::append_chunk_size(framed, event.size());
-      framed += event;
-      framed += codec::kChunkEnd;
-      exchange_->write_raw(framed);
-    }
+    write_event(event);
   }
   // A reset would overtake bytes that still wait here; on_drained() goes on.
   if (exchange_->pending_bytes() == 0) abort_response();
+}
+
+void Relay::write_event(std::string_view event) {
+  if (copy_ == Copy::kPayload) return exchange_->write_chunk(event);
+  std::string framed;
+  codec::append_chunk_size(framed, event.size());
+  framed += event;
+  framed += codec::kChunkEnd;
+  exchange_->write_raw(framed);
 }
 
 void Relay::abort_response() {

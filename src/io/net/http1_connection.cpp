@@ -34,6 +34,7 @@ Http1Connection::Http1Connection(Http1Server& server, const SocketAddress& peer)
 
 Result<void> Http1Connection::open(StreamSocket socket) {
   auto opened = stream_.open(std::move(socket), TcpStream::State::kOpen);
+  received_at_ = loop_.now();
   // A client that connects and stays silent is held to the head's time, not to the idle time.
   if (opened) timer_.arm(server_.options_.head_timeout);
   return opened;
@@ -162,9 +163,7 @@ void Http1Connection::begin_body() {
 // Counts what the peer has sent of the body, which is what it touched of the memory; refuses the
 // request when the server holds too much.
 bool Http1Connection::charge_body() {
-  server_.buffered_bytes_ += body_.size() - charged_bytes_;
-  charged_bytes_ = body_.size();
-  if (server_.buffered_bytes_ <= server_.options_.buffered_bytes_max) return true;
+  if (server_.charge(charged_bytes_, body_.size())) return true;
   refuse(RefusalKind::kOutOfMemory, 503, codec::Http1Error::kNone,
          "The server holds as many request bytes as it may. Try again shortly.");
   return false;
@@ -236,12 +235,12 @@ void Http1Connection::dispatch() {
   complete_at_ = loop_.now();
   timer_.cancel();
   state_ = State::kRunning;
-  started_ = raw_written_ = bodiless_ = keep_alive_ = false;
+  started_ = raw_written_ = bodiless_ = keep_alive_ = half_close_told_ = false;
   ++requests_;
   ++server_.counters_.requests;
   ++server_.counters_.requests_running;
-  if (stream_.peer_half_closed()) return client_gone();
   server_.handler_.on_request(exchange_);
+  if (stream_.peer_half_closed()) on_peer_half_closed();
 }
 
 void Http1Connection::on_input_end() {
@@ -263,7 +262,17 @@ void Http1Connection::on_input_end() {
 }
 
 void Http1Connection::on_peer_half_closed() {
-  if (state_ == State::kRunning) client_gone();
+  if (state_ != State::kRunning) return;
+  if (stream_.hung_up()) return client_gone();
+  if (std::exchange(half_close_told_, true)) return;
+  const bool started = started_;
+  if (observer_ == nullptr || observer_->on_client_half_closed() == HalfClosed::kGone) {
+    return client_gone();
+  }
+  if (started) return;
+  if (parser_.head().version != codec::Http1Version::k11) return client_gone();
+  stream_.write(codec::kContinue);
+  stream_.flush();
 }
 
 void Http1Connection::on_stream_end(StreamEnd end) {
@@ -349,6 +358,7 @@ void Http1Connection::next_request() {
   if (input_.empty()) input_.release();
   parser_.reset();
   state_ = State::kIdle;
+  received_at_ = loop_.now();
   timer_.arm(server_.options_.idle_timeout);
   pump();
 }
@@ -357,7 +367,21 @@ void Http1Connection::release_body() {
   body_.release();
   encoded_.release();
   body_view_ = {};
-  server_.buffered_bytes_ -= std::exchange(charged_bytes_, 0);
+  server_.charge(charged_bytes_, 0);
+}
+
+// What follows the body of a chunked request waits in encoded_, and a small body among the head.
+void Http1Connection::drop_body() {
+  if (place_ == Place::kInput) return;
+  body_.release();
+  if (encoded_.empty()) encoded_.release();
+  body_view_ = {};
+  server_.charge(charged_bytes_, 0);
+}
+
+std::optional<Time> Http1Connection::idle_since() const {
+  if (state_ != State::kIdle || !input_.empty()) return std::nullopt;
+  return received_at_;
 }
 
 void Http1Connection::on_server_draining() {
@@ -389,7 +413,7 @@ void Http1Connection::die() {
   state_ = State::kDead;
   timer_.cancel();
   stream_.close();
-  server_.buffered_bytes_ -= std::exchange(charged_bytes_, 0);
+  server_.charge(charged_bytes_, 0);
   server_.forget(*this);
 }
 

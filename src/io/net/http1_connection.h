@@ -28,6 +28,8 @@ class Http1Connection final : public ServerConnection, private StreamHandler, pr
   [[nodiscard]] Result<void> open(StreamSocket socket);
   void on_server_draining() override;
   const TcpStream& stream() const override { return stream_; }
+  std::optional<Time> idle_since() const override;
+  void drop_idle() override { die(); }
 
  private:
   friend class Http1Exchange;
@@ -76,6 +78,7 @@ class Http1Connection final : public ServerConnection, private StreamHandler, pr
   void end_exchange(State next);
   void next_request();
   void release_body();
+  void drop_body();
   void close_gracefully();
   void client_gone();
   void die();
@@ -100,13 +103,14 @@ class Http1Connection final : public ServerConnection, private StreamHandler, pr
   bool bodiless_ = false;    // The response may not have a body: HEAD, 204, 304.
   bool keep_alive_ = false;  // As promised in the response head.
   bool fin_sent_ = false;
+  bool half_close_told_ = false;  // For this request.
   codec::BodyFraming framing_;
   std::uint64_t response_left_ = 0;  // Of a response with a length.
   std::size_t charged_bytes_ = 0;    // Counted in the server's buffered bytes.
   std::size_t discarded_bytes_ = 0;  // While closing.
   std::uint64_t progress_mark_ = 0;  // stream_.bytes_sent() when the write timer was armed.
   std::uint64_t requests_ = 0;
-  Time received_at_;
+  Time received_at_;  // While idle: since when.
   Time complete_at_;
 };
 

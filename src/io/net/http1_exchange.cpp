@@ -29,6 +29,10 @@ void Http1Connection::start(int status, HeaderSpan headers, codec::BodyFraming f
   keep_alive_ = head.keep_alive && !server_.draining() &&
                 requests_ < server_.options_.requests_per_connection_max &&
                 (bodiless_ || framing.kind != codec::BodyKind::kUntilClose);
+  if (keep_alive_ && !server_.restraint_.keeps_alive) {
+    keep_alive_ = false;
+    ++server_.counters_.keep_alives_ended;
+  }
   std::string& out = server_.head_scratch_;
   out.clear();
   codec::append_status_line(out, status);
@@ -157,5 +161,6 @@ void Http1Exchange::write_raw(std::string_view bytes) { connection_.write_raw(by
 void Http1Exchange::finish() { connection_.finish(); }
 void Http1Exchange::abort() { connection_.abort(); }
 std::size_t Http1Exchange::pending_bytes() const { return connection_.stream_.pending_bytes(); }
+void Http1Exchange::drop_body() { connection_.drop_body(); }
 
 }  // namespace fairlead::net

@@ -3,7 +3,9 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -58,14 +60,18 @@ std::string_view to_string(Http2Flood flood) {
 }
 
 Http1Server::Http1Server(EventLoop& loop, RequestHandler& handler,
-                         const Http1ServerOptions& options)
-    : loop_(loop), handler_(handler), options_(options), accept_again_(loop, [this] {
-        if (listener_.valid() && !loop_.add(listener_.get(), EPOLLIN, *this)) {
-          accept_again_.arm(kAcceptRest);
-        }
-      }) {}
+                         const Http1ServerOptions& options, ServerBudget* budget)
+    : loop_(loop),
+      handler_(handler),
+      options_(options),
+      budget_(budget != nullptr ? budget : &own_budget_),
+      accept_again_(loop, [this] { watch_listener(); }) {}
 
-Http1Server::~Http1Server() { stop_accepting(); }
+Http1Server::~Http1Server() {
+  stop_accepting();
+  budget_->connections.fetch_sub(connections_.size(), std::memory_order_relaxed);
+  budget_->buffered_bytes.fetch_sub(buffered_bytes_, std::memory_order_relaxed);
+}
 
 Result<void> Http1Server::listen(const SocketAddress& address, PortSharing sharing) {
   auto listener = listen_tcp(address, sharing);
@@ -79,6 +85,7 @@ Result<void> Http1Server::adopt_listener(UniqueFd listener) {
   // Level-triggered, so that connections beyond one turn's share are not forgotten.
   auto added = loop_.add(listener.get(), EPOLLIN, *this);
   if (!added) return added;
+  watching_ = true;
   local_ = *local;
   listener_ = std::move(listener);
   return {};
@@ -87,8 +94,42 @@ Result<void> Http1Server::adopt_listener(UniqueFd listener) {
 void Http1Server::stop_accepting() {
   if (!listener_.valid()) return;
   accept_again_.cancel();
-  loop_.remove(listener_.get(), *this);
+  if (std::exchange(watching_, false)) loop_.remove(listener_.get(), *this);
   listener_.close();
+}
+
+void Http1Server::watch_listener() {
+  const bool wanted = listener_.valid() && restraint_.accepts && !accept_again_.armed();
+  if (wanted == watching_) return;
+  watching_ = wanted;
+  if (!wanted) {
+    loop_.remove(listener_.get(), *this);
+  } else if (!loop_.add(listener_.get(), EPOLLIN, *this)) {
+    watching_ = false;
+    accept_again_.arm(kAcceptRest);
+  }
+}
+
+void Http1Server::restrain(const ServerRestraint& restraint) {
+  restraint_ = restraint;
+  if (listener_.valid()) watch_listener();
+}
+
+void Http1Server::close_idle(double share, Duration at_least) {
+  const Time latest = loop_.now() - at_least;
+  std::vector<ServerConnection*> idle;
+  for (const auto& connection : connections_) {
+    const auto since = connection->idle_since();
+    if (since && *since <= latest) idle.push_back(connection.get());
+  }
+  const auto count = static_cast<std::size_t>(std::ceil(share * static_cast<double>(idle.size())));
+  const auto middle = idle.begin() + static_cast<std::ptrdiff_t>(std::min(count, idle.size()));
+  std::ranges::nth_element(idle, middle, {},
+                           [](const ServerConnection* one) { return *one->idle_since(); });
+  for (auto one = idle.begin(); one != middle; ++one) {
+    ++counters_.idle_dropped;
+    (*one)->drop_idle();
+  }
 }
 
 void Http1Server::on_events(std::uint32_t) {
@@ -110,14 +151,16 @@ void Http1Server::on_events(std::uint32_t) {
 
 void Http1Server::rest_after_failure() {
   ++counters_.accept_failures;
-  loop_.remove(listener_.get(), *this);
   accept_again_.arm(kAcceptRest);
+  watch_listener();
 }
 
 void Http1Server::accept_one(UniqueFd fd, const SocketAddress& peer) {
   ++counters_.accepted;
   set_no_delay(fd.get());
-  if (connections_.size() >= options_.connections_max) {
+  const std::size_t others = budget_->connections.fetch_add(1, std::memory_order_relaxed);
+  if (others >= options_.connections_max) {
+    budget_->connections.fetch_sub(1, std::memory_order_relaxed);
     if (options_.tls) {
       // Telling why would take a handshake.
       ++counters_.refusals[static_cast<std::size_t>(RefusalKind::kTooManyConnections)];
@@ -136,6 +179,7 @@ void Http1Server::accept_one(UniqueFd fd, const SocketAddress& peer) {
   StreamSocket socket{std::move(fd), options_.tls ? options_.tls->new_session() : nullptr};
   const bool no_session = options_.tls && !socket.tls;
   if (no_session || !connection->open(std::move(socket))) {
+    budget_->connections.fetch_sub(1, std::memory_order_relaxed);
     ++counters_.accept_failures;
     return;
   }
@@ -198,8 +242,17 @@ void Http1Server::forget(ServerConnection& connection) {
   connections_[index]->index_ = index;
   loop_.destroy_later(std::move(connections_.back()));
   connections_.pop_back();
+  budget_->connections.fetch_sub(1, std::memory_order_relaxed);
   counters_.connections = connections_.size();
   if (connections_.empty() && on_drained_) std::exchange(on_drained_, nullptr)();
+}
+
+bool Http1Server::charge(std::size_t& charged, std::size_t bytes) {
+  // Unsigned arithmetic: what is given back wraps round to the difference.
+  const std::size_t more = bytes - std::exchange(charged, bytes);
+  buffered_bytes_ += more;
+  const std::size_t before = budget_->buffered_bytes.fetch_add(more, std::memory_order_relaxed);
+  return before + more <= options_.buffered_bytes_max && restraint_.takes_bodies;
 }
 
 void Http1Server::drain(std::function<void()> on_drained) {

@@ -11,8 +11,9 @@
 //
 // Everything a peer can send is bounded by Http1ServerOptions; what it does wrong gets a typed
 // refusal, a counter and a reply. A peer that closes its sending side while its request runs
-// counts as gone, because TCP cannot tell that from close(). Omitted: upgrades, CONNECT tunnels.
-// Threads: the loop's thread.
+// counts as gone, unless the handler says that it may still read (ExchangeObserver). HTTP/1.0 has
+// no interim response to find out with, and such a peer is gone. Omitted: upgrades, CONNECT
+// tunnels. Threads: the loop's thread.
 #pragma once
 
 #include <array>
@@ -30,6 +31,7 @@
 #include "core/codec/http1.h"
 #include "core/codec/http1_request.h"
 #include "io/net/event_loop.h"
+#include "io/net/server_budget.h"
 #include "io/net/server_exchange.h"
 #include "io/net/socket.h"
 #include "io/net/tls_context.h"
@@ -45,11 +47,11 @@ class ServerConnection;
 struct Http1ServerOptions {
   codec::Http1Limits head{};
   std::size_t body_bytes_max = 32 * 1024 * 1024;
-  // Sum over the server's connections of the memory lent to request bodies.
+  // Of the request bodies in memory, over all servers that share the budget.
   std::size_t buffered_bytes_max = std::size_t{1} << 30;
   // Response bytes a connection may leave unsent; a handler that writes on loses the connection.
   std::size_t pending_bytes_max = 64 * 1024 * 1024;
-  std::size_t connections_max = 20'000;
+  std::size_t connections_max = 20'000;  // Likewise over all that share the budget.
   // Requests at a time on an HTTP/2 connection; 0 turns HTTP/2 off.
   std::uint32_t http2_streams_max = 0;
   std::shared_ptr<const TlsServerContext> tls{};  // Null for plain TCP.
@@ -114,6 +116,8 @@ struct Http1ServerCounters {
   std::uint64_t clients_gone = 0;        // Left before their response was complete.
   std::uint64_t truncated_requests = 0;  // Left in the middle of a request.
   std::uint64_t idle_closed = 0;
+  std::uint64_t idle_dropped = 0;       // By close_idle().
+  std::uint64_t keep_alives_ended = 0;  // By ServerRestraint::keeps_alive.
   std::uint64_t write_timeouts = 0;
   std::uint64_t pending_limit_hits = 0;
   TlsFigures tls;
@@ -143,6 +147,7 @@ class Http1Exchange final : public ServerExchange {
   void finish() override;
   void abort() override;
   std::size_t pending_bytes() const override;
+  void drop_body() override;
 
  private:
   friend class Http1Connection;
@@ -163,8 +168,9 @@ class RequestHandler {
 
 class Http1Server final : private FdHandler {
  public:
-  // `handler` outlives the server.
-  Http1Server(EventLoop& loop, RequestHandler& handler, const Http1ServerOptions& options);
+  // `handler` outlives the server, and so does `budget`; null: a budget of its own.
+  Http1Server(EventLoop& loop, RequestHandler& handler, const Http1ServerOptions& options,
+              ServerBudget* budget = nullptr);
   // Closes everything at once; observers are not called.
   ~Http1Server();
   Http1Server(const Http1Server&) = delete;
@@ -185,6 +191,10 @@ class Http1Server final : private FdHandler {
 
   // For connections accepted and requests begun from here on.
   void set_options(const Http1ServerOptions& options) { options_ = options; }
+  // Until the next call.
+  void restrain(const ServerRestraint& restraint);
+  // Closes idle connections: a `share` of those that have been so for `at_least`, longest first.
+  void close_idle(double share, Duration at_least);
 
   const Http1ServerCounters& counters() const { return counters_; }
   EventLoop& loop() { return loop_; }
@@ -194,6 +204,7 @@ class Http1Server final : private FdHandler {
   friend class Http2Connection;
   friend class Http2Stream;
   void on_events(std::uint32_t events) override;
+  void watch_listener();
   void accept_one(UniqueFd fd, const SocketAddress& peer);
   void rest_after_failure();
   RefusalReply shape_refusal(const Http1Refusal& refusal);
@@ -201,17 +212,23 @@ class Http1Server final : private FdHandler {
   void continue_as_http2(Http1Connection& connection);
   void count_bytes(ServerConnection& connection);
   void forget(ServerConnection& connection);
+  // Sets what a body takes of the budget; false when that is more than there is.
+  bool charge(std::size_t& charged, std::size_t bytes);
   bool draining() const { return draining_; }
 
   EventLoop& loop_;
   RequestHandler& handler_;
   Http1ServerOptions options_;
   Http1ServerCounters counters_;
+  ServerRestraint restraint_;
   UniqueFd listener_;
+  bool watching_ = false;  // The loop tells of new connections.
   SocketAddress local_;
   bool draining_ = false;
   std::string head_scratch_;  // A head or chunk size on its way into a stream.
-  std::size_t buffered_bytes_ = 0;
+  ServerBudget own_budget_;
+  ServerBudget* budget_;
+  std::size_t buffered_bytes_ = 0;  // This server's part.
   std::function<void()> on_drained_;
   Timer accept_again_;
   std::vector<std::unique_ptr<Http2Stream>> free_streams_;

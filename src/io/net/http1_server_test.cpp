@@ -2,6 +2,7 @@
 #include "io/net/http1_server.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <string>
@@ -43,10 +44,12 @@ struct EchoHandler final : RequestHandler, ExchangeObserver {
     held = nullptr;
   }
   void on_drained() override { ++drained; }
+  HalfClosed on_client_half_closed() override { return half_closed; }
 
   int requests = 0;
   int gone = 0;
   int drained = 0;
+  HalfClosed half_closed = HalfClosed::kGone;
   std::string last_body;
   ServerExchange* held = nullptr;
   RefusalKind refused{};
@@ -55,7 +58,7 @@ struct EchoHandler final : RequestHandler, ExchangeObserver {
 class Http1ServerTest : public ::testing::Test {
  protected:
   Http1Server& serve(const Http1ServerOptions& options = {}) {
-    server_ = std::make_unique<Http1Server>(*loop_, handler_, options);
+    server_ = std::make_unique<Http1Server>(*loop_, handler_, options, &budget_);
     EXPECT_TRUE(server_->listen(SocketAddress::loopback(0), PortSharing::kExclusive).has_value());
     return *server_;
   }
@@ -70,6 +73,7 @@ class Http1ServerTest : public ::testing::Test {
 
   std::unique_ptr<EventLoop> loop_ = make_loop();
   EchoHandler handler_;
+  ServerBudget budget_;
   std::unique_ptr<Http1Server> server_;
 };
 
@@ -234,6 +238,27 @@ TEST_F(Http1ServerTest, AClientThatLeavesIsSeenAtOnce) {
   EXPECT_EQ(server_->counters().clients_gone, 2U);
 }
 
+TEST_F(Http1ServerTest, AClientThatMayStillReadIsAskedAndAnswered) {
+  serve();
+  handler_.half_closed = HalfClosed::kMayRead;
+  for (const bool leaves : {false, true}) {
+    auto client = connect();
+    client->send("GET /hold HTTP/1.1\r\nHost: h\r\n\r\n");
+    ASSERT_TRUE(until([&] { return handler_.held != nullptr; }));
+    if (leaves) {
+      client->close();
+      ASSERT_TRUE(until([&] { return handler_.gone == 1; }));
+    } else {
+      ::shutdown(client->fd(), SHUT_WR);
+      ASSERT_TRUE(ends_with(*client, "HTTP/1.1 100 Continue\r\n\r\n"));
+      std::exchange(handler_.held, nullptr)->send_response(200, {}, "kept");
+      ASSERT_TRUE(ends_with(*client, "kept"));
+      EXPECT_EQ(handler_.gone, 0);
+    }
+    ASSERT_TRUE(until([&] { return server_->counters().connections == 0; }));
+  }
+}
+
 TEST_F(Http1ServerTest, AbortResetsTheClient) {
   serve();
   auto client = connect();
@@ -393,6 +418,49 @@ TEST_F(Http1ServerTest, ConnectionsBeyondTheLimitGet503) {
   ASSERT_TRUE(until([&] { return second->ended(); }));
   EXPECT_TRUE(second->received().starts_with("HTTP/1.1 503 "));
   EXPECT_EQ(handler_.refused, RefusalKind::kTooManyConnections);
+}
+
+TEST_F(Http1ServerTest, ServersOfOneBudgetShareItsBounds) {
+  Http1ServerOptions options;
+  options.connections_max = 2;
+  options.buffered_bytes_max = 100 * 1024;
+  auto other = std::make_unique<Http1Server>(*loop_, handler_, options, &budget_);
+  ASSERT_TRUE(other->listen(SocketAddress::loopback(0), PortSharing::kExclusive).has_value());
+  serve(options);
+  RawClient holder(*loop_, other->local_address());
+  holder.send("POST /hold HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n" +
+              std::string(60000, 'a'));
+  ASSERT_TRUE(until([&] { return handler_.held != nullptr; }));
+  EXPECT_EQ(budget_.buffered_bytes, 60000U);
+  auto refused = connect();
+  refused->send("POST /e HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n" +
+                std::string(60000, 'a'));
+  ASSERT_TRUE(until([&] { return refused->ended(); }));
+  EXPECT_EQ(handler_.refused, RefusalKind::kOutOfMemory);
+  handler_.held->drop_body();
+  EXPECT_EQ(budget_.buffered_bytes, 0U);
+  EXPECT_EQ(handler_.held->body(), "");
+  refused.reset();
+  ASSERT_TRUE(until([&] { return budget_.connections == 1; }));
+  auto second = connect();
+  auto third = connect();
+  ASSERT_TRUE(until([&] { return third->ended(); }));
+  EXPECT_EQ(handler_.refused, RefusalKind::kTooManyConnections);
+  handler_.held->send_response(200, {}, "done");
+  ASSERT_TRUE(until([&] { return holder.received().ends_with("done"); }));
+  other.reset();
+  EXPECT_EQ(budget_.connections, 1U);
+}
+
+TEST_F(Http1ServerTest, RestrainedServersAcceptNobodyAndGoOnLater) {
+  serve().restrain({.accepts = false});
+  auto client = connect();
+  client->send(kGet);
+  ASSERT_TRUE(until([&] { return client->connected(); }));
+  for (int i = 0; i < 20; ++i) loop_->run_turn(milliseconds(1));
+  EXPECT_EQ(server_->counters().accepted, 0U);
+  server_->restrain({});
+  ASSERT_TRUE(ends_with(*client, "/a:"));
 }
 
 TEST_F(Http1ServerTest, DrainFinishesWhatRunsAndClosesTheRest) {

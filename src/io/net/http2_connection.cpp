@@ -43,6 +43,7 @@ Result<void> Http2Connection::open(StreamSocket socket, Buffer seen) {
   auto opened = stream_.open(std::move(socket), TcpStream::State::kOpen);
   if (!opened) return opened;
   timer_.arm(server_.options_.head_timeout);
+  idle_since_ = loop_.now();
   more_ = true;
   loop_.at_turn_end(*this);
   return {};
@@ -265,7 +266,22 @@ void Http2Connection::end_stream(Http2Stream& stream) {
   }
   streams_.pop_back();
   server_.count_bytes(*this);
-  if (streams_.empty() && !dead_ && !closing_) timer_.arm(server_.options_.idle_timeout);
+  if (!streams_.empty() || dead_ || closing_) return;
+  timer_.arm(server_.options_.idle_timeout);
+  idle_since_ = loop_.now();
+  if (server_.restraint_.keeps_alive) return;
+  ++server_.counters_.keep_alives_ended;
+  on_server_draining();
+}
+
+std::optional<Time> Http2Connection::idle_since() const {
+  if (!streams_.empty() || dead_ || closing_) return std::nullopt;
+  return idle_since_;
+}
+
+void Http2Connection::drop_idle() {
+  nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
+  loop_.at_turn_end(*this);
 }
 
 void Http2Connection::end_all_streams() {

@@ -35,6 +35,8 @@ class Http2Connection final : public ServerConnection, private StreamHandler, pr
   [[nodiscard]] Result<void> open(StreamSocket socket, Buffer seen);
   void on_server_draining() override;
   const TcpStream& stream() const override { return stream_; }
+  std::optional<Time> idle_since() const override;
+  void drop_idle() override;
 
  private:
   friend class Http2Stream;
@@ -91,6 +93,7 @@ class Http2Connection final : public ServerConnection, private StreamHandler, pr
   std::vector<Http2Stream*> drained_;  // Scratch.
   std::vector<nghttp2_nv> pairs_;      // Scratch.
   std::uint64_t requests_ = 0;
+  Time idle_since_;
   double flood_credit_;
   Time flood_credit_at_;
 };

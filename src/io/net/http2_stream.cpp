@@ -183,8 +183,7 @@ bool Http2Stream::store(std::string_view bytes) {
     loop_.buffers().grow(body_, std::max(more, bytes.size()));
   }
   body_.append(bytes);
-  server_.buffered_bytes_ += body_.size() - std::exchange(charged_bytes_, body_.size());
-  if (server_.buffered_bytes_ <= server_.options_.buffered_bytes_max) return true;
+  if (server_.charge(charged_bytes_, body_.size())) return true;
   refuse(RefusalKind::kOutOfMemory, 503, codec::Http1Error::kNone,
          "The server holds as many request bytes as it may. Try again shortly.");
   return false;
@@ -272,7 +271,7 @@ void Http2Stream::release() {
 
 void Http2Stream::release_body() {
   body_.release();
-  server_.buffered_bytes_ -= std::exchange(charged_bytes_, 0);
+  server_.charge(charged_bytes_, 0);
 }
 
 void Http2Stream::on_timer() {

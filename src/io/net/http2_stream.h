@@ -44,6 +44,7 @@ class Http2Stream final : public ServerExchange {
   void finish() override;
   void abort() override;
   std::size_t pending_bytes() const override { return out_.size(); }
+  void drop_body() override { release_body(); }
 
  private:
   friend class Http2Connection;

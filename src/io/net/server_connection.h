@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/time.h"
 #include "io/net/tcp_stream.h"
@@ -26,6 +27,10 @@ class ServerConnection {
 
   virtual void on_server_draining() = 0;
   virtual const TcpStream& stream() const = 0;
+  // Since when it has waited for a request; nothing while it has one.
+  virtual std::optional<Time> idle_since() const = 0;
+  // Closes it; only while idle.
+  virtual void drop_idle() = 0;
 
  protected:
   friend class Http1Server;

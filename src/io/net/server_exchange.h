@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <span>
 #include <string_view>
@@ -17,6 +18,9 @@
 
 namespace fairlead::net {
 
+// What a client is taken for that closed its sending side.
+enum class HalfClosed : std::uint8_t { kGone, kMayRead };
+
 // Told about one running request. Neither call may destroy the exchange or its server.
 class ExchangeObserver {
  public:
@@ -25,6 +29,10 @@ class ExchangeObserver {
   virtual void on_client_gone() = 0;
   // pending_bytes() fell to 0 after it was above 0.
   virtual void on_drained() {}
+  // The client closed its sending side. It may still read, or have left; who left answers bytes
+  // with a reset, and on_client_gone() follows. After kMayRead, before the response began, the
+  // server sends such bytes itself; later it is for the observer to write some.
+  virtual HalfClosed on_client_half_closed() { return HalfClosed::kGone; }
 
  protected:
   ~ExchangeObserver() = default;
@@ -33,7 +41,8 @@ class ExchangeObserver {
 using HeaderSpan = std::span<const codec::Http1Header>;
 
 // One request and its response. Valid until send_response(), finish() or abort() is called on it,
-// or on_client_gone() returns; head() and body() are valid just as long and never move before.
+// or on_client_gone() returns; head() and body() are valid just as long and never move before, but
+// for drop_body().
 class ServerExchange {
  public:
   virtual const codec::Http1RequestHead& head() const = 0;
@@ -76,6 +85,8 @@ class ServerExchange {
 
   // Response bytes not yet taken by the kernel, those of this turn included.
   virtual std::size_t pending_bytes() const = 0;
+  // body() is not needed any more: what memory it has to itself goes back. It is empty afterwards.
+  virtual void drop_body() = 0;
 
  protected:
   ~ServerExchange() = default;

@@ -142,8 +142,10 @@ void TcpStream::on_events(std::uint32_t events) {
   }
   if (state_ != State::kOpen) return;
   const bool closed = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-  const bool newly_closed = closed && !half_closed_;
+  const bool hung = (events & (EPOLLHUP | EPOLLERR)) != 0;
+  const bool newly_closed = (closed && !half_closed_) || (hung && !hung_up_);
   half_closed_ |= closed;
+  hung_up_ |= hung;
   if (closed || (events & EPOLLIN) != 0) {
     readable_ = !at_end_ && !read_failed_;
     if (readable_) handler_.on_readable();

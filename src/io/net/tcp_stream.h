@@ -45,7 +45,8 @@ class StreamHandler {
   virtual void on_readable() = 0;
   // The kernel takes bytes again: everything queued has left, or send() may go on.
   virtual void on_writable() = 0;
-  // The peer closed its sending side (RDHUP). Bytes may still wait to be read.
+  // The peer closed its sending side (RDHUP), and again when hung_up() comes to hold. Bytes may
+  // still wait to be read.
   virtual void on_peer_half_closed() = 0;
   // The stream is dead and its descriptor closed; called once, never after close() or abort().
   virtual void on_stream_end(StreamEnd end) = 0;
@@ -83,6 +84,8 @@ class TcpStream final : private FdHandler, private TurnTask {
   // The peer's FIN was read: no more bytes will come.
   bool at_end() const { return at_end_; }
   bool peer_half_closed() const { return half_closed_; }
+  // The connection is over in both directions: what is written reaches nobody.
+  bool hung_up() const { return hung_up_; }
 
   // Writes what the kernel takes now; returns the bytes taken. Only with pending_bytes() == 0.
   std::size_t send(std::span<const std::string_view> pieces);
@@ -129,6 +132,7 @@ class TcpStream final : private FdHandler, private TurnTask {
   bool writable_ = false;
   bool at_end_ = false;
   bool half_closed_ = false;
+  bool hung_up_ = false;
   bool read_failed_ = false;
   bool want_writable_ = false;  // The owner waits for on_writable().
   bool owes_drained_ = false;   // Something was pending, and on_writable() has not told of its end.

@@ -92,7 +92,7 @@ inline void reset_connection(net::UniqueFd& fd) {
 // again and again), then does what the entry says.
 class RawEngine final : public RawPeer {
  public:
-  enum class Then { kKeep, kClose, kReset };
+  enum class Then { kKeep, kClose, kReset, kHalfClose };
   struct Reply {
     std::string bytes;
     Then then = Then::kKeep;
@@ -139,6 +139,7 @@ class RawEngine final : public RawPeer {
               static_cast<ssize_t>(reply.bytes.size()));
     if (reply.then == Then::kClose) connection.fd.close();
     if (reply.then == Then::kReset) reset_connection(connection.fd);
+    if (reply.then == Then::kHalfClose) ::shutdown(connection.fd.get(), SHUT_WR);
   }
 
   net::UniqueFd listener_;
@@ -202,12 +203,17 @@ class Client final : public RawPeer {
     }
   }
 
-  // The first response among what came; `input` keeps everything.
+  // The first response among what came, behind interim ones; `input` keeps everything.
   ClientResponse response() const {
     ClientResponse out;
     codec::Http1ResponseParser parser;
-    if (parser.parse(input, codec::ResponseTo::kOther) != codec::Http1Progress::kComplete) {
-      return out;
+    std::string_view rest = input;
+    for (;; parser.reset()) {
+      if (parser.parse(rest, codec::ResponseTo::kOther) != codec::Http1Progress::kComplete) {
+        return out;
+      }
+      if (!parser.head().interim()) break;
+      rest.remove_prefix(parser.head().size);
     }
     const codec::Http1ResponseHead& head = parser.head();
     out.status = head.status;
@@ -217,7 +223,7 @@ class Client final : public RawPeer {
     codec::Http1BodyReader reader;
     reader.reset(head.body);
     std::vector<std::string_view> pieces;
-    reader.walk(std::string_view(input).substr(head.size), pieces);
+    reader.walk(rest.substr(head.size), pieces);
     if (closed) reader.on_close();
     for (const std::string_view piece : pieces) out.body += piece;
     out.complete = reader.status() == codec::Http1Progress::kComplete;
@@ -227,6 +233,7 @@ class Client final : public RawPeer {
   void next() { input.clear(); }
 
   void close() { fd_.close(); }
+  void abort() { reset_connection(fd_); }
   bool connected() const { return connected_; }
 
   bool reading = true;
