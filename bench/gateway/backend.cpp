@@ -40,6 +40,7 @@ struct Shape {
   unsigned chunks = 1;
   unsigned gap_us = 0;
   unsigned length = 0;
+  unsigned cut_every = 0;
 };
 
 std::string chunk(std::string_view payload) {
@@ -70,6 +71,7 @@ class Backend {
   }
   EventLoop& loop;
   Shape shape;
+  unsigned streams = 0;
   Random random{1};
   std::string stream_head =
       "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
@@ -85,7 +87,7 @@ class Backend {
 std::string Backend::canned(std::string_view line) {
   if (line.starts_with("PUT /shape")) {
     shape = {number_after(line, "chunks="), number_after(line, "gap_us="),
-             number_after(line, "length=")};
+             number_after(line, "length="), number_after(line, "cut_every=")};
     json_.clear();
     return sized(200, "text/plain", "");
   }
@@ -161,6 +163,8 @@ class Peer final : private StreamHandler {
     if (!text.empty()) return send(text);
     if (backend_.shape.length > 0) return send(backend_.json());
     left_ = backend_.shape.chunks;
+    const unsigned cut_every = backend_.shape.cut_every;
+    cut_ = cut_every > 0 && ++backend_.streams % cut_every == 0;
     gap_ = std::chrono::microseconds(backend_.shape.gap_us);
     send(backend_.stream_head);
     if (gap_ > Duration::zero()) {
@@ -172,6 +176,11 @@ class Peer final : private StreamHandler {
   }
 
   void next_event() {
+    if (cut_ && left_ < backend_.shape.chunks) {
+      left_ = 0;
+      stream_.abort();
+      return on_stream_end(StreamEnd::kReset);
+    }
     if (--left_ > 0) {
       send(backend_.event);
       if (gap_ > Duration::zero()) timer_.arm(gap_);
@@ -193,6 +202,7 @@ class Peer final : private StreamHandler {
   Buffer input_;
   std::size_t need_ = 0;  // Bytes of the request in hand; 0 before its head is whole.
   unsigned left_ = 0;
+  bool cut_ = false;  // This stream is to be reset behind its first event.
   Duration gap_{};
   bool ended_ = false;
 };
