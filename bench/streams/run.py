@@ -18,6 +18,7 @@ import importlib.util
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -222,6 +223,7 @@ def main():
     arguments.add_argument("--only", nargs="*", choices=CASES, default=CASES)
     wanted = arguments.parse_args()
     choose_sizes(wanted)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # Ends what was started, too.
     cores = sorted(os.sched_getaffinity(0))
     wanted.gateway_core = str(cores[-1])
     wanted.client_cores = ",".join(str(core) for core in cores[:-1] or cores)
