@@ -29,7 +29,7 @@ class Gateway {
  public:
   // `access_log` and `profiles`, which has a row for each worker, may be null. All outlive the
   // gateway.
-  Gateway(router::Router& router, AccessLog* access_log, ProfileBoard* profiles);
+  Gateway(router::Router& router, AccessLog* access_log, ProfileBoard* profiles = nullptr);
   ~Gateway();  // stop()
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;

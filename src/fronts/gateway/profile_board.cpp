@@ -17,6 +17,7 @@ constexpr std::array<std::string_view, net::kLoopPartCount> kPartNames = {
 
 // When to speak.
 constexpr double kBusy = 0.8;           // Of a loop's time.
+constexpr double kHalfBusy = 0.5;       // From here on it matters what with.
 constexpr double kDecidingShare = 0.4;  // Of the busy time.
 constexpr double kUnevenFactor = 1.6;   // Times a worker's fair share of connections.
 constexpr double kBeyondBuffer = 0.01;  // Of the requests.
@@ -48,7 +49,7 @@ void hint_at_load(const std::vector<WorkerShares>& workers, std::string& out) {
         "machine has processors left.\n",
         100 * busy, workers.size());
   }
-  if (working > 0 && deciding / working >= kDecidingShare) {
+  if (busy >= kHalfBusy && deciding / working >= kDecidingShare) {
     out += fmt::format(
         "- {:.0f} % of the work is reading prompts and deciding: prompts are large. "
         "A larger prefix.blockBytes makes fewer keys.\n",

@@ -26,7 +26,7 @@ TEST(ProfileBoard, HintsNameTheSettingThatHelps) {
     return text.substr(text.find("- "));
   };
   EXPECT_TRUE(hints({{{1, 9, 0, 9, 1}, 1}}, "").starts_with("- The loops are 95 % busy"));
-  EXPECT_TRUE(hints({{{8, 0, 1, 1, 0}, 1}}, "").starts_with("- 50 % of the work is reading pr"));
+  EXPECT_TRUE(hints({{{4, 0, 3, 3, 0}, 1}}, "").starts_with("- 50 % of the work is reading pr"));
   EXPECT_TRUE(hints({{{9, 1, 0, 0, 0}, 2}, {{9, 1, 0, 0, 0}, 8}}, "")
                   .starts_with("- Worker 1 has 80 % of the connections"));
   EXPECT_TRUE(hints({{{9, 1, 0, 0, 0}, 1}},
