@@ -15,11 +15,12 @@ constexpr std::string_view kReloadsHelp =
 
 }  // namespace
 
-Result<std::unique_ptr<Control>> Control::create(Router& router) {
+Result<std::unique_ptr<Control>> Control::create(Router& router,
+                                                 const net::ResolverOptions& resolver) {
   auto loop = net::EventLoop::create();
   if (!loop) return tl::unexpected(loop.error());
   if (auto opened = router.open_tls(); !opened) return tl::unexpected(opened.error());
-  std::unique_ptr<Control> control(new Control(router, std::move(*loop)));
+  std::unique_ptr<Control> control(new Control(router, std::move(*loop), resolver));
   auto tls_reload = TlsReload::create(*control->loop_, router);
   if (!tls_reload) return tl::unexpected(tls_reload.error());
   control->tls_reload_ = std::move(*tls_reload);
@@ -41,13 +42,14 @@ Result<std::unique_ptr<Control>> Control::create(Router& router) {
   return control;
 }
 
-Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop)
+Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop,
+                 const net::ResolverOptions& resolver)
     : router_(router),
       loop_(std::move(loop)),
       generation_(router.generation().load()),
       fleet_(generation_->settings.fleet, generation_->settings.prefix, router.inflight()),
       worker_(*loop_, fleet_, router.load(), generation_->settings.fleet, router.metrics(),
-              router.tls().engines),
+              router.tls().engines, resolver),
       timer_(*loop_, [this] { tick(); }),
       overload_(*loop_, router),
       pool_(std::make_shared<model::PoolSnapshot>()),
@@ -115,10 +117,6 @@ Result<void> Control::set_members(const config::FleetSettings& settings,
     const auto from_file = config::parse_endpoints_file(*text, settings.endpoints_file, problems);
     if (!from_file) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
     members.insert(members.end(), from_file->begin(), from_file->end());
-  }
-  for (const config::EndpointSetting& member : members) {
-    const auto address = net::SocketAddress::parse(member.address.host, member.address.port);
-    if (!address) return with_context(address.error(), "endpoint " + member.name);
   }
   if (auto set = fleet_.set_members(members, loop_->now()); !set) {
     return settings.endpoints_file.empty() ? tl::unexpected(set.error())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Control: the one thread that keeps a router's picture of the fleet: it drains the workers'
-// observations, probes, scrapes, watches the endpoints file and those of keys, publishes the pool,
+// observations, probes, scrapes, resolves host names, watches the endpoints file and those of keys, publishes the pool,
 // only when something changed, and looks whether the process is overloaded. Results and
 // observations wait for the next tick, at most kTickMax; a worker that saw a failure avoids the
 // endpoint meanwhile by itself.
@@ -37,10 +37,11 @@ using GenerationSource = std::function<Result<std::shared_ptr<const Generation>>
 
 class Control {
  public:
-  // Fails when the configured endpoints and those of the endpoints file make no pool: an address
-  // that does not parse, a name used twice, a file that is missing or has errors. So does a
-  // certificate.
-  static Result<std::unique_ptr<Control>> create(Router& router);
+  // Fails when the configured endpoints and those of the endpoints file make no pool: a name
+  // used twice, a file that is missing or has errors. So does a certificate. A host name that does
+  // not resolve is no reason to fail.
+  static Result<std::unique_ptr<Control>> create(Router& router,
+                                                 const net::ResolverOptions& resolver = {});
   ~Control();
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
@@ -81,7 +82,8 @@ class Control {
     std::string seen;                         // Its text, or why it could not be read.
   };
 
-  Control(Router& router, std::unique_ptr<net::EventLoop> loop);
+  Control(Router& router, std::unique_ptr<net::EventLoop> loop,
+          const net::ResolverOptions& resolver);
   Result<void> adopt(const std::shared_ptr<const Generation>& next);
   Result<void> set_members(const config::FleetSettings& settings, const Result<std::string>& text);
   Result<EndpointsFile> open_endpoints_file(const std::string& path);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "io/net/testing/fake_dns.h"
 #include "router/testing/fleet_fixture.h"
 
 namespace fairlead::router {
@@ -201,7 +202,7 @@ TEST_F(ControlTest, ABadEndpointsFileKeepsTheOldListAndIsToldOnce) {
   ASSERT_TRUE(until_names({"a", "b"}));
   const std::vector<std::string> bad = {"endpoints: [{address: nowhere}]", "]",
                                         endpoints({{"a", &two}}), endpoints({{"c", &one}}),
-                                        "endpoints: [{address: \"no.such.name:80\"}]"};
+                                        "endpoints: [{address: \"no.address.7:80\"}]"};
   int told = 0;
   for (const std::string& text : bad) {
     write_file(text);
@@ -229,10 +230,10 @@ TEST_F(ControlTest, StartUpIsAllOrNothing) {
   EXPECT_FALSE(open_control().has_value());
   write_file(endpoints({{"a", &engine}, {"b", &engine}}));
   EXPECT_FALSE(open_control().has_value());
-  write_file("endpoints: [{address: \"no.such.name:80\"}]\n");
+  write_file("endpoints: [{address: \"no.address.7:80\"}]\n");
   opened = open_control();
   ASSERT_FALSE(opened.has_value());
-  EXPECT_NE(opened.error().message.find("no.such.name"), std::string::npos);
+  EXPECT_NE(opened.error().message.find("no.address.7"), std::string::npos);
 }
 
 TEST_F(ControlTest, AnUnchangedPoolIsNotPublishedAgain) {
@@ -243,6 +244,27 @@ TEST_F(ControlTest, AnUnchangedPoolIsNotPublishedAgain) {
   const int scrapes = engine.asked("/metrics");
   ASSERT_TRUE(until([&] { return engine.asked("/metrics") > scrapes + 20; }));
   EXPECT_EQ(router_->pool().load()->version, version);
+}
+
+TEST_F(ControlTest, HostNamesAreResolvedAndOneWithoutAnAddressStopsNobody) {
+  auto& engine = add_engine();
+  net::testing::FakeDns dns(*engine_loop_);
+  dns.names["engine.test"] = {"127.0.0.1"};
+  resolver_.servers = dns.server();
+  const std::string port = ":" + std::to_string(engine.port());
+  start("  endpoints:\n  - {name: a, address: \"engine.test" + port +
+        "\"}\n  - {name: b, address: \"nowhere.test" + port + "\"}\n");
+  EXPECT_EQ(endpoint("a").dial(), "engine.test") << "published before any answer";
+  ASSERT_TRUE(until([&] { return control_->ready(); }));
+  EXPECT_EQ(endpoint("a").dial(), "127.0.0.1");
+  EXPECT_EQ(engine.host, "engine.test" + port);
+  ASSERT_TRUE(
+      until([&] { return sink_.has("endpoint b: host nowhere.test: no address for this name"); }));
+  EXPECT_EQ(endpoint("b").health, Health::kUnknown);
+  EXPECT_NE(control_->status()[1].trouble.find("it takes no traffic yet"), std::string_view::npos);
+  EXPECT_TRUE(exposed("fairlead_lookups_total{result=\"ok\"} 1\n"));
+  EXPECT_TRUE(exposed("fairlead_lookups_total{result=\"not_found\"} 1\n"));
+  control_.reset();
 }
 
 }  // namespace

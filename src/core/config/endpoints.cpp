@@ -16,7 +16,9 @@ constexpr std::string_view kHttps = "https://";
 constexpr std::string_view kLettersDigits =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-bool is_name(std::string_view host) {
+constexpr std::size_t kMaxLabelBytes = 63;
+
+bool has_name_bytes(std::string_view host) {
   const std::string allowed = std::string(kLettersDigits) + ".-_";
   return !host.empty() && host.size() <= kMaxHostBytes &&
          host.find_first_not_of(allowed) == std::string_view::npos;
@@ -75,6 +77,16 @@ bool is_v6(std::string_view host) {
   return head && tail && *head + *tail <= 7;
 }
 
+// Labels as in RFC 1123 section 2.1. A last label of digits alone is a mistyped address.
+bool is_name(std::string_view host) {
+  const bool are_labels = all_parts(host, '.', [](std::string_view label) {
+    return !label.empty() && label.size() <= kMaxLabelBytes && !label.starts_with('-') &&
+           !label.ends_with('-');
+  });
+  const std::string_view last = host.substr(host.rfind('.') + 1);
+  return are_labels && last.find_first_not_of("0123456789") != std::string_view::npos;
+}
+
 bool is_visible(std::string_view text) {
   return std::ranges::all_of(
       text, [](char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7F; });
@@ -89,9 +101,9 @@ bool taken(std::map<std::string, std::string>& seen, const std::string& value, c
   return true;
 }
 
-}  // namespace
+enum class Names { kRefused, kAllowed };
 
-Result<HostPort> parse_host_port(std::string_view text) {
+Result<HostPort> read_host_port(std::string_view text, Names names) {
   const auto invalid = [&](std::string_view reason) {
     return fail(ErrorCode::kInvalidArgument, "{} {}", in_quotes(text), reason);
   };
@@ -106,10 +118,13 @@ Result<HostPort> parse_host_port(std::string_view text) {
     if (!is_v6(host)) return invalid("has no IPv6 address in the brackets");
   } else if (host.find(':') != std::string_view::npos) {
     return invalid("is not host:port; write an IPv6 address in brackets, as in [::1]:8000");
-  } else if (!is_name(host)) {
+  } else if (!has_name_bytes(host)) {
     return invalid("has a host with characters that no host name has; write host:port");
   } else if (host != "localhost" && !is_v4(host)) {
-    return invalid("names a host; names are not resolved, write an IP address or localhost");
+    if (names == Names::kRefused) {
+      return invalid("names a host; write an IP address of this machine or localhost");
+    }
+    if (!is_name(host)) return invalid("has a host that is neither an IPv4 address nor a name");
   }
   const std::string_view digits = text.substr(colon + 1);
   std::uint16_t port = 0;
@@ -117,7 +132,21 @@ Result<HostPort> parse_host_port(std::string_view text) {
   if (error != std::errc{} || end != digits.data() + digits.size()) {
     return invalid("has no port from 0 to 65535 after the colon");
   }
-  return HostPort{std::string(host), port};
+  std::string lower(host);
+  for (char& c : lower) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return HostPort{std::move(lower), port};
+}
+
+}  // namespace
+
+Result<HostPort> parse_host_port(std::string_view text) {
+  return read_host_port(text, Names::kRefused);
+}
+
+bool is_host_name(std::string_view host) {
+  return host != "localhost" && !is_v4(host) && !is_v6(host);
 }
 
 Result<EndpointSetting> parse_endpoint_address(std::string_view text) {
@@ -131,7 +160,7 @@ Result<EndpointSetting> parse_endpoint_address(std::string_view text) {
                 "{}: write host:port, http://host:port or https://host:port, no path",
                 in_quotes(text));
   }
-  auto address = parse_host_port(rest);
+  auto address = read_host_port(rest, Names::kAllowed);
   if (address && address->port == 0) {
     return fail(ErrorCode::kInvalidArgument, "{}: the port must be from 1 to 65535",
                 in_quotes(text));

@@ -4,7 +4,7 @@
 //
 //   endpoints:
 //     - name: gpu-0              # Default: the address.
-//       address: 10.0.0.7:8000   # Or [v6]:port, localhost:port, http:// or https:// and these.
+//       address: 10.0.0.7:8000   # Or [v6]:port, name:port, http:// or https:// and these.
 //       labels: {llm-d.ai/role: decode}
 //
 // `url` is an alias of `address`. Pure functions over values.
@@ -23,7 +23,8 @@
 namespace fairlead::config {
 
 struct HostPort {
-  std::string host;        // A literal IPv4 or IPv6 address (no brackets), or "localhost".
+  // A literal IPv4 or IPv6 address (no brackets), "localhost", or an endpoint's name in lower case.
+  std::string host;
   std::uint16_t port = 0;  // 0 in a listener: any free port.
   friend bool operator==(const HostPort&, const HostPort&) = default;
 };
@@ -36,11 +37,14 @@ struct EndpointSetting {
   friend bool operator==(const EndpointSetting&, const EndpointSetting&) = default;
 };
 
-// "host:port" or "[v6]:port"; the error says what is wrong and what to write. The host is an
-// address or "localhost", since names are not resolved.
+// A listener's "host:port" or "[v6]:port"; the error says what is wrong and what to write. The host
+// is an address or "localhost".
 Result<HostPort> parse_host_port(std::string_view text);
-// Also "http://host:port" and "https://host:port", without a path; port 0 is an error. The endpoint
-// is named after its host and port.
+// Whether a host, as parsed here, has to be resolved: "localhost" has not.
+bool is_host_name(std::string_view host);
+// The host may be a name (RFC 1123, with underscores as in DNS). Also "http://host:port" and
+// "https://host:port", without a path; port 0 is an error. The endpoint is named after its host and
+// port.
 Result<EndpointSetting> parse_endpoint_address(std::string_view text);
 std::string to_string(const HostPort& address);  // IPv6 in brackets.
 

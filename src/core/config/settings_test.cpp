@@ -271,7 +271,7 @@ TEST(Settings, ReportsEndpointErrors) {
                  "    - {name: 'f f', address: '10.0.0.6:1'}\n"
                  "    - {name: g, address: '10.0.0.7:0', weight: 1}\n"
                  "    - {name: h, address: 'http://10.0.0.8:1/v1'}\n"
-                 "    - {name: i, address: 'example.com:80'}\n"
+                 "    - {name: i, address: 'example.256:80'}\n"
                  "    - {name: '', address: '10.0.0.9:80'}\n")
                 .problems,
             "f:5: fleet.endpoints[2]: \"address\" is missing\n"
@@ -287,8 +287,8 @@ TEST(Settings, ReportsEndpointErrors) {
             "f:10: fleet.endpoints[7].address: \"10.0.0.7:0\": the port must be from 1 to 65535\n"
             "f:11: fleet.endpoints[8].address: \"http://10.0.0.8:1/v1\": write host:port, "
             "http://host:port or https://host:port, no path\n"
-            "f:12: fleet.endpoints[9].address: \"example.com:80\" names a host; names are not "
-            "resolved, write an IP address or localhost\n"
+            "f:12: fleet.endpoints[9].address: \"example.256:80\" has a host that is neither an "
+            "IPv4 address nor a name\n"
             "f:13: fleet.endpoints[10].name: must not be empty\n");
 }
 
@@ -297,8 +297,8 @@ TEST(Settings, OneMistakeIsOneProblem) {
             "f:1: gateway.listen: expected a list of texts, found the text \"127.0.0.1:80\"\n");
   EXPECT_EQ(
       read("gateway: {listen: ['example.com:80']}\n").problems,
-      "f:1: gateway.listen: \"example.com:80\" names a host; names are not resolved, write an "
-      "IP address or localhost\n");
+      "f:1: gateway.listen: \"example.com:80\" names a host; write an IP address of this machine "
+      "or localhost\n");
   EXPECT_EQ(read("limits: {requestTotal: 9999999h}\n").problems,
             "f:1: limits.requestTotal: must be from 1ms to 86400s, is 9999999h\n");
 }
@@ -381,6 +381,24 @@ TEST(HostPort, RefusesAllElse) {
     EXPECT_FALSE(parse_host_port(text).has_value()) << text;
   }
   EXPECT_FALSE(parse_host_port(std::string(254, 'a') + ":80").has_value());
+}
+
+TEST(EndpointAddress, MayNameAHost) {
+  for (const auto* text : {"engine-0.ns.svc:80", "Host:80", "http://a_b.example:1",
+                           "https://engine.example:443", "1a.2b:80"}) {
+    const auto endpoint = parse_endpoint_address(text);
+    ASSERT_TRUE(endpoint.has_value()) << text;
+    EXPECT_TRUE(is_host_name(endpoint->address.host)) << text;
+  }
+  EXPECT_EQ(parse_endpoint_address("Engine.Example:80")->address.host, "engine.example");
+  for (const auto* text : {"10.0.0.1:80", "[::1]:80", "localhost:80"}) {
+    EXPECT_FALSE(is_host_name(parse_endpoint_address(text)->address.host)) << text;
+  }
+  for (const auto* text : {"1.2.3:80", "1.2.3.4.5:80", "1.2.3.256:80", "engine.7:80", "engine.:80",
+                           ".engine:80", "a..b:80", "-a.b:80", "a-.b:80", "a b:80", "a/b:80"}) {
+    EXPECT_FALSE(parse_endpoint_address(text).has_value()) << text;
+  }
+  EXPECT_FALSE(parse_endpoint_address(std::string(64, 'a') + ".example:80").has_value());
 }
 
 TEST(EndpointsFile, ReadsAListAndAllowsAnEmptyOne) {

@@ -84,10 +84,10 @@ std::optional<model::EndpointRef> Fleet::take_slot(Time now) {
   return model::EndpointRef{fresh_slot_++, 0};
 }
 
-void Fleet::retire(const Member& member, Time now) {
+void Fleet::retire(const Member& member, std::string why, Time now) {
   const model::EndpointRef ref = member.endpoint.ref;
   resting_.push_back({ref.slot, ref.generation, now + kSlotRest});
-  add_effect(Effect::Kind::kRetire, member, "left the pool");
+  add_effect(Effect::Kind::kRetire, member, std::move(why));
 }
 
 bool Fleet::join(const config::EndpointSetting& setting, Time now) {
@@ -100,12 +100,42 @@ bool Fleet::join(const config::EndpointSetting& setting, Time now) {
   member.endpoint.port = setting.address.port;
   member.endpoint.tls = setting.tls;
   member.endpoint.labels = setting.labels;
+  if (config::is_host_name(setting.address.host)) member.name.emplace(setting.address.host);
+  insert(std::move(member));
+  return true;
+}
+
+void Fleet::insert(Member member) {
   add_effect(Effect::Kind::kJoin, member, "joined the pool");
-  const auto place = std::ranges::upper_bound(
-      members_, ref->slot, {}, [](const Member& other) { return other.endpoint.ref.slot; });
+  const auto place =
+      std::ranges::upper_bound(members_, member.endpoint.ref.slot, {},
+                               [](const Member& other) { return other.endpoint.ref.slot; });
   members_.insert(place, std::move(member));
   changed_ = true;
-  return true;
+}
+
+void Fleet::move(const Member& member, Time now) {
+  const model::EndpointRef old = member.endpoint.ref;
+  const std::string& address = member.name->address();
+  const std::optional<model::EndpointRef> ref = take_slot(now);
+  if (!ref) {
+    return note({WorkKind::kResolve, old},
+                fmt::format("it moved to {}, but no slot is free", address));
+  }
+  Member fresh;
+  fresh.endpoint.ref = *ref;
+  fresh.endpoint.name = member.endpoint.name;
+  fresh.endpoint.host = member.endpoint.host;
+  fresh.endpoint.port = member.endpoint.port;
+  fresh.endpoint.tls = member.endpoint.tls;
+  fresh.endpoint.labels = member.endpoint.labels;
+  fresh.endpoint.address = address;
+  fresh.name = member.name;
+  fresh.trouble[static_cast<std::size_t>(WorkKind::kResolve)] =
+      member.trouble[static_cast<std::size_t>(WorkKind::kResolve)];
+  retire(member, fmt::format("moved from {} to {}", member.endpoint.address, address), now);
+  std::erase_if(members_, [&](const Member& other) { return other.endpoint.ref == old; });
+  insert(std::move(fresh));
 }
 
 void Fleet::reconfigure(const config::FleetSettings& settings, const config::PrefixSettings& prefix,
@@ -129,7 +159,7 @@ Result<void> Fleet::set_members(const std::vector<config::EndpointSetting>& memb
   std::erase_if(members_, [&](const Member& member) {
     const auto found = wanted->find(member.endpoint.name);
     if (found != wanted->end() && same_address(member.endpoint, *found->second)) return false;
-    retire(member, now);
+    retire(member, "left the pool", now);
     return true;
   });
   for (Member& member : members_) {
@@ -162,6 +192,7 @@ void Fleet::settle(Member& member, Health before, Time now) {
   next_tick_ = std::min(next_tick_, now);
   if (after == Health::kEjected && before != Health::kEjected) {
     add_effect(Effect::Kind::kForget, member, "ejected after repeated failures");
+    if (member.name) member.name->doubt(now);
   }
 }
 
@@ -220,6 +251,33 @@ void Fleet::on_models(model::EndpointRef endpoint, const std::vector<codec::Mode
   for (const codec::ModelCard& card : models) ids.push_back(card.id);
   if (ids == member->endpoint.models) return;
   member->endpoint.models = std::move(ids);
+  changed_ = true;
+}
+
+const Fleet::Member* Fleet::twin_of(const Member& member) const {
+  const auto twin = std::ranges::find_if(members_, [&](const Member& other) {
+    return &other != &member && other.endpoint.port == member.endpoint.port &&
+           other.endpoint.dial() == member.name->address();
+  });
+  return twin == members_.end() ? nullptr : &*twin;
+}
+
+void Fleet::on_answer(model::EndpointRef endpoint, const NameAnswer& answer, Time now) {
+  Member* member = find(endpoint);
+  if (member == nullptr || !member->name) return;
+  member->name->on_answer(answer, now);
+  const std::string& address = member->name->address();
+  std::string trouble = member->name->trouble();
+  const Member* const twin = trouble.empty() ? twin_of(*member) : nullptr;
+  if (twin != nullptr) {
+    trouble = fmt::format("{} port {} is endpoint {}'s too; one engine needs one endpoint", address,
+                          member->endpoint.port, twin->endpoint.name);
+  }
+  note({WorkKind::kResolve, endpoint}, trouble);
+  next_tick_ = std::min(next_tick_, now);
+  if (address == member->endpoint.address) return;
+  if (!member->endpoint.address.empty()) return move(*member, now);
+  member->endpoint.address = address;
   changed_ = true;
 }
 
@@ -285,8 +343,10 @@ void Fleet::schedule(Time now, std::vector<Work>& due) {
   if (probe_all) next_probe_ = now + settings_.health.interval;
   if (scrape_all) next_scrape_ = now + settings_.scrape_interval;
   next_tick_ = std::min(next_probe_, next_scrape_);
+  schedule_lookups(now, due);
   for (Member& member : members_) {
     const model::EndpointRef ref = member.endpoint.ref;
+    if (member.name && member.endpoint.address.empty()) continue;
     if (probe_all || !member.probed) due.push_back({WorkKind::kProbe, ref});
     member.probed = true;
     if (!member.endpoint.takes_traffic()) continue;
@@ -298,6 +358,21 @@ void Fleet::schedule(Time now, std::vector<Work>& due) {
           now + (member.models_known ? settings_.models_interval : settings_.health.interval);
     }
     next_tick_ = std::min(next_tick_, member.models_next);
+  }
+}
+
+void Fleet::schedule_lookups(Time now, std::vector<Work>& due) {
+  const auto is_out = [](const Member& member) { return member.name && member.name->asked(); };
+  auto out = static_cast<std::size_t>(std::ranges::count_if(members_, is_out));
+  for (Member& member : members_) {
+    // Who finds no room is asked for when an answer has made some.
+    if (!member.name || out == kLookupsMax) continue;
+    if (member.name->next() <= now) {
+      member.name->ask();
+      due.push_back({WorkKind::kResolve, member.endpoint.ref});
+      ++out;
+    }
+    next_tick_ = std::min(next_tick_, member.name->next());
   }
 }
 

@@ -22,6 +22,7 @@
 #include "core/codec/vllm_metrics.h"
 #include "core/config/settings.h"
 #include "core/fleet/health.h"
+#include "core/fleet/host_name.h"
 #include "core/fleet/inflight_table.h"
 #include "core/fleet/load_table.h"
 #include "core/model/endpoint.h"
@@ -29,7 +30,8 @@
 
 namespace fairlead::fleet {
 
-enum class WorkKind : std::uint8_t { kProbe, kScrape, kModels };
+enum class WorkKind : std::uint8_t { kProbe, kScrape, kModels, kResolve };
+inline constexpr std::size_t kWorkKinds = 4;
 
 enum class ProbeResult : std::uint8_t { kGood, kBad };
 
@@ -60,6 +62,8 @@ class Fleet {
   static constexpr Duration kSlotRest = std::chrono::seconds(10);
   // Load figures are dropped at this age, or at ten scrape intervals if that is longer.
   static constexpr Duration kLoadStale = std::chrono::seconds(2);
+  // Host names asked for at a time; the others wait in the order of their slots.
+  static constexpr std::size_t kLookupsMax = 32;
 
   Fleet(const config::FleetSettings& settings, const config::PrefixSettings& prefix,
         const InFlightTable& inflight);
@@ -82,6 +86,9 @@ class Fleet {
   // Why work on an endpoint failed, "" when it went well: told to the log when it changes.
   void note(const Work& work, std::string_view trouble);
   void on_models(model::EndpointRef endpoint, const std::vector<codec::ModelCard>& models);
+  // Another address than the one in use is another engine: the endpoint leaves its slot, with its
+  // history, for another one. Its first address is taken in place.
+  void on_answer(model::EndpointRef endpoint, const NameAnswer& answer, Time now);
   void on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& metrics, LoadTable& load,
                  Time now);
 
@@ -99,13 +106,14 @@ class Fleet {
     const model::Endpoint* endpoint;
     std::uint64_t ejections;
     std::uint64_t failed_requests;
-    std::string_view trouble;  // What its probes, scrapes or model lists fail of, if they do.
+    std::string_view trouble;  // What its probes, scrapes, model lists or name suffer from.
   };
   std::vector<Status> status() const;
 
  private:
   struct Member {
     model::Endpoint endpoint;
+    std::optional<HostName> name;  // Of a host that is a name.
     HealthMachine health;
     bool probed = false;  // Asked at least once.
     bool models_known = false;
@@ -115,7 +123,7 @@ class Fleet {
     std::optional<double> started_at;
     std::optional<double> prefix_queries;
     std::uint64_t failed_requests = 0;
-    std::array<std::string, 3> trouble;  // By WorkKind.
+    std::array<std::string, kWorkKinds> trouble;  // By WorkKind.
   };
   struct RestingSlot {
     std::uint32_t slot;
@@ -125,14 +133,18 @@ class Fleet {
 
   Member* find(model::EndpointRef endpoint);
   std::optional<model::EndpointRef> take_slot(Time now);
-  void retire(const Member& member, Time now);
+  void retire(const Member& member, std::string why, Time now);
   bool join(const config::EndpointSetting& setting, Time now);
+  void insert(Member member);
+  void move(const Member& member, Time now);
+  const Member* twin_of(const Member& member) const;
   bool may_eject(const Member& member, model::UpstreamFailure failure) const;
   void settle(Member& member, model::Health before, Time now);
   bool restarted(Member& member, const codec::EngineMetrics& metrics) const;
   void update_budget(Member& member, const codec::EngineMetrics& metrics);
   void drop_stale_load(Member& member, Time now);
   void schedule(Time now, std::vector<Work>& due);
+  void schedule_lookups(Time now, std::vector<Work>& due);
   void add_effect(Effect::Kind kind, const Member& member, std::string why,
                   std::uint64_t bytes = 0);
 

@@ -34,8 +34,9 @@ std::string_view to_string(Health health);
 
 struct Endpoint {
   EndpointRef ref;
-  std::string name;  // As configured, or host:port.
-  std::string host;  // A literal IPv4 or IPv6 address, or a name the resolver knows.
+  std::string name;     // As configured, or host:port.
+  std::string host;     // As configured: an address, localhost, or a name. TLS and Host say it.
+  std::string address;  // What a name stands for; empty while that is not known, and otherwise.
   std::uint16_t port = 0;
   bool tls = false;
   std::vector<std::pair<std::string, std::string>> labels;  // Sorted by key.
@@ -45,6 +46,8 @@ struct Endpoint {
 
   std::string_view label(std::string_view key) const;
   bool serves(std::string_view model) const;
+  // What to connect to; a name here cannot be connected to yet.
+  const std::string& dial() const { return address.empty() ? host : address; }
   bool takes_traffic() const { return health == Health::kHealthy || health == Health::kReturning; }
 };
 

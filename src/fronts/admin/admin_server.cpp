@@ -104,6 +104,8 @@ std::string AdminServer::endpoints_json() const {
     json.begin_object();
     json.key("name").string(endpoint.name);
     json.key("host").string(endpoint.host);
+    const bool is_unknown = endpoint.address.empty() && config::is_host_name(endpoint.host);
+    json.key("address").string(is_unknown ? "" : endpoint.dial());
     json.key("port").number(std::uint64_t{endpoint.port});
     json.key("slot").number(std::uint64_t{endpoint.ref.slot});
     json.key("generation").number(std::uint64_t{endpoint.ref.generation});

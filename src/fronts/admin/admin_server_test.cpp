@@ -173,7 +173,8 @@ TEST_F(AdminServerTest, TheFleetTableIsJsonOfThePublishedPool) {
   EXPECT_EQ(page.status, 200);
   const std::string expected =
       "{\"version\":" + std::to_string(router_->pool().load()->version) +
-      R"(,"endpoints":[{"name":"a\"b","host":"127.0.0.1","port":)" + std::to_string(engine.port()) +
+      R"(,"endpoints":[{"name":"a\"b","host":"127.0.0.1","address":"127.0.0.1","port":)" +
+      std::to_string(engine.port()) +
       R"(,"slot":0,"generation":0,"health":"healthy","admit_share":1,"inflight_requests":1,)"
       R"("inflight_uncached_tokens":300,"inflight_unstarted":1,"waiting":6,"running":2,)"
       R"("kv_usage":0.5,"ejections":0,"failed_requests":0,"trouble":"","models":["m"],)"

@@ -146,35 +146,43 @@ TEST_F(Http2GatewayTest, EnginesBehindTlsAreAskedAndUntrustedOnesAreNot) {
   struct TlsEngine final : net::RequestHandler {
     void on_request(net::ServerExchange& exchange) override {
       ++requests;
+      host = exchange.head().host;
       exchange.send_response(200, {}, exchange.body());
     }
     int requests = 0;
+    std::string host;
   } handler;
   net::Http1ServerOptions options;
   options.tls = *context;
   net::Http1Server server(*loop_, handler, options);
   ASSERT_TRUE(
       server.listen(net::SocketAddress::loopback(0), net::PortSharing::kExclusive).has_value());
-  for (const bool trusted : {true, false}) {
-    CertificateAuthority stranger;
-    const std::string ca = trusted ? authority.ca_file() : stranger.ca_file();
+  CertificateAuthority stranger;
+  const auto ask_engine = [&](const std::string& tls, std::string host, std::string address) {
     worker_.reset();
-    start({}, "fleet: {tls: {caFile: " + ca + ", serverName: engines.local}}");
+    start({}, "fleet: {tls: {" + tls + "}}");
     auto pool = std::make_shared<model::PoolSnapshot>();
     model::Endpoint behind_tls;
     behind_tls.ref = {0, 1};
     behind_tls.name = "engine";
-    behind_tls.host = "127.0.0.1";
+    behind_tls.host = std::move(host);
+    behind_tls.address = std::move(address);
     behind_tls.port = server.local_port();
     behind_tls.tls = true;
     behind_tls.models = {"m"};
     behind_tls.health = model::Health::kHealthy;
     pool->endpoints.push_back(std::move(behind_tls));
     router_->pool().publish(std::move(pool));
-    const ClientResponse response = ask(chat_body());
-    EXPECT_EQ(response.status, trusted ? 200 : 502);
-  }
-  EXPECT_EQ(handler.requests, 1);
+    return ask(chat_body()).status;
+  };
+  const std::string known = "caFile: " + authority.ca_file();
+  const std::string port = ":" + std::to_string(server.local_port());
+  EXPECT_EQ(ask_engine(known + ", serverName: engines.local", "127.0.0.1", ""), 200);
+  EXPECT_EQ(handler.host, "127.0.0.1" + port);
+  EXPECT_EQ(ask_engine(known, "engines.local", "127.0.0.1"), 200) << "the host's own name";
+  EXPECT_EQ(handler.host, "engines.local" + port);
+  EXPECT_EQ(ask_engine("caFile: " + stranger.ca_file(), "engines.local", "127.0.0.1"), 502);
+  EXPECT_EQ(handler.requests, 2);
   EXPECT_EQ(metric("fairlead_upstream_failures_total{kind=\"tls_failed\"}"), 1);
   worker_->report_sockets();
   EXPECT_EQ(metric("fairlead_tls_handshake_failures_total{peer=\"engine\",reason=\"untrusted\"}"),

@@ -12,7 +12,7 @@ std::shared_ptr<const UpstreamTarget> UpstreamTargets::find(model::EndpointRef r
   if (known && known->ref == ref) return known;
   const model::Endpoint* endpoint = pool.find(ref.slot);
   if (endpoint == nullptr || !(endpoint->ref == ref)) return nullptr;
-  const auto address = net::SocketAddress::parse(endpoint->host, endpoint->port);
+  const auto address = net::SocketAddress::parse(endpoint->dial(), endpoint->port);
   if (!address) return nullptr;
   auto target = std::make_shared<UpstreamTarget>();
   target->ref = ref;
@@ -21,7 +21,9 @@ std::shared_ptr<const UpstreamTarget> UpstreamTargets::find(model::EndpointRef r
     target->tls_name = tls_server_name_.empty() ? endpoint->host : tls_server_name_;
   }
   target->name = endpoint->name;
-  target->authority = address->to_string();
+  target->authority = endpoint->address.empty()
+                          ? address->to_string()
+                          : fmt::format("{}:{}", endpoint->host, endpoint->port);
   exchange::encode_session_token(endpoint->name, target->session_token);
   known = std::move(target);
   return known;

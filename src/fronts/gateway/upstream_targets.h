@@ -17,7 +17,7 @@ namespace fairlead::gateway {
 struct UpstreamTarget {
   model::EndpointRef ref;
   net::SocketAddress address;
-  std::string tls_name;  // Expected of its certificate; empty for plain TCP.
+  std::string tls_name;  // Asked for (SNI) and expected of its certificate; empty for plain TCP.
   std::string name;
   std::string authority;  // host:port, the Host header towards the endpoint.
   std::string session_token;
@@ -29,7 +29,7 @@ class UpstreamTargets {
   explicit UpstreamTargets(std::string tls_server_name)
       : tls_server_name_(std::move(tls_server_name)) {}
 
-  // nullptr when the endpoint left the pool, or when its host is no address.
+  // nullptr when the endpoint left the pool, or when its host has no address yet.
   std::shared_ptr<const UpstreamTarget> find(model::EndpointRef ref,
                                              const model::PoolSnapshot& pool);
 

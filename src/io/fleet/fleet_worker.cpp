@@ -10,6 +10,8 @@ namespace {
 constexpr Duration kScrapeTimeout = std::chrono::seconds(2);
 constexpr Duration kModelsTimeout = std::chrono::seconds(5);
 
+constexpr const char* kLookupsHelp = "Lookups of endpoints' host names, by result.";
+
 std::pair<std::uint32_t, std::uint32_t> key_of(model::EndpointRef endpoint) {
   return {endpoint.slot, endpoint.generation};
 }
@@ -30,12 +32,14 @@ FleetWorker::ResultCounters FleetWorker::result_counters(MetricRegistry& metrics
 
 FleetWorker::FleetWorker(net::EventLoop& loop, Fleet& fleet, LoadTable& load,
                          const config::FleetSettings& settings, MetricRegistry& metrics,
-                         const std::shared_ptr<const net::TlsClientContext>& tls)
+                         const std::shared_ptr<const net::TlsClientContext>& tls,
+                         const net::ResolverOptions& resolver)
     : loop_(loop),
       fleet_(fleet),
       load_(load),
       settings_(settings),
       pool_(loop, pool_options(tls)),
+      resolver_(loop, resolver),
       probes_(result_counters(metrics, "fairlead_probes_total",
                               "Health probes of endpoints, by result.")),
       scrapes_(result_counters(metrics, "fairlead_scrapes_total",
@@ -45,15 +49,24 @@ FleetWorker::FleetWorker(net::EventLoop& loop, Fleet& fleet, LoadTable& load,
       skipped_(metrics.counter(
           "fairlead_fleet_work_skipped_total",
           "Probes, scrapes and model lists not started because the one before was still out.")),
+      lookups_ok_(metrics.counter("fairlead_lookups_total", kLookupsHelp, {{"result", "ok"}})),
+      lookups_not_found_(
+          metrics.counter("fairlead_lookups_total", kLookupsHelp, {{"result", "not_found"}})),
+      lookups_timeout_(
+          metrics.counter("fairlead_lookups_total", kLookupsHelp, {{"result", "timeout"}})),
+      lookups_failed_(
+          metrics.counter("fairlead_lookups_total", kLookupsHelp, {{"result", "failed"}})),
       tls_(metrics, "engine") {}
 
 FleetWorker::Target* FleetWorker::target(const model::Endpoint& endpoint) {
   const auto known = targets_.find(key_of(endpoint.ref));
   if (known != targets_.end()) return known->second.get();
-  const auto address = net::SocketAddress::parse(endpoint.host, endpoint.port);
+  const auto address = net::SocketAddress::parse(endpoint.dial(), endpoint.port);
   if (!address) return nullptr;
   auto fresh = std::make_unique<Target>(pool_);
   fresh->address = *address;
+  fresh->authority = endpoint.address.empty() ? address->to_string()
+                                              : fmt::format("{}:{}", endpoint.host, endpoint.port);
   if (endpoint.tls) {
     const std::string& name = settings_.tls.server_name;
     fresh->tls_name = name.empty() ? endpoint.host : name;
@@ -65,11 +78,13 @@ net::FetchOptions FleetWorker::fetch_options(const Target& target, Duration time
   net::FetchOptions options;
   options.timeout = timeout;
   options.tls_name = target.tls_name;
+  options.authority = target.authority;
   if (!authorization_.empty()) options.headers.push_back({"authorization", authorization_});
   return options;
 }
 
 void FleetWorker::start(const Work& work, const model::Endpoint& endpoint) {
+  if (work.kind == WorkKind::kResolve) return resolve(endpoint);
   Target* const to = target(endpoint);
   if (to == nullptr) return;
   switch (work.kind) {
@@ -79,7 +94,35 @@ void FleetWorker::start(const Work& work, const model::Endpoint& endpoint) {
       return scrape(*to, work.endpoint);
     case WorkKind::kModels:
       return models(*to, work.endpoint);
+    case WorkKind::kResolve:
+      return;
   }
+}
+
+void FleetWorker::resolve(const model::Endpoint& endpoint) {
+  std::unique_ptr<net::Lookup>& lookup = lookups_[key_of(endpoint.ref)];
+  if (lookup) return skipped_.add();
+  lookup = std::make_unique<net::Lookup>(resolver_);
+  lookup->start(endpoint.host, [this, ref = endpoint.ref](const net::LookupResult& result) {
+    on_lookup(ref, result);
+  });
+}
+
+void FleetWorker::on_lookup(model::EndpointRef endpoint, const net::LookupResult& result) {
+  const auto done = lookups_.find(key_of(endpoint));
+  loop_.destroy_later(std::move(done->second));  // This runs inside it.
+  lookups_.erase(done);
+  if (result) {
+    lookups_ok_.add();
+    const NameAnswer answer{result->addresses, result->ttl, result->partial, ""};
+    return fleet_.on_answer(endpoint, answer, loop_.now());
+  }
+  const net::LookupFailure failure = result.error();
+  (failure == net::LookupFailure::kNotFound  ? lookups_not_found_
+   : failure == net::LookupFailure::kTimeout ? lookups_timeout_
+                                             : lookups_failed_)
+      .add();
+  fleet_.on_answer(endpoint, {{}, Duration{}, false, net::to_string(failure)}, loop_.now());
 }
 
 void FleetWorker::note(WorkKind kind, model::EndpointRef endpoint, std::string_view path,
@@ -134,6 +177,7 @@ void FleetWorker::models(Target& target, model::EndpointRef endpoint) {
 }
 
 void FleetWorker::forget(model::EndpointRef endpoint) {
+  lookups_.erase(key_of(endpoint));
   const auto found = targets_.find(key_of(endpoint));
   if (found == targets_.end()) return;
   Target& target = *found->second;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// FleetWorker: does the Fleet's work over HTTP: probes, scrapes and model lists, and hands the
-// results back to it. One fetch per endpoint and kind at a time; work that falls due while the one
-// before is still out is skipped and counted, so that a slow engine costs one connection.
-// Threads: the loop's thread, which also owns the Fleet.
+// FleetWorker: does the Fleet's work: probes, scrapes and model lists over HTTP, lookups of host
+// names over DNS, and hands the results back to it. One fetch per endpoint and kind at a time; work
+// that falls due while the one before is still out is skipped and counted, so that a slow engine
+// costs one connection. Threads: the loop's thread, which also owns the Fleet.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,18 @@
 #include "core/fleet/fleet.h"
 #include "core/fleet/load_table.h"
 #include "io/net/http_fetch.h"
+#include "io/net/resolver.h"
 #include "io/net/tls_metrics.h"
 
 namespace fairlead::fleet {
 
 class FleetWorker {
  public:
-  // `tls`: for endpoints behind TLS; null when there are none.
+  // `tls`: for endpoints behind TLS; null when there are none. `resolver`: for those with names.
   FleetWorker(net::EventLoop& loop, Fleet& fleet, LoadTable& load,
               const config::FleetSettings& settings, MetricRegistry& metrics,
-              const std::shared_ptr<const net::TlsClientContext>& tls);
+              const std::shared_ptr<const net::TlsClientContext>& tls,
+              const net::ResolverOptions& resolver = {});
 
   // Starts the work on an endpoint of the current snapshot; its result goes to the Fleet in a later
   // turn of the loop.
@@ -42,7 +44,8 @@ class FleetWorker {
   struct Target {
     explicit Target(net::UpstreamPool& pool) : probe(pool), scrape(pool), models(pool) {}
     net::SocketAddress address;
-    std::string tls_name;  // Empty for plain TCP.
+    std::string tls_name;   // Empty for plain TCP.
+    std::string authority;  // The Host header.
     net::HttpFetch probe;
     net::HttpFetch scrape;
     net::HttpFetch models;
@@ -57,6 +60,8 @@ class FleetWorker {
   void probe(Target& target, model::EndpointRef endpoint);
   void scrape(Target& target, model::EndpointRef endpoint);
   void models(Target& target, model::EndpointRef endpoint);
+  void resolve(const model::Endpoint& endpoint);
+  void on_lookup(model::EndpointRef endpoint, const net::LookupResult& result);
   void note(WorkKind kind, model::EndpointRef endpoint, std::string_view path,
             const Result<net::FetchReply>& reply);
   static ResultCounters result_counters(MetricRegistry& metrics, const char* name,
@@ -69,11 +74,18 @@ class FleetWorker {
   std::string authorization_;
   net::UpstreamPool pool_;
   // Keyed by slot and generation, so that a late answer never meets a slot's next owner.
-  std::map<std::pair<std::uint32_t, std::uint32_t>, std::unique_ptr<Target>> targets_;
+  using Key = std::pair<std::uint32_t, std::uint32_t>;
+  std::map<Key, std::unique_ptr<Target>> targets_;
+  net::Resolver resolver_;
+  std::map<Key, std::unique_ptr<net::Lookup>> lookups_;  // Those that are out.
   ResultCounters probes_;
   ResultCounters scrapes_;
   ResultCounters model_lists_;
   Counter& skipped_;
+  Counter& lookups_ok_;
+  Counter& lookups_not_found_;
+  Counter& lookups_timeout_;
+  Counter& lookups_failed_;
   net::TlsMetrics tls_;
 };
 

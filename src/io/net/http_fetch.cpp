@@ -21,7 +21,8 @@ void HttpFetch::get(const SocketAddress& address, std::string_view target,
   attempts_ = 0;
   head_.clear();
   codec::append_request_line(head_, "GET", target);
-  codec::append_header(head_, "host", address.to_string());
+  codec::append_header(head_, "host",
+                       options.authority.empty() ? address.to_string() : options.authority);
   for (const codec::Http1Header& header : options.headers) {
     codec::append_header(head_, header.name, header.value);
   }

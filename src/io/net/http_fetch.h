@@ -29,7 +29,8 @@ struct FetchReply {
 struct FetchOptions {
   Duration timeout = std::chrono::seconds(2);  // The whole of it.
   std::size_t body_bytes_max = 8 * 1024 * 1024;
-  std::string tls_name{};  // UpstreamCall::tls_name.
+  std::string tls_name{};   // UpstreamCall::tls_name.
+  std::string authority{};  // The Host header; empty: the address.
   // Added as they are, for instance authorization.
   std::vector<codec::Http1Header> headers{};
 };

@@ -74,7 +74,7 @@ std::string text_of(const RawAddress& raw) {
 std::string_view to_string(LookupFailure failure) {
   switch (failure) {
     case LookupFailure::kNotFound:
-      return "no such name, or it has no address";
+      return "no address for this name";
     case LookupFailure::kTimeout:
       return "no name server answered in time";
     case LookupFailure::kServer:

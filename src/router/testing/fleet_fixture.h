@@ -64,7 +64,7 @@ class FleetFixture : public ::testing::Test {
     router_ = std::make_unique<Router>(std::move(generation), 42, log_, registry_);
   }
   Result<void> open_control() {
-    auto control = Control::create(*router_);
+    auto control = Control::create(*router_, resolver_);
     if (!control) return tl::unexpected(control.error());
     control_ = std::move(*control);
     return {};
@@ -125,6 +125,7 @@ class FleetFixture : public ::testing::Test {
   fleet::testing::ScratchFolder folder_;
   std::unique_ptr<net::EventLoop> engine_loop_ = net::testing::make_loop();
   std::deque<fleet::testing::FakeEngine> engines_;
+  net::ResolverOptions resolver_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<Control> control_;
 };

@@ -55,6 +55,7 @@ class FakeEngine final : public net::RequestHandler {
   std::string models = R"({"object":"list","data":[{"id":"m","object":"model"}]})";
   // What the model list asks for; empty: nothing.
   std::string authorization;
+  std::string host;  // The Host header that came last.
   // Requests of this path are never answered.
   std::string silent_path;
 
@@ -62,6 +63,7 @@ class FakeEngine final : public net::RequestHandler {
   void on_request(net::ServerExchange& exchange) override {
     const std::string path(exchange.head().target);
     ++asked_[path];
+    host = exchange.head().host;
     if (path == silent_path) return;
     if (path == "/health") return exchange.send_response(health_status, {}, "");
     if (path == "/metrics") return exchange.send_response(200, {}, metrics);
