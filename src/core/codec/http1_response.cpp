@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/codec/http1_text.h"
+#include "core/codec/websocket.h"
 
 namespace fairlead::codec {
 
@@ -22,14 +23,14 @@ Http1Progress Http1ResponseParser::parse(std::string_view bytes, ResponseTo requ
   if (progress != Http1Progress::kComplete) return progress;
   head_.size = scanner_.size();
   std::string_view lines = bytes.substr(scanner_.begin(), scanner_.size() - scanner_.begin());
-  error_ = parse_status_line(take_line(lines));
+  error_ = parse_status_line(take_line(lines), request);
   if (error_ == Http1Error::kNone) error_ = parse_fields(lines, limits_, head_.headers);
   if (error_ == Http1Error::kNone) error_ = check_fields(request);
   return error_ == Http1Error::kNone ? Http1Progress::kComplete : Http1Progress::kError;
 }
 
 // "HTTP/1.1 200 OK"; the reason, and with it the second space, may be missing (RFC 9112 §4).
-Http1Error Http1ResponseParser::parse_status_line(std::string_view line) {
+Http1Error Http1ResponseParser::parse_status_line(std::string_view line, ResponseTo request) {
   const Http1Error version = parse_version(line.substr(0, 8), head_.version);
   if (version != Http1Error::kNone) return version;
   const bool shaped = line.size() >= 12 && line[8] == ' ' && line[9] >= '1' && line[9] <= '5' &&
@@ -37,8 +38,9 @@ Http1Error Http1ResponseParser::parse_status_line(std::string_view line) {
                       (line.size() == 12 || line[12] == ' ');
   if (!shaped) return Http1Error::kInvalidStatusLine;
   head_.status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
-  // Nobody here asks for another protocol.
-  if (head_.status == 101) return Http1Error::kInvalidStatusLine;
+  if (head_.status == 101 && request != ResponseTo::kWebSocket) {
+    return Http1Error::kInvalidStatusLine;
+  }
   head_.reason = line.size() > 13 ? line.substr(13) : std::string_view();
   return is_field_value(head_.reason) ? Http1Error::kNone : Http1Error::kInvalidStatusLine;
 }
@@ -49,6 +51,11 @@ Http1Error Http1ResponseParser::check_fields(ResponseTo request) {
   if (error != Http1Error::kNone) return error;
   head_.keep_alive = !fields.connection_close &&
                      (head_.version == Http1Version::k11 || fields.connection_keep_alive);
+  if (head_.status == 101) {
+    head_.body = BodyFraming::until_close();
+    head_.keep_alive = false;
+    return is_websocket_answer(head_) ? Http1Error::kNone : Http1Error::kInvalidStatusLine;
+  }
   const bool bodiless = request == ResponseTo::kHead || head_.status < 200 || head_.status == 204 ||
                         head_.status == 304;
   if (bodiless) {

@@ -28,8 +28,9 @@ struct Http1ResponseHead {
   bool interim() const { return status < 200 && status != 101; }
 };
 
-// A response to HEAD has no body whatever its headers say.
-enum class ResponseTo : std::uint8_t { kOther, kHead };
+// A response to HEAD has no body whatever its headers say. 101 answers only who asked for a
+// WebSocket, and all that follows it is raw bytes until the close.
+enum class ResponseTo : std::uint8_t { kOther, kHead, kWebSocket };
 
 class Http1ResponseParser {
  public:
@@ -41,7 +42,7 @@ class Http1ResponseParser {
   void reset();
 
  private:
-  Http1Error parse_status_line(std::string_view line);
+  Http1Error parse_status_line(std::string_view line, ResponseTo request);
   Http1Error check_fields(ResponseTo request);
 
   Http1Limits limits_;
