@@ -76,6 +76,14 @@ void UpstreamRequest::cancel() {
   if (active_) connection_->cancel();
 }
 
+std::size_t UpstreamRequest::send(std::string_view bytes) {
+  return active_ ? connection_->send_upgraded(bytes) : 0;
+}
+
+void UpstreamRequest::finish_sending() {
+  if (active_) connection_->finish_sending();
+}
+
 bool UpstreamRequest::request_sent() const { return active_ && connection_->request_sent(); }
 bool UpstreamRequest::response_started() const {
   return active_ && connection_->response_started();

@@ -7,7 +7,8 @@
 // A pooled connection that its peer closed while idle is dropped the moment that the loop sees it.
 // One that dies under a request before any response byte is reported as kStale, so that the caller
 // may try again where that is safe. Response bytes are relayed as they come: raw, with the payload
-// among them marked. Omitted: pipelining, upgrades.
+// among them marked. After a 101 that was asked for (call.method), the body is what comes until the
+// close, and send() goes the other way. Omitted: pipelining.
 // Threads: the loop's thread.
 #pragma once
 
@@ -89,6 +90,8 @@ class UpstreamObserver {
   // The response is whole. The connection is back in the pool if it can be reused.
   virtual void on_complete() = 0;
   virtual void on_failed(const UpstreamError& error) = 0;
+  // After a 101: send() may take bytes again.
+  virtual void on_send_ready() {}
 
  protected:
   ~UpstreamObserver() = default;
@@ -127,6 +130,12 @@ class UpstreamRequest {
 
   // Closes the connection at once; no callback follows. Harmless when not active.
   void cancel();
+
+  // After a 101: sends what the kernel takes now, and says how much; on_send_ready() tells when
+  // more may be taken. idle_timeout no longer holds.
+  std::size_t send(std::string_view bytes);
+  // Likewise: no more bytes will come from here.
+  void finish_sending();
 
   bool request_sent() const;
   bool response_started() const;

@@ -43,6 +43,7 @@ Result<void> Http1Connection::open(StreamSocket socket) {
 void Http1Connection::on_connected() { ++server_.counters_.tls.done; }
 
 void Http1Connection::on_readable() {
+  if (state_ == State::kRunning && upgraded_) return tell_upgraded_input();
   if (state_ == State::kRunning || state_ == State::kFinished || state_ == State::kDead) return;
   pump();
 }
@@ -235,7 +236,7 @@ void Http1Connection::dispatch() {
   complete_at_ = loop_.now();
   timer_.cancel();
   state_ = State::kRunning;
-  started_ = raw_written_ = bodiless_ = keep_alive_ = half_close_told_ = false;
+  started_ = raw_written_ = upgraded_ = bodiless_ = keep_alive_ = half_close_told_ = false;
   ++requests_;
   ++server_.counters_.requests;
   ++server_.counters_.requests_running;
@@ -263,6 +264,7 @@ void Http1Connection::on_input_end() {
 
 void Http1Connection::on_peer_half_closed() {
   if (state_ != State::kRunning) return;
+  if (upgraded_) return tell_upgraded_input();
   if (stream_.hung_up()) return client_gone();
   if (std::exchange(half_close_told_, true)) return;
   const bool started = started_;
@@ -273,6 +275,10 @@ void Http1Connection::on_peer_half_closed() {
   if (parser_.head().version != codec::Http1Version::k11) return client_gone();
   stream_.write(codec::kContinue);
   stream_.flush();
+}
+
+void Http1Connection::tell_upgraded_input() {
+  if (observer_ != nullptr) observer_->on_upgraded_input();
 }
 
 void Http1Connection::on_stream_end(StreamEnd end) {

@@ -72,6 +72,10 @@ class Http1Connection final : public ServerConnection, private StreamHandler, pr
   void start(int status, HeaderSpan headers, codec::BodyFraming framing, std::string_view body);
   void write_payload(std::string_view payload);
   void write_raw(std::string_view bytes);
+  void upgrade(HeaderSpan headers);
+  void tell_upgraded_input();
+  std::size_t read_upgraded(Buffer& buffer);
+  bool upgraded_input_ended() const;
   void watch_writes();
   void finish();
   void abort();
@@ -100,12 +104,14 @@ class Http1Connection final : public ServerConnection, private StreamHandler, pr
   Place place_ = Place::kInput;
   bool started_ = false;
   bool raw_written_ = false;
+  bool upgraded_ = false;
   bool bodiless_ = false;    // The response may not have a body: HEAD, 204, 304.
   bool keep_alive_ = false;  // As promised in the response head.
   bool fin_sent_ = false;
   bool half_close_told_ = false;  // For this request.
   codec::BodyFraming framing_;
   std::uint64_t response_left_ = 0;  // Of a response with a length.
+  std::size_t upgraded_at_ = 0;      // In input_: upgraded bytes not yet read.
   std::size_t charged_bytes_ = 0;    // Counted in the server's buffered bytes.
   std::size_t discarded_bytes_ = 0;  // While closing.
   std::uint64_t progress_mark_ = 0;  // stream_.bytes_sent() when the write timer was armed.

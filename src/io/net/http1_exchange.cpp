@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "core/codec/http1_write.h"
+#include "core/codec/websocket.h"
 #include "io/net/http1_connection.h"
 
 namespace fairlead::net {
@@ -28,7 +29,8 @@ void Http1Connection::start(int status, HeaderSpan headers, codec::BodyFraming f
   response_left_ = framing.length;
   keep_alive_ = head.keep_alive && !server_.draining() &&
                 requests_ < server_.options_.requests_per_connection_max &&
-                (bodiless_ || framing.kind != codec::BodyKind::kUntilClose);
+                (bodiless_ || framing.kind != codec::BodyKind::kUntilClose) &&
+                !(head.method == "GET" && codec::asks_for_websocket(head));
   if (keep_alive_ && !server_.restraint_.keeps_alive) {
     keep_alive_ = false;
     ++server_.counters_.keep_alives_ended;
@@ -83,6 +85,40 @@ void Http1Connection::write_raw(std::string_view bytes) {
   if (bodiless_) return;
   stream_.write(bytes);
   watch_writes();
+}
+
+void Http1Connection::upgrade(HeaderSpan headers) {
+  if (state_ != State::kRunning) return;
+  FAIRLEAD_ASSERT(!started_);
+  started_ = raw_written_ = upgraded_ = true;
+  framing_ = codec::BodyFraming::until_close();
+  upgraded_at_ = parser_.head().size;
+  std::string& out = server_.head_scratch_;
+  out.clear();
+  codec::append_status_line(out, 101);
+  for (const codec::Http1Header& header : headers) {
+    codec::append_header(out, header.name, header.value);
+  }
+  codec::append_header(out, "connection", "Upgrade");
+  codec::append_header(out, "upgrade", "websocket");
+  codec::append_head_end(out);
+  stream_.write(out);
+  watch_writes();
+}
+
+// The head stays where it is: its views are valid until the exchange ends.
+std::size_t Http1Connection::read_upgraded(Buffer& buffer) {
+  if (state_ != State::kRunning || !upgraded_) return 0;
+  const std::string_view ahead = input_.view().substr(upgraded_at_);
+  if (ahead.empty()) return stream_.readable() ? stream_.read(buffer) : 0;
+  const std::size_t bytes = std::min(ahead.size(), buffer.free_space().size());
+  buffer.append(ahead.substr(0, bytes));
+  upgraded_at_ += bytes;
+  return bytes;
+}
+
+bool Http1Connection::upgraded_input_ended() const {
+  return stream_.at_end() && upgraded_at_ == input_.size();
 }
 
 // Armed once and asked again when it fires: arming for every write would cost more than it tells.
@@ -160,6 +196,12 @@ void Http1Exchange::write_chunk(std::string_view payload) { connection_.write_pa
 void Http1Exchange::write_raw(std::string_view bytes) { connection_.write_raw(bytes); }
 void Http1Exchange::finish() { connection_.finish(); }
 void Http1Exchange::abort() { connection_.abort(); }
+bool Http1Exchange::can_upgrade() const { return head().version == codec::Http1Version::k11; }
+void Http1Exchange::upgrade(HeaderSpan headers) { connection_.upgrade(headers); }
+std::size_t Http1Exchange::read_upgraded(Buffer& buffer) {
+  return connection_.read_upgraded(buffer);
+}
+bool Http1Exchange::upgraded_input_ended() const { return connection_.upgraded_input_ended(); }
 std::size_t Http1Exchange::pending_bytes() const { return connection_.stream_.pending_bytes(); }
 void Http1Exchange::drop_body() { connection_.drop_body(); }
 

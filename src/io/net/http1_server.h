@@ -12,8 +12,10 @@
 // Everything a peer can send is bounded by Http1ServerOptions; what it does wrong gets a typed
 // refusal, a counter and a reply. A peer that closes its sending side while its request runs
 // counts as gone, unless the handler says that it may still read (ExchangeObserver). HTTP/1.0 has
-// no interim response to find out with, and such a peer is gone. Omitted: upgrades, CONNECT
-// tunnels. Threads: the loop's thread.
+// no interim response to find out with, and such a peer is gone.
+// A connection whose client asked for a WebSocket and did not get it closes, so that bytes sent
+// ahead are taken for no request. Omitted: other upgrades, CONNECT tunnels.
+// Threads: the loop's thread.
 #pragma once
 
 #include <array>
@@ -146,6 +148,10 @@ class Http1Exchange final : public ServerExchange {
   void write_raw(std::string_view bytes) override;
   void finish() override;
   void abort() override;
+  bool can_upgrade() const override;
+  void upgrade(HeaderSpan headers) override;
+  std::size_t read_upgraded(Buffer& buffer) override;
+  bool upgraded_input_ended() const override;
   std::size_t pending_bytes() const override;
   void drop_body() override;
 

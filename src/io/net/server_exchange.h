@@ -21,7 +21,7 @@ namespace fairlead::net {
 // What a client is taken for that closed its sending side.
 enum class HalfClosed : std::uint8_t { kGone, kMayRead };
 
-// Told about one running request. Neither call may destroy the exchange or its server.
+// Told about one running request. No call may destroy the exchange or its server.
 class ExchangeObserver {
  public:
   // The client left, stalled past write_timeout or hit pending_bytes_max. The exchange is dead
@@ -33,6 +33,8 @@ class ExchangeObserver {
   // with a reset, and on_client_gone() follows. After kMayRead, before the response began, the
   // server sends such bytes itself; later it is for the observer to write some.
   virtual HalfClosed on_client_half_closed() { return HalfClosed::kGone; }
+  // After upgrade(): read_upgraded() may find bytes, or their end.
+  virtual void on_upgraded_input() {}
 
  protected:
   ~ExchangeObserver() = default;
@@ -82,6 +84,18 @@ class ServerExchange {
   virtual void finish() = 0;
   // Resets the connection, or the stream: the client sees a broken response. Ends the exchange.
   virtual void abort() = 0;
+
+  // Whether a handshake of HTTP/1.1's kind can be answered here; the next three are for those
+  // alone.
+  virtual bool can_upgrade() const { return false; }
+  // Answers 101 with these headers and those that say so. From here on bytes are raw both ways:
+  // write_raw() sends, finish() closes. What the client sent ahead of the 101 comes first.
+  virtual void upgrade(HeaderSpan) {}
+  // Reads once into the buffer's free space, which must not be empty; 0: nothing now. Not reading
+  // holds the client back.
+  virtual std::size_t read_upgraded(Buffer&) { return 0; }
+  // The client has closed its sending side, and all of it was read.
+  virtual bool upgraded_input_ended() const { return false; }
 
   // Response bytes not yet taken by the kernel, those of this turn included.
   virtual std::size_t pending_bytes() const = 0;

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/assert.h"
+
 namespace fairlead::net {
 namespace {
 
@@ -98,7 +100,15 @@ void UpstreamConnection::send_request() {
 }
 
 void UpstreamConnection::on_writable() {
-  if (request_ != nullptr) send_request();
+  if (request_ == nullptr) return;
+  send_request();
+  if (upgraded()) request_->observer_.on_send_ready();
+}
+
+// What answers 101 before it has the whole head gets the rest of that first.
+std::size_t UpstreamConnection::send_upgraded(std::string_view bytes) {
+  FAIRLEAD_ASSERT(upgraded());
+  return request_sent() ? stream_.send({&bytes, 1}) : 0;
 }
 
 void UpstreamConnection::on_readable() {
@@ -156,6 +166,7 @@ void UpstreamConnection::on_resume() {
 }
 
 void UpstreamConnection::arm_phase_timer() {
+  if (upgraded()) return timer_.cancel();
   if (request_->paused_) return;
   timer_.arm(head_done_ ? request_->call_.idle_timeout : request_->call_.reply_timeout);
 }

@@ -35,6 +35,9 @@ class UpstreamConnection final : private StreamHandler, private TurnTask {
   void on_pause() { timer_.cancel(); }
 
   bool usable() const { return stream_.open() && !stream_.peer_half_closed(); }
+  std::size_t send_upgraded(std::string_view bytes);
+  void finish_sending() { stream_.shutdown_write(); }
+
   bool request_sent() const { return piece_ == kUpstreamPiecesMax; }
   bool response_started() const { return response_started_; }
 
@@ -56,6 +59,7 @@ class UpstreamConnection final : private StreamHandler, private TurnTask {
   bool process_body();
   void at_end();
   void arm_phase_timer();
+  bool upgraded() const { return head_done_ && parser_.head().status == 101; }
   bool nothing_behind();
   void complete();
   void fail(UpstreamFailure failure, codec::Http1Error parse_error = codec::Http1Error::kNone);
