@@ -2,10 +2,12 @@
 // The routes of EngineServer.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/random.h"
 #include "core/codec/http1_text.h"
 #include "core/codec/json_text.h"
 #include "core/tokens/estimate.h"
@@ -21,6 +23,8 @@ constexpr codec::Http1Header kExposition{"content-type",
                                          "text/plain; version=0.0.4; charset=utf-8"};
 
 ApiError from_result(const Error& error) { return {.message = error.message, .param = {}}; }
+
+constexpr std::size_t kSessionsMax = 1024;
 
 // The bytes of a token id of the estimate tokenizer; nothing for a special one.
 void append_token_bytes(std::string& out, std::uint32_t id) {
@@ -54,6 +58,7 @@ const EngineServer::Route* EngineServer::find_route(std::string_view method, std
       Route{"POST", "/v2/rerank", &EngineServer::rerank},
       Route{"POST", "/v1/audio/transcriptions", &EngineServer::transcribe},
       Route{"POST", "/v1/audio/translations", &EngineServer::transcribe},
+      Route{"GET", "/v1/realtime", &EngineServer::realtime},
       Route{"GET", "/metrics", &EngineServer::metrics},
       Route{"GET", "/health", &EngineServer::health},
       Route{"GET", "/v1/models", &EngineServer::models},
@@ -162,6 +167,32 @@ void EngineServer::count_tokens(Exchange& exchange) {
     return send_error(exchange, kApi, known.error());
   }
   send_json(exchange, 200, fmt::format(R"({{"input_tokens":{}}})", request_.prompts[0].count));
+}
+
+void EngineServer::realtime(Exchange& exchange) {
+  if (!exchange.can_upgrade() ||
+      codec::check_handshake(exchange.head()) != codec::HandshakeStatus::kOk) {
+    return exchange.send_response(426, {kJson, {"upgrade", "websocket"}},
+                                  R"({"detail":"Upgrade Required"})");
+  }
+  if (sessions_.size() >= kSessionsMax) {
+    return send_error(exchange, {.status = 503,
+                                 .message = "Too many realtime sessions.",
+                                 .type = "ServiceUnavailableError",
+                                 .param = {}});
+  }
+  const EngineOptions& options = engine_.options();
+  const EngineProfile& profile = options.profile;
+  const double step_s =
+      std::max(profile.step_floor_s, profile.per_token_s) + profile.per_sequence_s;
+  RealtimeSettings settings{.model = options.served_names.front(),
+                            .step = from_seconds(step_s / options.speed),
+                            .seed = mix64(options.seed + ++sessions_begun_),
+                            .knows_model = [this](std::string_view name) {
+                              return engine_.check_model(name).has_value();
+                            }};
+  sessions_.push_back(std::make_unique<RealtimeSession>(
+      exchange, std::move(settings), [this](RealtimeSession& session) { forget(session); }));
 }
 
 void EngineServer::models(Exchange& exchange) {
@@ -274,6 +305,7 @@ void EngineServer::reset_prefix_cache(Exchange& exchange) {
 
 void EngineServer::reset(Exchange& exchange) {
   engine_.restart();
+  sessions_.clear();
   exchange.send_response(200, {}, {});
 }
 

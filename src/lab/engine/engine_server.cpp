@@ -106,8 +106,16 @@ void EngineServer::free_retired(const net::Http1Server* server) {
   retired_.erase(found);
 }
 
+void EngineServer::forget(const RealtimeSession& session) {
+  const auto found = std::ranges::find(sessions_, &session, &std::unique_ptr<RealtimeSession>::get);
+  if (found == sessions_.end()) return;
+  loop_.destroy_later(std::move(*found));
+  sessions_.erase(found);
+}
+
 void EngineServer::crash() {
   engine_.restart();
+  sessions_.clear();
   if (http_ != nullptr) {
     http_->stop_accepting();
     loop_.destroy_later(std::move(http_));
@@ -129,6 +137,8 @@ void EngineServer::come_back() {
 void EngineServer::drain(std::function<void()> on_drained) {
   draining_ = true;
   come_back_.cancel();
+  // Each leaves the list when it has said goodbye.
+  while (!sessions_.empty()) sessions_.back()->go_away();
   if (http_ == nullptr) return on_drained();
   http_->drain(std::move(on_drained));
 }

@@ -18,6 +18,7 @@
 #include "io/net/http1_server.h"
 #include "io/net/timer.h"
 #include "lab/engine/engine.h"
+#include "lab/engine/realtime.h"
 
 namespace fairlead::engine {
 
@@ -75,6 +76,7 @@ class EngineServer final : private net::RequestHandler {
   void transcribe(Exchange& exchange) { complete_dialect(exchange, Api::kTranscription); }
   void complete_dialect(Exchange& exchange, Api api);
   void count_tokens(Exchange& exchange);
+  void realtime(Exchange& exchange);
   void models(Exchange& exchange);
   void tokenize(Exchange& exchange);
   void detokenize(Exchange& exchange);
@@ -95,6 +97,7 @@ class EngineServer final : private net::RequestHandler {
   void crash();
   void come_back();
   void free_retired(const net::Http1Server* server);
+  void forget(const RealtimeSession& session);
 
   net::EventLoop& loop_;
   EngineServerOptions options_;
@@ -109,8 +112,10 @@ class EngineServer final : private net::RequestHandler {
   net::Timer come_back_;
   FaultKind listener_fault_ = FaultKind::kRefuse;
   bool draining_ = false;
+  std::uint64_t sessions_begun_ = 0;
   std::unique_ptr<net::Http1Server> http_;                  // Nothing while down.
   std::vector<std::unique_ptr<net::Http1Server>> retired_;  // Their last requests still run.
+  std::vector<std::unique_ptr<RealtimeSession>> sessions_;  // Die before the servers.
 };
 
 }  // namespace fairlead::engine
