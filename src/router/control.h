@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Control: the one thread that keeps a router's picture of the fleet: it drains the workers'
-// observations, probes, scrapes, resolves host names, watches the endpoints file and those of keys, publishes the pool,
-// only when something changed, and looks whether the process is overloaded. Results and
-// observations wait for the next tick, at most kTickMax; a worker that saw a failure avoids the
-// endpoint meanwhile by itself.
+// observations, probes, scrapes, resolves host names, watches the endpoints file and those of keys,
+// publishes the pool, only when something changed, and looks whether the process is overloaded.
+// Results and observations wait for the next tick, at most kTickMax; a worker that saw a failure
+// avoids the endpoint meanwhile by itself.
 //
 //   auto control = Control::create(router);   // The admin server may join its loop here.
 //   (*control)->start();                      // From here on the loop belongs to its thread.

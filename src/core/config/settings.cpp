@@ -90,6 +90,8 @@ void describe(Visitor& visit, LimitSettings& limits) {
   visit.duration("upstreamFirstByte", limits.upstream_first_byte, kMillisecond, kDay);
   visit.duration("upstreamIdle", limits.upstream_idle, kMillisecond, kDay);
   visit.duration("requestTotal", limits.request_total, kMillisecond, kDay);
+  visit.integer("tunnels", limits.tunnels, 0, 1'000'000);
+  visit.duration("tunnelIdle", limits.tunnel_idle, kMillisecond, kDay);
   visit.section("retry", limits.retry);
   visit.section("overload", limits.overload);
 }
@@ -219,6 +221,7 @@ void check(const Section& section, const LimitSettings& limits) {
   const std::pair<std::string_view, Duration> waits[] = {
       {"bodyRead", limits.body_read},
       {"headerRead", limits.header_read},
+      {"tunnelIdle", limits.tunnel_idle},
       {"upstreamConnect", limits.upstream_connect},
       {"upstreamFirstByte", limits.upstream_first_byte},
       {"upstreamIdle", limits.upstream_idle}};

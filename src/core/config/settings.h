@@ -104,6 +104,8 @@ struct LimitSettings {
   Duration upstream_first_byte = from_seconds(600);  // From sent to the response's first byte: 504.
   Duration upstream_idle = from_seconds(300);        // Between two bytes of a response.
   Duration request_total = from_seconds(3600);       // From the first byte in to the last one out.
+  std::uint32_t tunnels = 1000;  // Open WebSockets, all workers together; more: 503. 0: none.
+  Duration tunnel_idle = from_seconds(300);  // Of one, without a byte either way.
   RetrySettings retry;
   OverloadSettings overload;
   friend bool operator==(const LimitSettings&, const LimitSettings&) = default;

@@ -60,6 +60,8 @@ limits:
   upstreamFirstByte: 5s
   upstreamIdle: 6s
   requestTotal: 7s
+  tunnels: 12
+  tunnelIdle: 6500ms
   retry: {maxAttempts: 1, budgetRatio: 0.5, minPerSecond: 1.25, bufferBytes: 2Mi}
   overload: {memoryBytes: 512Mi, loopLag: 500ms, stopKeepalive: 0.5, tightenBuffers: 0.55,
              dropIdle: 0.6, shedRequests: 0.7, refuseConnections: 0.8, hysteresis: 0.1}
@@ -107,6 +109,8 @@ TEST(Settings, ReadsEveryKey) {
   EXPECT_EQ(s.limits.upstream_first_byte, 5s);
   EXPECT_EQ(s.limits.upstream_idle, 6s);
   EXPECT_EQ(s.limits.request_total, 7s);
+  EXPECT_EQ(s.limits.tunnels, 12U);
+  EXPECT_EQ(s.limits.tunnel_idle, 6500ms);
   EXPECT_EQ(s.limits.retry, (RetrySettings{1, 0.5, 1.25, 2U << 20}));
   EXPECT_EQ(s.limits.buffered_bytes, 4U << 20);
   EXPECT_EQ(s.limits.overload,

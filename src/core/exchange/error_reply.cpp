@@ -105,6 +105,10 @@ std::string_view default_message(ReplyReason reason) {
       return "This API key has as many requests running as it may. Try again when one has ended.";
     case ReplyReason::kUnsupportedEncoding:
       return "The body's Content-Encoding is not supported. Send it plain, or as gzip.";
+    case ReplyReason::kUpgradeRequired:
+      return "This path is a WebSocket: send a handshake of version 13 over HTTP/1.1.";
+    case ReplyReason::kOriginNotAllowed:
+      return "Web pages of this origin may not open a WebSocket here.";
   }
   return "The request failed.";
 }

@@ -83,6 +83,13 @@ codec::ScanStatus RequestFacts::read(Route route, std::span<const codec::Http1He
   return status;
 }
 
+void RequestFacts::set_tunnel(std::string_view model, std::span<const codec::Http1Header> headers) {
+  clear();
+  model_ = model;
+  decode_session_token(codec::header_value(headers, kSessionTokenHeader), session_);
+  streaming_ = model::Streaming::kStreamed;
+}
+
 void RequestFacts::derive(Route route, const codec::ScannedRequest& scanned) {
   model_ = scanned.model;
   streaming_ = scanned.stream ? model::Streaming::kStreamed : model::Streaming::kWhole;

@@ -47,6 +47,8 @@ class RequestFacts {
   [[nodiscard]] codec::ScanStatus read(Route route, std::span<const codec::Http1Header> headers,
                                        std::string_view body, const KeySettings& settings,
                                        ReadingDesk& desk);
+  // Of a kTunnel route: no prompt is known before its bytes flow.
+  void set_tunnel(std::string_view model, std::span<const codec::Http1Header> headers);
   void clear();
   // The id of the answer that it continues, by codec::AnswerIdHash; 0: none.
   std::uint64_t previous_response() const { return previous_response_; }

@@ -110,7 +110,12 @@ void write_request_head(const ForwardedHead& forwarded, std::string& out) {
     codec::append_header(out, "authorization", forwarded.authorization);
   }
   append_forwarded_for(forwarded, out);
-  codec::append_length(out, forwarded.body_bytes);
+  if (forwarded.protocol == Protocol::kWebSocket) {
+    codec::append_header(out, "connection", "Upgrade");
+    codec::append_header(out, "upgrade", "websocket");
+  } else {
+    codec::append_length(out, forwarded.body_bytes);
+  }
   codec::append_head_end(out);
 }
 

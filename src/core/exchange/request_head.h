@@ -31,6 +31,8 @@ struct TraceHeaders {
   Sent state = Sent::kKept;
   std::string_view own_parent{};  // Empty: none.
 };
+// Whether the request asks for a WebSocket, which it says without a body.
+enum class Protocol : std::uint8_t { kHttp, kWebSocket };
 
 struct ForwardedHead {
   const codec::Http1RequestHead& head;  // The client's.
@@ -43,6 +45,7 @@ struct ForwardedHead {
   std::string_view authorization{};  // The router's own; empty: none.
   BodyBytes body = BodyBytes::kAsSent;
   TraceHeaders trace{};
+  Protocol protocol = Protocol::kHttp;
 };
 
 // Replaces `out`.

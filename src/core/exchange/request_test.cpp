@@ -40,6 +40,7 @@ class Facts : public ::testing::Test {
 TEST(Route, KnowsPathsMethodsAndWhatToDo) {
   EXPECT_EQ(match_route("POST", "/v1/chat/completions").handling, Handling::kScan);
   EXPECT_EQ(match_route("POST", "/v1/completions").route, Route::kCompletions);
+  EXPECT_EQ(match_route("GET", "/v1/realtime").handling, Handling::kTunnel);
   EXPECT_EQ(match_route("GET", "/v1/models").handling, Handling::kModelList);
   EXPECT_EQ(match_route("POST", "/v1/embeddings").handling, Handling::kScan);
   EXPECT_EQ(match_route("POST", "/v1/messages/count_tokens").route, Route::kCountTokens);

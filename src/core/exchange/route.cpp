@@ -35,6 +35,7 @@ constexpr std::array kEntries = {
     Entry{"/classify", Route::kClassify, Handling::kScan},
     Entry{"/tokenize", Route::kTokenize, Handling::kScan},
     Entry{"/detokenize", Route::kDetokenize, Handling::kScan},
+    Entry{"/v1/realtime", Route::kRealtime, Handling::kTunnel},
 };
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
@@ -77,6 +78,8 @@ std::string_view to_string(Route route) {
       return "audio_translations";
     case Route::kSpeech:
       return "audio_speech";
+    case Route::kRealtime:
+      return "realtime";
   }
   return "none";
 }
@@ -84,7 +87,7 @@ std::string_view to_string(Route route) {
 RouteMatch match_route(std::string_view method, std::string_view path) {
   for (const Entry& entry : kEntries) {
     if (entry.path != path) continue;
-    const std::string_view wanted = entry.handling == Handling::kModelList ? "GET" : "POST";
+    const std::string_view wanted = entry.handling == Handling::kScan ? "POST" : "GET";
     if (method == wanted) return {entry.route, entry.handling, {}, {}};
     return {entry.route, Handling::kRefuse, wanted, {}};
   }
@@ -113,6 +116,23 @@ bool decode_path_part(std::string_view part, std::string& out) {
     at += 2;
   }
   return true;
+}
+
+QueryModel model_of_query(std::string_view query, std::string& out) {
+  constexpr std::string_view kName = "model=";
+  QueryModel found = QueryModel::kMissing;
+  while (!query.empty()) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view field = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    if (!field.starts_with(kName)) continue;
+    if (found != QueryModel::kMissing) return QueryModel::kRepeated;
+    std::string value(field.substr(kName.size()));
+    std::ranges::replace(value, '+', ' ');
+    if (!decode_path_part(value, out)) return QueryModel::kMalformed;
+    found = QueryModel::kFound;
+  }
+  return found == QueryModel::kFound && out.empty() ? QueryModel::kMissing : found;
 }
 
 ErrorShape error_shape(Route route) {

@@ -31,8 +31,9 @@ enum class Route : std::uint8_t {
   kTranscriptions,
   kTranslations,
   kSpeech,
+  kRealtime,
 };
-inline constexpr std::size_t kRouteCount = 17;
+inline constexpr std::size_t kRouteCount = 18;
 
 // snake_case, a metric label.
 std::string_view to_string(Route route);
@@ -43,6 +44,7 @@ enum class Handling : std::uint8_t {
   kModelList,  // Answered here.
   kModel,      // Likewise: one model.
   kScan,       // Model, prompt and limits are read from the body, and it is forwarded.
+  kTunnel,     // A WebSocket: the model is in the query, and bytes go both ways.
 };
 
 struct RouteMatch {
@@ -60,6 +62,10 @@ bool fills_cache(Route route);
 
 // Replaces `out` by a path's part with its percent escapes resolved; false when one is malformed.
 [[nodiscard]] bool decode_path_part(std::string_view part, std::string& out);
+
+enum class QueryModel : std::uint8_t { kFound, kMissing, kRepeated, kMalformed };
+// Replaces `out` by the value of `model` in a query (application/x-www-form-urlencoded).
+QueryModel model_of_query(std::string_view query, std::string& out);
 
 // `path` has no query.
 RouteMatch match_route(std::string_view method, std::string_view path);

@@ -87,6 +87,10 @@ std::string_view to_string(ReplyReason reason) {
       return "rate_limited_concurrency";
     case ReplyReason::kUnsupportedEncoding:
       return "unsupported_encoding";
+    case ReplyReason::kUpgradeRequired:
+      return "upgrade_required";
+    case ReplyReason::kOriginNotAllowed:
+      return "origin_not_allowed";
   }
   return "unknown";
 }
@@ -124,7 +128,10 @@ int http_status(ReplyReason reason) {
     case ReplyReason::kUnauthorized:
       return 401;
     case ReplyReason::kModelNotAllowed:
+    case ReplyReason::kOriginNotAllowed:
       return 403;
+    case ReplyReason::kUpgradeRequired:
+      return 426;
     case ReplyReason::kUnsupportedEncoding:
       return 415;
   }

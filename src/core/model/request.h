@@ -78,8 +78,10 @@ enum class ReplyReason : std::uint8_t {
   kRateLimitedTokens,       // 429
   kRateLimitedConcurrency,  // 429
   kUnsupportedEncoding,     // 415, a body neither plain nor gzip.
+  kUpgradeRequired,         // 426, a route that is a WebSocket.
+  kOriginNotAllowed,        // 403, a web page that may not open one.
 };
-inline constexpr std::size_t kReplyReasonCount = 20;
+inline constexpr std::size_t kReplyReasonCount = 22;
 
 std::string_view to_string(ReplyReason reason);
 int http_status(ReplyReason reason);

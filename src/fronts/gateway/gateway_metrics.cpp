@@ -40,6 +40,24 @@ std::string_view to_string(Holder holder) {
   return "unknown";
 }
 
+std::string_view to_string(TunnelEnd end) {
+  switch (end) {
+    case TunnelEnd::kClosed:
+      return "closed";
+    case TunnelEnd::kClientGone:
+      return "client_gone";
+    case TunnelEnd::kEngineFailed:
+      return "engine_failed";
+    case TunnelEnd::kIdle:
+      return "idle";
+    case TunnelEnd::kExpired:
+      return "expired";
+    case TunnelEnd::kDrained:
+      return "drained";
+  }
+  return "unknown";
+}
+
 GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
     : registry_(registry), client_tls_(registry, "client"), engine_tls_(registry, "engine") {
   in_flight_gauge_ =
@@ -85,6 +103,7 @@ GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
   add_sockets();
   add_http2();
   add_tracing();
+  add_tunnels();
 }
 
 void GatewayMetrics::add_tracing() {
@@ -97,6 +116,29 @@ void GatewayMetrics::add_tracing() {
   };
   invalid_trace_parents_ = invalid(codec::kTraceParentHeader);
   invalid_trace_states_ = invalid(codec::kTraceStateHeader);
+}
+
+void GatewayMetrics::add_tunnels() {
+  tunnels_open_ = &registry_.gauge("fairlead_tunnels_open", "WebSockets open now.");
+  register_all<TunnelEnd>(registry_, "fairlead_tunnels_total", "Ended WebSockets, by how.", "end",
+                          tunnel_ends_);
+  const auto bytes = [&](const char* direction) {
+    return &registry_.counter("fairlead_tunnel_bytes_total",
+                              "Bytes through WebSockets, counted when they end.",
+                              {{"direction", direction}});
+  };
+  tunnel_bytes_from_client_ = bytes("from_client");
+  tunnel_bytes_from_engine_ = bytes("from_engine");
+}
+
+void GatewayMetrics::on_tunnel_open() { tunnels_open_->set(static_cast<double>(++tunnels_)); }
+
+void GatewayMetrics::on_tunnel_end(TunnelEnd end, std::uint64_t from_client,
+                                   std::uint64_t from_engine) {
+  tunnels_open_->set(static_cast<double>(--tunnels_));
+  tunnel_ends_[static_cast<std::size_t>(end)]->add();
+  tunnel_bytes_from_client_->add(from_client);
+  tunnel_bytes_from_engine_->add(from_engine);
 }
 
 void GatewayMetrics::add_http2() {

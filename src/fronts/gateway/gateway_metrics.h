@@ -52,6 +52,18 @@ struct SocketFigures {
   std::uint64_t keep_alives_ended = 0;
 };
 
+// How an open WebSocket ended.
+enum class TunnelEnd : std::uint8_t {
+  kClosed,        // The engine closed it, as servers do after a closing handshake.
+  kClientGone,    // The client reset it, or left bytes unread for too long.
+  kEngineFailed,  // Reset.
+  kIdle,          // limits.tunnelIdle.
+  kExpired,       // limits.requestTotal.
+  kDrained,       // Cut off at the end of a drain.
+};
+inline constexpr std::size_t kTunnelEndCount = 6;
+std::string_view to_string(TunnelEnd end);  // snake_case, a metric label.
+
 class GatewayMetrics {
  public:
   explicit GatewayMetrics(MetricRegistry& registry);
@@ -76,6 +88,8 @@ class GatewayMetrics {
   void on_overload(admission::OverloadAction action) {
     overload_[static_cast<std::size_t>(action)]->add();
   }
+  void on_tunnel_open();
+  void on_tunnel_end(TunnelEnd end, std::uint64_t from_client, std::uint64_t from_engine);
   void set_sockets(const SocketFigures& now);
   void set_tls(const net::TlsFigures& clients, const net::TlsFigures& engines);
 
@@ -85,6 +99,7 @@ class GatewayMetrics {
   void add_sockets();
   void add_http2();
   void add_tracing();
+  void add_tunnels();
 
   MetricRegistry& registry_;
   std::uint64_t in_flight_ = 0;
@@ -128,6 +143,11 @@ class GatewayMetrics {
   Counter* invalid_trace_states_;
   Counter* write_timeouts_;
   std::array<Counter*, admission::kOverloadActionCount> overload_{};
+  std::uint64_t tunnels_ = 0;
+  Gauge* tunnels_open_;
+  std::array<Counter*, kTunnelEndCount> tunnel_ends_{};
+  Counter* tunnel_bytes_from_client_;
+  Counter* tunnel_bytes_from_engine_;
   net::TlsMetrics client_tls_;
   net::TlsMetrics engine_tls_;
 };

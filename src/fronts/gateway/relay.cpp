@@ -32,7 +32,10 @@ Outcome outcome_of(ReplyReason reason) {
 
 }  // namespace
 
-Relay::Relay(RelayHost& host) : host_(host), upstream_(host.upstream(), *this) {}
+Relay::Relay(RelayHost& host)
+    : host_(host),
+      upstream_(host.upstream(), *this),
+      tunnel_timer_(host.loop(), [this] { end_tunnel(TunnelEnd::kIdle); }) {}
 
 void Relay::reset() {
   facts_.clear();
@@ -44,7 +47,8 @@ void Relay::reset() {
   last_failure_.reset();
   departed_at_.reset();
   first_token_at_.reset();
-  response_bytes_ = 0;
+  response_bytes_ = from_client_ = 0;
+  client_ended_ = false;
   trace_.clear();
 }
 
@@ -79,6 +83,8 @@ void Relay::begin(net::ServerExchange& exchange, const exchange::RouteMatch& mat
       return reply_model();
     case exchange::Handling::kScan:
       return read_and_decide();
+    case exchange::Handling::kTunnel:
+      return begin_tunnel();
   }
 }
 
@@ -104,6 +110,10 @@ void Relay::read_and_decide() {
   }
   if (!admit()) return;
   if (facts_.previous_response() != 0) find_holder();
+  decide();
+}
+
+void Relay::decide() {
   id_ = host_.picker().on_request(facts_.request(), *host_.pool_snapshot(), generation_->profile,
                                   host_.loop().now(), host_.outbox());
   has_id_ = true;
@@ -161,7 +171,8 @@ void Relay::forward(model::EndpointRef endpoint) {
        .client_key = keeps_key ? exchange::ClientKey::kKept : exchange::ClientKey::kForwarded,
        .authorization = rules.engine_authorization,
        .body = body_bytes_,
-       .trace = trace_headers()},
+       .trace = trace_headers(),
+       .protocol = holds_tunnel_ ? exchange::Protocol::kWebSocket : exchange::Protocol::kHttp},
       head_);
   send_to_target();
 }
@@ -181,12 +192,14 @@ void Relay::send_to_target() {
   dispatch_due_ = true;
   if (!departed_at_) departed_at_ = host_.loop().now();
   call.tls_name = target_->tls_name;
+  if (holds_tunnel_) call.method = codec::ResponseTo::kWebSocket;
   upstream_.start(target_->address, call);
 }
 
 void Relay::on_connected(net::ConnectionUse) { host_.loop().at_turn_end(*this); }
 
 void Relay::on_turn_end() {
+  if (phase_ == Phase::kTunnel) return carry_to_engine();
   if (upstream_.active()) record_dispatch();
 }
 
@@ -200,6 +213,7 @@ void Relay::record_dispatch() {
 
 void Relay::on_failed(const net::UpstreamError& error) {
   using Kind = net::UpstreamFailure;
+  if (phase_ == Phase::kTunnel) return tunnel_failed(error);
   if (phase_ == Phase::kRelaying) {
     const bool timed_out = error.failure == Kind::kTotalTimeout;
     if (!timed_out) count_against_endpoint(UpstreamFailure::kResetMidBody);
@@ -292,6 +306,10 @@ void Relay::reply(const exchange::ErrorText& text, Duration retry_after) {
   if (!match_.allow.empty()) headers.push_back({"allow", match_.allow});
   if (reason == ReplyReason::kUnauthorized) headers.push_back({"www-authenticate", "Bearer"});
   if (reason == ReplyReason::kUnsupportedEncoding) headers.push_back({"accept-encoding", "gzip"});
+  if (reason == ReplyReason::kUpgradeRequired) {
+    headers.push_back({"upgrade", "websocket"});
+    headers.push_back({"sec-websocket-version", "13"});
+  }
   for (const codec::Http1Header& header : exchange::CorsHeaders(allow_origin_)) {
     headers.push_back(header);
   }
@@ -335,6 +353,7 @@ void Relay::reply_json(std::string_view body) {
 
 void Relay::on_client_gone() {
   upstream_.cancel();
+  if (phase_ == Phase::kTunnel) count_tunnel(TunnelEnd::kClientGone);
   if (phase_ != Phase::kBreaking) conclude(status_seen(), Outcome::kClientGone);
   release();
 }
@@ -349,6 +368,8 @@ void Relay::cut_off() {
       return reply({ReplyReason::kDraining, {}, {}});
     case Phase::kRelaying:
       return break_off(ReplyReason::kDraining);
+    case Phase::kTunnel:
+      return end_tunnel(TunnelEnd::kDrained);
     case Phase::kBreaking:
       return abort_response();
   }
@@ -371,6 +392,7 @@ void Relay::release() {
   phase_ = Phase::kFree;
   exchange_ = nullptr;
   drop_decoded();
+  release_tunnel();
   key_.reset();
   generation_.reset();
   target_.reset();

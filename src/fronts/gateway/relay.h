@@ -7,6 +7,10 @@
 //        held └─ retry ──┤           └─▶ kBreaking ─▶ reset    until its first body bytes.
 //                   └─▶ reply                       kBreaking: a last error event is leaving.
 //
+// A WebSocket goes the same way until the engine's 101: then it is a tunnel (kTunnel), raw bytes
+// both ways, and ends when either side does. What the client sends ahead of the 101 waits, so that
+// an engine that refuses never sees it; any other answer is relayed like all answers.
+//
 // Bytes are relayed as they come, raw where both sides take chunks. When more than
 // kPendingBytesHigh wait for the client, the engine's connection is not read until all have left;
 // with tightened buffers that is kPendingBytesTight. A client that leaves closes the engine's
@@ -54,18 +58,20 @@ class Relay final : private net::ExchangeObserver,
   void cut_off();
 
  private:
-  enum class Phase : std::uint8_t { kFree, kDeciding, kTrying, kRelaying, kBreaking };
+  enum class Phase : std::uint8_t { kFree, kDeciding, kTrying, kRelaying, kTunnel, kBreaking };
   // How the answer's bytes are passed on.
   enum class Copy : std::uint8_t { kRaw, kPayload };
 
   void on_client_gone() override;
   void on_drained() override;
   net::HalfClosed on_client_half_closed() override;
+  void on_upgraded_input() override { carry_to_engine(); }
   void on_connected(net::ConnectionUse use) override;
   void on_response_head(const codec::Http1ResponseHead& head) override;
   void on_body(std::string_view raw, std::span<const std::string_view> payload) override;
   void on_complete() override;
   void on_failed(const net::UpstreamError& error) override;
+  void on_send_ready() override { carry_to_engine(); }
   void on_turn_end() override;
 
   // relay.cpp: the request.
@@ -73,6 +79,7 @@ class Relay final : private net::ExchangeObserver,
   void read_request_id();
   void read_and_decide();
   void find_holder();
+  void decide();
   void forward(model::EndpointRef endpoint);
   void send_to_target();
   void record_dispatch();
@@ -102,6 +109,18 @@ class Relay final : private net::ExchangeObserver,
   exchange::TraceHeaders trace_headers();
   exchange::AccessRecord access_record(int status, model::Outcome outcome) const;
   void write_records(int status, model::Outcome outcome);
+
+  // relay_tunnel.cpp: WebSockets.
+  void begin_tunnel();
+  bool read_handshake();
+  bool read_query_model();
+  void open_tunnel();
+  void carry_to_engine();
+  void carry_to_client(std::string_view raw);
+  void tunnel_failed(const net::UpstreamError& error);
+  void end_tunnel(TunnelEnd end);
+  void count_tunnel(TunnelEnd end);
+  void release_tunnel();
 
   // relay_response.cpp: the answer.
   void start_response();
@@ -146,6 +165,12 @@ class Relay final : private net::ExchangeObserver,
   Copy copy_ = Copy::kRaw;
   bool first_token_noted_ = false;
   bool response_noted_ = false;
+
+  bool holds_tunnel_ = false;  // One of the host's.
+  bool client_ended_ = false;  // Its FIN went on to the engine.
+  net::Buffer to_engine_;      // Read from the client; the engine takes no more of it now.
+  std::uint64_t from_client_ = 0;
+  net::Timer tunnel_timer_;  // Idle.
 
   // For metrics, the access log and traces.
   exchange::RequestTrace trace_;

@@ -83,8 +83,16 @@ void RelayHost::adopt(const router::Generation& generation) {
   const std::size_t body_bytes = generation.settings.limits.body_bytes;
   if (!desk_ || body_bytes != desk_bytes_) desk_.emplace(body_bytes);
   desk_bytes_ = body_bytes;
+  const std::uint32_t workers = generation.settings.gateway.workers;
+  tunnels_max_ = (generation.settings.limits.tunnels + workers - 1) / workers;
   picker_.set_limits(router::Router::picker_limits(generation.settings));
   loop_.pacer().set_pause(generation.settings.gateway.stream_batching);
+}
+
+bool RelayHost::take_tunnel() {
+  if (tunnels_ >= tunnels_max_) return false;
+  ++tunnels_;
+  return true;
 }
 
 std::shared_ptr<const UpstreamTarget> RelayHost::target(model::EndpointRef ref) {

@@ -80,6 +80,9 @@ class RelayHost {
   // As the worker last read them.
   void set_overload(admission::OverloadActions actions) { overload_ = actions; }
   admission::OverloadActions overload() const { return overload_; }
+  // One of the worker's share of limits.tunnels; false when none is left.
+  bool take_tunnel();
+  void give_back_tunnel() { --tunnels_; }
   // What decoded bodies hold, of kDecodedBytesMax; relays add and subtract their own.
   std::size_t& decoded_bytes() { return decoded_bytes_; }
 
@@ -106,6 +109,8 @@ class RelayHost {
   codec::GzipDecoder gzip_;
   std::size_t decoded_bytes_ = 0;
   admission::OverloadActions overload_;
+  std::uint32_t tunnels_ = 0;  // Asked for or open.
+  std::uint32_t tunnels_max_ = 0;
   AccessLog* access_log_;
   std::uint64_t process_seed_;
   Random random_;

@@ -37,7 +37,7 @@ exchange::AccessRecord Relay::access_record(int status, model::Outcome outcome) 
   if (has_id_) record.decision = host_.picker().decision(id_);
   record.streaming = request.streaming;
   if (response_.held()) record.usage = watch_.facts().usage;
-  record.request_bytes = request_bytes_;
+  record.request_bytes = request_bytes_ + from_client_;
   record.response_bytes = response_bytes_;
   if (departed_at_) record.queue = *departed_at_ - exchange_->complete_at();
   if (first_token_at_) record.first_token = *first_token_at_ - began;

@@ -19,7 +19,8 @@ constexpr int kClientClosedRequest = 499;
 }  // namespace
 
 int Relay::status_seen() const {
-  return phase_ == Phase::kRelaying ? response_.status() : kClientClosedRequest;
+  return phase_ == Phase::kRelaying || phase_ == Phase::kTunnel ? response_.status()
+                                                                : kClientClosedRequest;
 }
 
 void Relay::on_response_head(const codec::Http1ResponseHead& head) {
@@ -32,6 +33,7 @@ void Relay::on_response_head(const codec::Http1ResponseHead& head) {
                         .allow_origin = allow_origin_});
   trace_.on_status(head.status);
   watch_.begin(head, match_.route);
+  if (head.status == 101) return open_tunnel();
   failed_try_held_ = exchange::is_failed_try(head.status);
   const bool chunked = head.body.kind == codec::BodyKind::kChunked;
   copy_ =
@@ -44,6 +46,7 @@ void Relay::on_response_head(const codec::Http1ResponseHead& head) {
 
 void Relay::on_body(std::string_view raw, std::span<const std::string_view> payload) {
   const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kRelaying);
+  if (phase_ == Phase::kTunnel) return carry_to_client(raw);
   if (phase_ == Phase::kTrying && failed_try_held_) {
     for (const std::string_view piece : payload) held_body_ += piece;
     if (held_body_.size() <= kHeldBodyBytesMax) return;
@@ -115,6 +118,7 @@ void Relay::note_response() {
 
 void Relay::on_complete() {
   const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kRelaying);
+  if (phase_ == Phase::kTunnel) return end_tunnel(TunnelEnd::kClosed);
   // The picker may send the request elsewhere; if not, on_action() relays what is held.
   if (phase_ == Phase::kTrying && failed_try_held_) {
     return try_failed(model::UpstreamFailure::kServerError);

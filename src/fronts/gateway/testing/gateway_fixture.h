@@ -183,13 +183,13 @@ class Client final : public RawPeer {
 
   void poll() override {
     if (!fd_.valid()) return;
-    while (!output_.empty()) {
+    while (unsent() > 0) {
       const ssize_t sent =
-          ::send(fd_.get(), output_.data(), output_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+          ::send(fd_.get(), output_.data() + sent_, unsent(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (sent <= 0) break;
-      output_.erase(0, static_cast<std::size_t>(sent));
+      sent_ += static_cast<std::size_t>(sent);
     }
-    if (output_.empty() && std::exchange(fin_due_, false)) ::shutdown(fd_.get(), SHUT_WR);
+    if (unsent() == 0 && std::exchange(fin_due_, false)) ::shutdown(fd_.get(), SHUT_WR);
     while (reading) {
       char bytes[16 * 1024];
       const ssize_t got = ::recv(fd_.get(), bytes, sizeof bytes, MSG_DONTWAIT);
@@ -234,6 +234,7 @@ class Client final : public RawPeer {
 
   void close() { fd_.close(); }
   void abort() { reset_connection(fd_); }
+  std::size_t unsent() const { return output_.size() - sent_; }
   bool connected() const { return connected_; }
 
   bool reading = true;
@@ -246,6 +247,7 @@ class Client final : public RawPeer {
   bool connected_ = false;
   bool fin_due_ = false;
   std::string output_;
+  std::size_t sent_ = 0;  // Of output_.
 };
 
 class GatewayTest : public ::testing::Test {

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+// WebSockets through the whole gateway: who gets one, what passes, and how each ends.
+#include "fronts/gateway/testing/gateway_fixture.h"
+#include "io/net/testing/http2_client.h"
+
+namespace fairlead::gateway {
+namespace {
+
+const std::string kSwitch =
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+// One connection of an engine that speaks bytes: what came, and whatever a test sends.
+class ByteEngine final : public RawPeer {
+ public:
+  ByteEngine() {
+    auto listener = net::listen_tcp(net::SocketAddress::loopback(0), net::PortSharing::kExclusive);
+    EXPECT_TRUE(listener.has_value());
+    listener_ = std::move(*listener);
+    port_ = net::local_address(listener_.get())->port();
+  }
+
+  void poll() override {
+    if (!fd_.valid()) {
+      fd_ = net::UniqueFd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK));
+    }
+    if (!fd_.valid()) return;
+    while (reading) {
+      char bytes[16 * 1024];
+      const ssize_t got = ::recv(fd_.get(), bytes, sizeof bytes, 0);
+      if (got == 0) ended = true;
+      if (got <= 0) break;
+      input.append(bytes, static_cast<std::size_t>(got));
+    }
+    while (unsent() > 0) {
+      const ssize_t sent = ::send(fd_.get(), output_.data() + sent_, unsent(), MSG_NOSIGNAL);
+      if (sent <= 0) break;
+      sent_ += static_cast<std::size_t>(sent);
+    }
+  }
+  void send(std::string_view bytes) { output_ += bytes; }
+  std::size_t unsent() const { return output_.size() - sent_; }
+  bool asked() const { return input.find("\r\n\r\n") != std::string::npos; }
+  // What came behind the request head.
+  std::string behind_head() const { return input.substr(input.find("\r\n\r\n") + 4); }
+  bool has(std::string_view part) const { return input.find(part) != std::string::npos; }
+  void close() { fd_.close(); }
+  void reset() { reset_connection(fd_); }
+
+  std::uint16_t port() const { return port_; }
+  bool reading = true;
+  bool ended = false;  // The gateway's FIN.
+  std::string input;
+
+ private:
+  net::UniqueFd listener_;
+  net::UniqueFd fd_;
+  std::uint16_t port_ = 0;
+  std::string output_;
+  std::size_t sent_ = 0;  // Of output_.
+};
+
+std::string handshake(std::string_view target = "/v1/realtime?model=m",
+                      std::string_view more = "") {
+  return "GET " + std::string(target) +
+         " HTTP/1.1\r\nHost: test\r\nConnection: Upgrade, X-Mine\r\nUpgrade: websocket\r\n"
+         "X-Mine: 1\r\nSec-WebSocket-Version: 13\r\n"
+         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+         std::string(more) + "\r\n";
+}
+
+class TunnelTest : public GatewayTest {
+ protected:
+  // The engine dies before what waits for its connection to end.
+  ~TunnelTest() override {
+    engine_.close();
+    std::erase(peers_, &engine_);
+  }
+  void start(std::string_view yaml = "") {
+    peers_.push_back(&engine_);
+    GatewayTest::start({engine_.port()}, yaml);
+  }
+  // A client with an open tunnel; what it got so far is forgotten.
+  Client& open_tunnel(int receive_buffer = 0) {
+    Client& one = client(receive_buffer);
+    one.send(handshake());
+    EXPECT_TRUE(until([&] { return engine_.asked(); }));
+    engine_.send(kSwitch);
+    EXPECT_TRUE(until([&] { return one.input.find("\r\n\r\n") != std::string::npos; }));
+    EXPECT_TRUE(one.input.starts_with("HTTP/1.1 101 ")) << one.input;
+    one.input.clear();
+    engine_.input.clear();
+    return one;
+  }
+  // The tunnel has ended like this, and its client was told by a close.
+  void expect_end(Client& one, const std::string& end, const std::string& outcome) {
+    EXPECT_TRUE(until([&] { return one.closed || one.reset; })) << end;
+    EXPECT_EQ(metric("fairlead_tunnels_total{end=\"" + end + "\"}"), 1);
+    EXPECT_EQ(metric("fairlead_tunnels_open"), 0);
+    EXPECT_EQ(metric("fairlead_requests_total{route=\"realtime\",code=\"101\",outcome=\"" +
+                     outcome + "\"}"),
+              1);
+    EXPECT_EQ(logged("status"), "101");
+    EXPECT_EQ(logged("outcome"), "\"" + outcome + "\"");
+  }
+  ClientResponse refusal(const std::string& request) {
+    Client& one = client();
+    one.send(request);
+    return wait_for(one);
+  }
+
+  ByteEngine engine_;
+};
+
+TEST_F(TunnelTest, BytesFlowBothWaysAndTheEnginesCloseEndsIt) {
+  start();
+  Client& one = client();
+  one.send(handshake() + "ahead");
+  ASSERT_TRUE(until([&] { return engine_.asked(); }));
+  EXPECT_TRUE(engine_.input.starts_with("GET /v1/realtime?model=m HTTP/1.1\r\n")) << engine_.input;
+  EXPECT_TRUE(engine_.has("connection: Upgrade\r\nupgrade: websocket\r\n")) << engine_.input;
+  EXPECT_TRUE(engine_.has("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"));
+  EXPECT_FALSE(engine_.has("X-Mine"));
+  EXPECT_FALSE(engine_.has("content-length"));
+  EXPECT_EQ(engine_.behind_head(), "") << "nothing before the 101";
+  engine_.send(kSwitch + "first");
+  ASSERT_TRUE(until([&] { return one.input.ends_with("\r\n\r\nfirst"); })) << one.input;
+  EXPECT_NE(one.input.find("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
+            std::string::npos);
+  EXPECT_NE(one.input.find("x-fairlead-endpoint: engine-0\r\n"), std::string::npos);
+  ASSERT_TRUE(until([&] { return engine_.behind_head() == "ahead"; }));
+  one.send("more");
+  ASSERT_TRUE(until([&] { return engine_.behind_head() == "aheadmore"; }));
+  EXPECT_EQ(router_->inflight().total().requests, 1) << "its share is held";
+  EXPECT_EQ(metric("fairlead_tunnels_open"), 1);
+  engine_.send("last");
+  engine_.poll();
+  engine_.close();
+  expect_end(one, "closed", "completed");
+  EXPECT_TRUE(one.input.ends_with("firstlast"));
+  EXPECT_EQ(logged("request_bytes"), "9");
+  EXPECT_EQ(logged("response_bytes"), "9");
+  EXPECT_EQ(logged("model"), "\"m\"");
+  EXPECT_EQ(metric("fairlead_tunnel_bytes_total{direction=\"from_client\"}"), 9);
+  EXPECT_EQ(metric("fairlead_tunnel_bytes_total{direction=\"from_engine\"}"), 9);
+}
+
+TEST_F(TunnelTest, ARefusingEnginesAnswerIsRelayedAndBytesSentAheadReachNobody) {
+  start();
+  Client& one = client();
+  one.send(handshake() + "GET /v1/models HTTP/1.1\r\nHost: t\r\n\r\n");
+  ASSERT_TRUE(until([&] { return engine_.asked(); }));
+  engine_.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+  const ClientResponse response = wait_for(one);
+  EXPECT_EQ(response.status, 403);
+  EXPECT_EQ(response.body, "no");
+  EXPECT_EQ(response.header("connection"), "close");
+  EXPECT_TRUE(until([&] { return one.closed; }));
+  EXPECT_EQ(engine_.behind_head(), "");
+  EXPECT_TRUE(one.input.ends_with("\r\n\r\nno")) << "nor were they taken for a request";
+  EXPECT_EQ(metric("fairlead_tunnels_total{end=\"closed\"}"), 0);
+}
+
+TEST_F(TunnelTest, A101ThatNobodyAskedForIsMalformed) {
+  start();
+  Client& one = client();
+  one.post("/v1/chat/completions", chat_body(), "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+  ASSERT_TRUE(until([&] { return engine_.asked(); }));
+  EXPECT_FALSE(engine_.has("pgrade")) << "hop-by-hop on every other route";
+  engine_.send(kSwitch);
+  EXPECT_EQ(wait_for(one).status, 502);
+  EXPECT_EQ(metric("fairlead_upstream_failures_total{kind=\"malformed_response\"}"), 1);
+}
+
+TEST_F(TunnelTest, HandshakesThatCannotBeServedSayWhy) {
+  start("limits: {headerBytes: 1Ki}");
+  ClientResponse response = refusal("GET /v1/realtime?model=m HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_EQ(response.status, 426);
+  EXPECT_EQ(response.header("upgrade"), "websocket");
+  EXPECT_EQ(response.header("sec-websocket-version"), "13");
+  EXPECT_EQ(refusal("POST /v1/realtime HTTP/1.1\r\nHost: t\r\n\r\n").status, 405);
+  const std::pair<std::string, std::string> bad[] = {
+      {handshake("/v1/realtime"), "must name the model"},
+      {handshake("/v1/realtime?model="), "must name the model"},
+      {handshake("/v1/realtime?model=m&x=1&model=m"), "more than once"},
+      {handshake("/v1/realtime?model=%zz"), "percent-encoding"},
+      {handshake("/v1/realtime?model=m", "Content-Length: 1\r\n") + "x", "no body"},
+      {handshake("/v1/realtime?model=m", "Sec-WebSocket-Key: again\r\n"), "Sec-WebSocket-Key"}};
+  for (const auto& [request, message] : bad) {
+    response = refusal(request);
+    EXPECT_EQ(response.status, 400) << request;
+    EXPECT_NE(response.body.find(message), std::string::npos) << response.body;
+    EXPECT_EQ(response.header("connection"), "close");
+  }
+  EXPECT_EQ(refusal(handshake("/v1/realtime?model=%78")).status, 404) << "model x";
+  response = refusal(handshake("/v1/realtime?model=m", "Origin: https://evil.example\r\n"));
+  EXPECT_EQ(response.status, 403);
+  EXPECT_EQ(response.header("x-fairlead-reason"), "origin_not_allowed");
+  const std::string large = "X-Large: " + std::string(2000, 'x') + "\r\n";
+  EXPECT_EQ(refusal(handshake("/v1/realtime?model=m", large)).status, 431);
+  EXPECT_FALSE(engine_.asked());
+}
+
+TEST_F(TunnelTest, Http2ClientsAreToldThatTheyNeedHttp1) {
+  start();
+  net::testing::Http2Client http2(*loop_, net::SocketAddress::loopback(port_), {});
+  const auto& answer =
+      http2.wait(http2.request(net::testing::Http2Client::get("/v1/realtime?model=m")));
+  EXPECT_EQ(answer.status, 426);
+  EXPECT_NE(answer.body.find("RFC 8441"), std::string::npos) << answer.body;
+  http2.raw().close();
+}
+
+TEST_F(TunnelTest, TheClientsKeyOpensItAndIsNotForwarded) {
+  start();
+  set_keys({{"alice", ""}}, "Bearer ours");
+  EXPECT_EQ(refusal(handshake()).status, 401);
+  Client& one = client();
+  one.send(handshake("/v1/realtime?model=m", "Authorization: Bearer sk-alice\r\n"));
+  ASSERT_TRUE(until([&] { return engine_.asked(); }));
+  EXPECT_FALSE(engine_.has("sk-alice"));
+  EXPECT_TRUE(engine_.has("authorization: Bearer ours\r\n"));
+  EXPECT_EQ(key("alice").usage->figures().running, 1U);
+}
+
+TEST_F(TunnelTest, AnEngineThatDiesIsCountedAgainstItself) {
+  start();
+  Client& one = open_tunnel();
+  engine_.reset();
+  expect_end(one, "engine_failed", "upstream_failed");
+  EXPECT_EQ(logged("last_failure"), "\"reset_mid_body\"");
+}
+
+TEST_F(TunnelTest, AClientThatVanishesClosesTheEnginesConnection) {
+  start();
+  Client& one = open_tunnel();
+  one.abort();
+  ASSERT_TRUE(until([&] { return engine_.ended; }));
+  EXPECT_EQ(metric("fairlead_tunnels_total{end=\"client_gone\"}"), 1);
+  EXPECT_EQ(logged("outcome"), "\"client_gone\"");
+}
+
+TEST_F(TunnelTest, AClientsHalfCloseGoesOnAndTheAnswerStillComes) {
+  start();
+  Client& one = open_tunnel();
+  one.send("bye");
+  one.finish_sending();
+  ASSERT_TRUE(until([&] { return engine_.ended; }));
+  EXPECT_EQ(engine_.input, "bye");
+  engine_.send("farewell");
+  ASSERT_TRUE(until([&] { return one.input == "farewell"; }));
+  engine_.close();
+  expect_end(one, "closed", "completed");
+}
+
+TEST_F(TunnelTest, ASlowReaderHoldsTheOtherSideBack) {
+  const std::string much(std::size_t{32} << 20, 'x');
+  start();
+  Client& one = open_tunnel(4096);
+  one.reading = false;
+  engine_.reading = false;
+  engine_.send(much);
+  one.send(much);
+  std::size_t before = 0;
+  int quiet = 0;
+  // Nothing more leaves either sender once the sockets and the gateway's bound are full.
+  ASSERT_TRUE(until([&] {
+    const std::size_t left = engine_.unsent() + one.unsent();
+    quiet = left == before ? quiet + 1 : 0;
+    before = left;
+    return quiet > 50;
+  }));
+  EXPECT_GT(engine_.unsent(), 0U) << "held back";
+  EXPECT_GT(one.unsent(), 0U) << "held back";
+  one.reading = engine_.reading = true;
+  EXPECT_TRUE(until([&] { return one.input.size() == much.size(); })) << one.input.size();
+  EXPECT_TRUE(until([&] { return engine_.input.size() == much.size(); })) << engine_.input.size();
+  engine_.close();
+  expect_end(one, "closed", "completed");
+}
+
+TEST_F(TunnelTest, OnlyAnIdleOneIsCutOff) {
+  start("limits: {tunnelIdle: 200ms}");
+  Client& one = open_tunnel();
+  const Time begin = loop_->now();
+  std::size_t sent = 0;
+  // Bytes one way keep it open.
+  ASSERT_TRUE(until([&] {
+    if (engine_.input.size() == sent) {
+      one.send("x");
+      ++sent;
+    }
+    return loop_->now() - begin > std::chrono::milliseconds(500);
+  }));
+  EXPECT_EQ(metric("fairlead_tunnels_open"), 1);
+  expect_end(one, "idle", "timed_out");
+  EXPECT_TRUE(until([&] { return engine_.ended; }));
+}
+
+TEST_F(TunnelTest, TheWholeTimeOfARequestBoundsItToo) {
+  start("limits: {requestTotal: 100ms}");
+  expect_end(open_tunnel(), "expired", "timed_out");
+}
+
+TEST_F(TunnelTest, OpenOnesAreBounded) {
+  start("limits: {tunnels: 1}");
+  Client& one = open_tunnel();
+  const ClientResponse response = refusal(handshake());
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(response.header("x-fairlead-reason"), "overloaded");
+  engine_.close();
+  expect_end(one, "closed", "completed");
+  open_tunnel();
+}
+
+TEST_F(TunnelTest, ADrainCutsThemOffInTheEnd) {
+  start("gateway: {drainTimeout: 50ms}");
+  Client& one = open_tunnel();
+  bool drained = false;
+  worker_->drain([&] { drained = true; });
+  expect_end(one, "drained", "timed_out");
+  EXPECT_EQ(logged("reply_reason"), "\"draining\"");
+  one.close();
+  EXPECT_TRUE(until([&] { return drained; }));
+}
+
+}  // namespace
+}  // namespace fairlead::gateway
