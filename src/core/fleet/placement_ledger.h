@@ -15,8 +15,10 @@ namespace fairlead::fleet {
 
 class PlacementLedger {
  public:
-  PlacementLedger()
-      : last_cold_(std::make_unique<std::atomic<std::uint64_t>[]>(model::kMaxEndpoints)) {}
+  // `turn` is the first that next_turn() gives.
+  explicit PlacementLedger(std::uint64_t turn = 0)
+      : turn_(turn),
+        last_cold_(std::make_unique<std::atomic<std::uint64_t>[]>(model::kMaxEndpoints)) {}
 
   // A logical stamp, ascending with each cold placement; 0 means never.
   std::uint64_t last_cold(std::uint32_t slot) const {
@@ -28,12 +30,13 @@ class PlacementLedger {
   }
   void forget(std::uint32_t slot) { last_cold_[slot].store(0, std::memory_order_relaxed); }
 
+  std::uint64_t turn() const { return turn_.load(std::memory_order_relaxed); }
   std::uint64_t next_turn() { return turn_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
-  std::unique_ptr<std::atomic<std::uint64_t>[]> last_cold_;
+  std::atomic<std::uint64_t> turn_;
   std::atomic<std::uint64_t> stamp_{0};
-  std::atomic<std::uint64_t> turn_{0};
+  std::unique_ptr<std::atomic<std::uint64_t>[]> last_cold_;
 };
 
 }  // namespace fairlead::fleet

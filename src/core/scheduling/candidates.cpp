@@ -49,10 +49,7 @@ std::string to_string(Columns columns) {
 
 void Candidates::resize(std::size_t rows) {
   endpoint.resize(rows);
-  for (auto* column : {&waiting, &running, &kv_usage, &inflight_requests, &inflight_tokens,
-                       &unstarted, &cached_tokens, &own_uncached_tokens, &cold_order}) {
-    column->assign(rows, 0.0F);
-  }
+  for (const Figure& figure : kFigures) (this->*figure.values).assign(rows, 0.0F);
 }
 
 }  // namespace fairlead::scheduling

@@ -6,6 +6,7 @@
 // Units: requests, tokens, fractions in [0, 1]. Thread-compatible: one table per worker.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -72,6 +73,24 @@ struct Candidates {
 
   std::size_t size() const { return endpoint.size(); }
   void resize(std::size_t rows);
+};
+
+// A column of numbers, for whoever treats them all alike.
+struct Figure {
+  std::string_view name;  // As to_string(Column) has it.
+  std::vector<float> Candidates::* values;
+};
+
+inline constexpr std::array kFigures = {
+    Figure{"waiting", &Candidates::waiting},
+    Figure{"running", &Candidates::running},
+    Figure{"kv_usage", &Candidates::kv_usage},
+    Figure{"inflight_requests", &Candidates::inflight_requests},
+    Figure{"inflight_tokens", &Candidates::inflight_tokens},
+    Figure{"unstarted", &Candidates::unstarted},
+    Figure{"cached_tokens", &Candidates::cached_tokens},
+    Figure{"own_uncached_tokens", &Candidates::own_uncached_tokens},
+    Figure{"cold_order", &Candidates::cold_order},
 };
 
 }  // namespace fairlead::scheduling

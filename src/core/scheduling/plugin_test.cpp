@@ -180,5 +180,36 @@ TEST(PluginContract, EveryColumnReadIsOneThatExists) {
   EXPECT_EQ(to_string(Columns{Column::kWaiting, Column::kLabels}), "waiting, labels");
 }
 
+TEST(Runner, ToldTermsAddUpToTheTotalsAndRemovedRowsNameTheirFilter) {
+  Random random(11);
+  Profile profile;
+  profile.filters.push_back({"warm", make(registry().filter("prefix-cache-affinity-filter"))});
+  profile.scorers.push_back({"queue", make(registry().scorer("queue-scorer")), 2});
+  profile.scorers.push_back({"cache", make(registry().scorer("prefix-cache-scorer")), 3});
+  profile.picker = make(registry().picker("max-score-picker"));
+  for (int round = 0; round < 50; ++round) {
+    Table table = random_table(8, random);
+    table.candidates.cached_tokens[5] = 8000;  // The only one above the threshold.
+    table.candidates.inflight_tokens[5] = 0;
+    Chance chance;
+    Runner runner;
+    Explanation told;
+    const Choice choice =
+        runner.decide(profile, prompt_of(8000), table.candidates, chance.context, &told);
+    Chance again;
+    Runner other;
+    EXPECT_EQ(other.decide(profile, prompt_of(8000), table.candidates, again.context).row,
+              choice.row)
+        << "telling changes nothing";
+    ASSERT_EQ(told.rows, Rows{5});
+    ASSERT_EQ(told.removed.size(), 7U);
+    EXPECT_EQ(*told.removed[0].filter, "warm");
+    ASSERT_EQ(told.terms.size(), 2U);
+    EXPECT_EQ(*told.terms[1].scorer, "cache");
+    EXPECT_EQ(told.totals[0], 2 * told.terms[0].values[0] + 3 * told.terms[1].values[0]);
+    EXPECT_EQ(told.totals[0], choice.total);
+  }
+}
+
 }  // namespace
 }  // namespace fairlead::scheduling

@@ -8,6 +8,22 @@
 #include "base/assert.h"
 
 namespace fairlead::scheduling {
+namespace {
+
+// `told.rows` are those before the filter, `left` those after it, both ascending.
+void note_removals(const std::string& filter, const Rows& left, Explanation& told) {
+  auto next = left.begin();
+  for (const std::uint32_t row : told.rows) {
+    if (next != left.end() && *next == row) {
+      ++next;
+    } else {
+      told.removed.push_back({row, &filter});
+    }
+  }
+  told.rows = left;
+}
+
+}  // namespace
 
 std::string_view to_string(Reason reason) {
   switch (reason) {
@@ -28,7 +44,7 @@ std::string_view to_string(Reason reason) {
 }
 
 void Runner::add_scores(const Profile& profile, const model::InferenceRequest& request,
-                        const Candidates& table) {
+                        const Candidates& table, Explanation* told) {
   const bool costs = profile.kind == ScoreKind::kTokens;
   const float top = costs ? std::numeric_limits<float>::max() : 1.0F;
   for (const auto& entry : profile.scorers) {
@@ -43,6 +59,7 @@ void Runner::add_scores(const Profile& profile, const model::InferenceRequest& r
       }
       totals_[i] += weight * column_[i];
     }
+    if (told != nullptr) told->terms.push_back({&entry.name, entry.weight, column_});
   }
 }
 
@@ -58,20 +75,27 @@ Reason Runner::reason_for(const Profile& profile, const model::InferenceRequest&
 }
 
 Choice Runner::decide(const Profile& profile, const model::InferenceRequest& request,
-                      const Candidates& table, DecisionContext& context) {
+                      const Candidates& table, DecisionContext& context, Explanation* told) {
   Choice choice;
+  if (told != nullptr) *told = {};
   rows_.resize(table.size());
   std::iota(rows_.begin(), rows_.end(), 0U);
   for (const auto& entry : profile.filters) {
     if (rows_.empty()) break;
+    if (told != nullptr) told->rows = rows_;
     entry.filter->narrow(request, table, rows_, context);
+    if (told != nullptr) note_removals(entry.name, rows_, *told);
     if (rows_.empty()) choice.emptied_by = &entry.name;
   }
   totals_.assign(rows_.size(), 0.0F);
   choice.rows_left = rows_.size();
   if (rows_.empty()) return choice;
 
-  add_scores(profile, request, table);
+  add_scores(profile, request, table, told);
+  if (told != nullptr) {
+    told->rows = rows_;
+    told->totals = totals_;
+  }
   const std::size_t picked = profile.picker->pick(rows_, totals_, table, context);
   FAIRLEAD_ASSERT(picked < rows_.size());
   choice.row = rows_[picked];
@@ -82,18 +106,6 @@ Choice Runner::decide(const Profile& profile, const model::InferenceRequest& req
   }
   choice.reason = reason_for(profile, request, table, choice);
   return choice;
-}
-
-std::vector<ScoreColumn> Runner::explain(const Profile& profile,
-                                         const model::InferenceRequest& request,
-                                         const Candidates& table) const {
-  std::vector<ScoreColumn> columns;
-  for (const auto& entry : profile.scorers) {
-    ScoreColumn column{&entry.name, entry.weight, std::vector<float>(rows_.size())};
-    entry.scorer->score(request, table, rows_, column.values);
-    columns.push_back(std::move(column));
-  }
-  return columns;
 }
 
 }  // namespace fairlead::scheduling

@@ -56,31 +56,39 @@ struct Choice {
   const std::string* emptied_by = nullptr;  // The filter that removed the last row.
 };
 
-// One scorer's column of a finished decision, for explain.
-struct ScoreColumn {
-  const std::string* name;
-  float weight;
-  std::vector<float> values;  // Parallel to Runner::rows(); the values the scorer wrote.
+// Every term of one decision. The names belong to the profile.
+struct Explanation {
+  struct Removal {
+    std::uint32_t row;
+    const std::string* filter;
+  };
+  struct Term {
+    const std::string* scorer;
+    float weight;
+    std::vector<float> values;  // Parallel to `rows`; as the scorer wrote them, clamped.
+  };
+  std::vector<Removal> removed;  // In the order of the filters.
+  Rows rows;                     // That were left.
+  std::vector<Term> terms;
+  std::vector<float> totals;  // Parallel to `rows`; higher is better, a cost is negative.
 };
 
 class Runner {
  public:
-  // `table` has every row that may be chosen; `context` supplies chance and memory.
+  // `table` has every row that may be chosen; `context` supplies chance and memory. `told`, which
+  // may be null, is replaced by the terms; asking for them allocates.
   Choice decide(const Profile& profile, const model::InferenceRequest& request,
-                const Candidates& table, DecisionContext& context);
+                const Candidates& table, DecisionContext& context, Explanation* told = nullptr);
 
   // The rows that survived the last decision's filters, and their totals.
   const Rows& rows() const { return rows_; }
   const std::vector<float>& totals() const { return totals_; }
-  // Recomputes the columns of the last decision; off the hot path.
-  std::vector<ScoreColumn> explain(const Profile& profile, const model::InferenceRequest& request,
-                                   const Candidates& table) const;
   // Values outside their range, clamped; a plugin that causes them is broken.
   std::uint64_t out_of_range() const { return out_of_range_; }
 
  private:
   void add_scores(const Profile& profile, const model::InferenceRequest& request,
-                  const Candidates& table);
+                  const Candidates& table, Explanation* told);
   static Reason reason_for(const Profile& profile, const model::InferenceRequest& request,
                            const Candidates& table, const Choice& choice);
 
