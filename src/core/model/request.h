@@ -26,6 +26,7 @@ struct InferenceRequest {
   Streaming streaming = Streaming::kWhole;
   // Holds state that the request names: it alone can serve it, and gets it where it takes traffic.
   std::optional<EndpointRef> holder{};
+  std::string_view id{};  // What client and logs call it; nothing is decided by it.
 };
 
 // How one try at one endpoint failed.

@@ -11,6 +11,22 @@ constexpr double kColdShare = 0.1;
 
 }  // namespace
 
+std::string_view to_string(Exclusion why) {
+  switch (why) {
+    case Exclusion::kTakesNoTraffic:
+      return "takes no traffic";
+    case Exclusion::kOtherModel:
+      return "serves other models";
+    case Exclusion::kTried:
+      return "was tried already";
+    case Exclusion::kMasked:
+      return "failed a request a moment ago";
+    case Exclusion::kReturning:
+      return "is returning and takes a share only";
+  }
+  return "unknown";
+}
+
 scheduling::Columns filled_columns() {
   using scheduling::Column;
   return {Column::kWaiting,        Column::kRunning,
@@ -28,19 +44,26 @@ void CandidateBuilder::select(const model::InferenceRequest& request,
                               std::span<const std::uint32_t> tried, Time now, Random& random,
                               Masks masks) {
   chosen_.clear();
+  excluded_.clear();
   // An endpoint that has not told its models yet serves none of them, unless nobody has.
   const bool any_model = request.model.empty() || !pool.any_model_known();
   for (const model::Endpoint& endpoint : pool.endpoints) {
     const std::uint32_t slot = endpoint.ref.slot;
-    if (!endpoint.takes_traffic()) continue;
-    if (!any_model && !endpoint.serves(request.model)) continue;
-    if (std::ranges::find(tried, slot) != tried.end()) continue;
-    if (masks == Masks::kHonoured) {
-      if (slot < masked_until.size() && masked_until[slot] > now) continue;
+    const bool honoured = masks == Masks::kHonoured;
+    if (!endpoint.takes_traffic()) {
+      excluded_.push_back({endpoint.ref, Exclusion::kTakesNoTraffic});
+    } else if (!any_model && !endpoint.serves(request.model)) {
+      excluded_.push_back({endpoint.ref, Exclusion::kOtherModel});
+    } else if (std::ranges::find(tried, slot) != tried.end()) {
+      excluded_.push_back({endpoint.ref, Exclusion::kTried});
+    } else if (honoured && slot < masked_until.size() && masked_until[slot] > now) {
+      excluded_.push_back({endpoint.ref, Exclusion::kMasked});
+    } else if (honoured && endpoint.admit_share < 1 && random.uniform() >= endpoint.admit_share) {
       // A returning endpoint is a candidate for its share of the decisions only.
-      if (endpoint.admit_share < 1 && random.uniform() >= endpoint.admit_share) continue;
+      excluded_.push_back({endpoint.ref, Exclusion::kReturning});
+    } else {
+      chosen_.push_back(&endpoint);
     }
-    chosen_.push_back(&endpoint);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,21 @@ struct SharedState {
   const prefix::PrefixKnowledge& knowledge;
 };
 
+// Why an endpoint of the pool is no row of the table.
+enum class Exclusion : std::uint8_t {
+  kTakesNoTraffic,  // Ejected, or not known to be healthy yet.
+  kOtherModel,
+  kTried,      // For this request.
+  kMasked,     // It just failed a request of this worker.
+  kReturning,  // This decision is not of the share it takes after an ejection.
+};
+std::string_view to_string(Exclusion why);
+
+struct Excluded {
+  model::EndpointRef endpoint;
+  Exclusion why = Exclusion::kTakesNoTraffic;
+};
+
 // The columns CandidateBuilder fills: all of them.
 scheduling::Columns filled_columns();
 
@@ -46,6 +62,8 @@ class CandidateBuilder {
                                       Random& random);
 
   const scheduling::Candidates& table() const { return table_; }
+  // The endpoints of the last pool that did not get into the table.
+  std::span<const Excluded> excluded() const { return excluded_; }
   // Whether no row holds more than a tenth of the prompt: a new prefix, to be placed evenly.
   bool cold() const { return cold_; }
 
@@ -62,6 +80,7 @@ class CandidateBuilder {
   SharedState shared_;
   scheduling::Candidates table_;
   std::vector<const model::Endpoint*> chosen_;
+  std::vector<Excluded> excluded_;
   std::vector<prefix::MatchedBlocks> matched_;
   std::vector<std::pair<std::uint64_t, std::uint32_t>> by_stamp_;  // Last cold placement, row.
   bool cold_ = false;

@@ -89,16 +89,21 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
   Decision& decision = mine.decision;
   const auto& table = builder_.build(request, pool, masked_until_,
                                      std::span(mine.tried, decision.attempts), now, random_);
-  if (table.size() == 0) {
-    const bool tried = decision.attempts > 0;
-    reply(id, tried ? model::ReplyReason::kUpstreamFailed : model::ReplyReason::kNoEndpoint,
-          outbox);
-    return;
+  const Random chance = random_;
+  scheduling::Choice choice;
+  if (table.size() > 0) {
+    scheduling::DecisionContext context{random_, ports_.shared.ledger};
+    choice = runner_.decide(profile, request, table, context);
   }
-  scheduling::DecisionContext context{random_, ports_.shared.ledger};
-  const scheduling::Choice choice = runner_.decide(profile, request, table, context);
   if (choice.row == scheduling::Choice::kNone) {
-    reply(id, model::ReplyReason::kFilteredOut, outbox);
+    const auto reason = table.size() > 0        ? model::ReplyReason::kFilteredOut
+                        : decision.attempts > 0 ? model::ReplyReason::kUpstreamFailed
+                                                : model::ReplyReason::kNoEndpoint;
+    Decision none;
+    none.prompt_tokens = request.prompt_tokens;
+    none.attempts = decision.attempts + 1;
+    note(request, profile, chance, none, reason, now);
+    reply(id, reason, outbox);
     return;
   }
   const model::EndpointRef endpoint = table.endpoint[choice.row]->ref;
@@ -115,7 +120,16 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
               request.prompt_tokens,
               static_cast<std::uint64_t>(table.cached_tokens[choice.row]),
               decision.attempts + 1};
+  note(request, profile, chance, decision, model::ReplyReason::kNone, now);
   outbox.push_back({id, Action::Kind::kForward, endpoint, model::ReplyReason::kNone, {}});
+}
+
+void Picker::note(const model::InferenceRequest& request, const scheduling::Profile& profile,
+                  const Random& chance, const Decision& decision, model::ReplyReason reply,
+                  Time now) {
+  if (ports_.decisions == nullptr) return;
+  ports_.decisions->note(
+      {request, profile, builder_.table(), builder_.excluded(), chance, decision, reply, now});
 }
 
 void Picker::reply(RequestId id, model::ReplyReason reason, Outbox& outbox) const {

@@ -85,10 +85,30 @@ class DispatchRecorder {
   virtual void record(std::uint32_t slot, std::span<const std::uint64_t> keys) = 0;
 };
 
+// What one decision saw and what came of it; valid during the call.
+struct DecisionNote {
+  const model::InferenceRequest& request;
+  const scheduling::Profile& profile;
+  const scheduling::Candidates& table;  // No rows when the pool had no candidate.
+  std::span<const Excluded> excluded;
+  const Random& chance;  // As it was before the filters.
+  const Decision& decision;
+  model::ReplyReason reply;  // Why nobody was chosen; kNone: somebody was.
+  Time at;
+};
+
+// Where decisions are kept for whoever asks why.
+class DecisionSink {
+ public:
+  virtual ~DecisionSink() = default;
+  virtual void note(const DecisionNote& note) = 0;
+};
+
 struct Ports {
   SharedState shared;
   DispatchRecorder& recorder;
   ObservationSink& observations;
+  DecisionSink* decisions = nullptr;  // Null: nobody asks.
 };
 
 struct Counters {
@@ -135,6 +155,8 @@ class Picker {
   void decide(RequestId id, const model::InferenceRequest& request, const model::PoolSnapshot& pool,
               const scheduling::Profile& profile, Time now, Outbox& outbox);
   void reply(RequestId id, model::ReplyReason reason, Outbox& outbox) const;
+  void note(const model::InferenceRequest& request, const scheduling::Profile& profile,
+            const Random& chance, const Decision& decision, model::ReplyReason reply, Time now);
   void mask(std::uint32_t slot, Time until);
 
   Ports ports_;

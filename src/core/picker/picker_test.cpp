@@ -335,5 +335,66 @@ TEST_F(PickerTest, RandomLifecyclesBalance) {
   for (const RequestId id : live) picker.on_end(id, Outcome::kClientGone, now);
 }
 
+// What a decision saw, copied where a real sink would keep it.
+class Notes final : public DecisionSink {
+ public:
+  void note(const DecisionNote& note) override {
+    ids.emplace_back(note.request.id);
+    rows.push_back(note.table.size());
+    excluded.assign(note.excluded.begin(), note.excluded.end());
+    decision = note.decision;
+    reply = note.reply;
+    Random chance = note.chance;
+    fleet::PlacementLedger ledger;
+    scheduling::DecisionContext context{chance, ledger};
+    if (rows.back() == 0) return;
+    scheduling::Runner runner;
+    again = runner.decide(note.profile, note.request, note.table, context, &told);
+    again_endpoint = note.table.endpoint[again.row]->ref;
+  }
+  std::vector<std::string> ids;
+  std::vector<std::size_t> rows;
+  std::vector<Excluded> excluded;
+  Decision decision;
+  ReplyReason reply = ReplyReason::kNone;
+  scheduling::Choice again;
+  scheduling::Explanation told;
+  model::EndpointRef again_endpoint;
+};
+
+TEST_F(PickerTest, ANotedDecisionIsMadeAgainTheSameWay) {
+  Notes notes;
+  Picker noting({{inflight, load, ledger, history}, recorder, sink, &notes}, {}, 7);
+  pool.endpoints[1].health = model::Health::kEjected;
+  pool.endpoints[2].models = {"other"};
+  request.id = "r-1";
+  std::vector<RequestId> ids;
+  // The idle ones tie, so chance has to be the same too.
+  for (int i = 0; i < 6; ++i) {
+    ids.push_back(noting.on_request(request, pool, profile, now, outbox));
+    EXPECT_EQ(notes.again_endpoint, outbox.back().endpoint);
+    EXPECT_EQ(notes.again.total, notes.decision.total);
+    EXPECT_EQ(notes.again.reason, notes.decision.reason);
+  }
+  EXPECT_EQ(notes.ids, std::vector<std::string>(6, "r-1"));
+  EXPECT_EQ(notes.rows.back(), 2U);
+  ASSERT_EQ(notes.excluded.size(), 2U);
+  EXPECT_EQ(notes.excluded[0].endpoint, pool.endpoints[1].ref);
+  EXPECT_EQ(notes.excluded[0].why, Exclusion::kTakesNoTraffic);
+  EXPECT_EQ(notes.excluded[1].why, Exclusion::kOtherModel);
+  for (const RequestId id : ids) noting.on_end(id, Outcome::kCompleted, now);
+}
+
+TEST_F(PickerTest, ADecisionForNobodyIsNotedWithItsReason) {
+  Notes notes;
+  Picker noting({{inflight, load, ledger, history}, recorder, sink, &notes}, {}, 7);
+  for (model::Endpoint& endpoint : pool.endpoints) endpoint.health = model::Health::kEjected;
+  const RequestId id = noting.on_request(request, pool, profile, now, outbox);
+  EXPECT_EQ(notes.reply, ReplyReason::kNoEndpoint);
+  EXPECT_EQ(notes.rows, std::vector<std::size_t>{0});
+  EXPECT_EQ(notes.excluded.size(), 4U);
+  noting.on_end(id, Outcome::kRejected, now);
+}
+
 }  // namespace
 }  // namespace fairlead::picker
