@@ -84,7 +84,7 @@ void AccessFiles::adopt(Sources sources) {
   engine_key_file_ = std::move(sources.engine_key_file);
   access::AccessRules next;
   if (sources.keys) {
-    router_.log().info("{}: {} keys", keys_file_.path, sources.keys->size());
+    router_.tell(LogLevel::kInfo, "{}: {} keys", keys_file_.path, sources.keys->size());
     next.keys = access::KeyTable(std::move(*sources.keys), router_.access().load()->keys);
   }
   next.engine_authorization = std::move(sources.engine_authorization);
@@ -101,14 +101,14 @@ void AccessFiles::on_change(File& file, Take take, const LoadCounters& loads) {
   const Result<void> taken =
       text ? (this->*take)(file.seen) : fail(text.error().code, "{}", file.seen);
   (taken ? loads.taken : loads.refused)->add();
-  if (!taken) router_.log().error("keeping the old keys: {}", taken.error().message);
+  if (!taken) router_.tell(LogLevel::kError, "keeping the old keys: {}", taken.error().message);
 }
 
 Result<void> AccessFiles::take_keys(const std::string& text) {
   config::Problems problems;
   auto keys = access::parse_keys_file(text, keys_file_.path, problems);
   if (!keys) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
-  router_.log().info("{}: {} keys", keys_file_.path, keys->size());
+  router_.tell(LogLevel::kInfo, "{}: {} keys", keys_file_.path, keys->size());
   const auto before = router_.access().load();
   publish({access::KeyTable(std::move(*keys), before->keys), before->engine_authorization});
   return {};
@@ -117,7 +117,7 @@ Result<void> AccessFiles::take_keys(const std::string& text) {
 Result<void> AccessFiles::take_engine_key(const std::string& text) {
   auto authorization = access::engine_authorization(text);
   if (!authorization) return with_context(authorization.error(), engine_key_file_.path);
-  router_.log().info("{}: the engines' key was read", engine_key_file_.path);
+  router_.tell(LogLevel::kInfo, "{}: the engines' key was read", engine_key_file_.path);
   on_engine_key_(*authorization);
   publish({router_.access().load()->keys, std::move(*authorization)});
   return {};

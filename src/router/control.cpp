@@ -47,6 +47,7 @@ Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop,
     : router_(router),
       loop_(std::move(loop)),
       generation_(router.generation().load()),
+      generations_{generation_},
       fleet_(generation_->settings.fleet, generation_->settings.prefix, router.inflight()),
       worker_(*loop_, fleet_, router.load(), generation_->settings.fleet, router.metrics(),
               router.tls().engines, resolver),
@@ -55,6 +56,10 @@ Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop,
       pool_(std::make_shared<model::PoolSnapshot>()),
       dropped_(router.metrics().counter("fairlead_observations_dropped_total",
                                         "Observations of workers lost to a full inbox.")),
+      decisions_not_kept_(
+          router.metrics().counter("fairlead_decisions_not_kept_total",
+                                   "Decisions that explain does not know, because somebody was "
+                                   "reading when they were made.")),
       history_bytes_(
           router.metrics().gauge("fairlead_history_bytes", "Memory held by the prefix history.")),
       history_blocks_(router.metrics().gauge("fairlead_history_blocks",
@@ -122,7 +127,8 @@ Result<void> Control::set_members(const config::FleetSettings& settings,
     return settings.endpoints_file.empty() ? tl::unexpected(set.error())
                                            : with_context(set.error(), settings.endpoints_file);
   }
-  router_.log().info("{} endpoint{} configured", members.size(), members.size() == 1 ? "" : "s");
+  router_.tell(LogLevel::kInfo, "{} endpoint{} configured", members.size(),
+               members.size() == 1 ? "" : "s");
   return {};
 }
 
@@ -136,9 +142,9 @@ void Control::on_endpoints_file() {
   const auto taken = set_members(fleet, text);
   (taken ? file_taken_ : file_refused_).add();
   if (!taken && taken.error().code == ErrorCode::kLimitExceeded) {
-    router_.log().error("{}", taken.error().message);
+    router_.tell(LogLevel::kError, "{}", taken.error().message);
   } else if (!taken) {
-    router_.log().error("keeping the old endpoints: {}", taken.error().message);
+    router_.tell(LogLevel::kError, "keeping the old endpoints: {}", taken.error().message);
   }
   tick();
 }
@@ -171,6 +177,7 @@ void Control::reset_slot(std::uint32_t slot) {
   router_.history().set_budget(slot, prefix.bytes_per_endpoint.value_or(prefix.bytes_unreported));
   router_.ledger().forget(slot);
   router_.load().write(slot, {});
+  router_.traffic().reset(slot);
 }
 
 void Control::apply(const fleet::Effect& effect) {
@@ -186,22 +193,22 @@ void Control::apply(const fleet::Effect& effect) {
     case fleet::Effect::Kind::kForget:
       router_.history().forget(slot);
       router_.ledger().forget(slot);
-      router_.log().warning("endpoint {}: {}; its prefix history is forgotten", effect.name,
-                            effect.why);
+      router_.tell(LogLevel::kWarning, "endpoint {}: {}; its prefix history is forgotten",
+                   effect.name, effect.why);
       break;
     case fleet::Effect::Kind::kTrouble:
-      router_.log().warning("endpoint {}: {}", effect.name, effect.why);
+      router_.tell(LogLevel::kWarning, "endpoint {}: {}", effect.name, effect.why);
       break;
     case fleet::Effect::Kind::kStaleLoad:
       router_.load().write(slot, {});
-      router_.log().warning("endpoint {}: {}", effect.name, effect.why);
+      router_.tell(LogLevel::kWarning, "endpoint {}: {}", effect.name, effect.why);
       break;
     case fleet::Effect::Kind::kRetire:
       reset_slot(slot);
       router_.metrics().retire("endpoint", effect.name);
       endpoint_metrics_.erase(effect.name);
       worker_.forget(effect.endpoint);
-      router_.log().info("endpoint {}: {}", effect.name, effect.why);
+      router_.tell(LogLevel::kInfo, "endpoint {}: {}", effect.name, effect.why);
       break;
   }
 }
@@ -212,7 +219,8 @@ void Control::publish() {
     const model::Endpoint* before = pool_->find(endpoint.ref.slot);
     const bool known = before != nullptr && before->ref == endpoint.ref;
     if (known ? before->health != endpoint.health : true) {
-      router_.log().info("endpoint {}: {}", endpoint.name, model::to_string(endpoint.health));
+      router_.tell(LogLevel::kInfo, "endpoint {}: {}", endpoint.name,
+                   model::to_string(endpoint.health));
     }
   }
   pool_ = next;
@@ -246,7 +254,18 @@ Control::EndpointMetrics& Control::metrics_of(const model::Endpoint& endpoint) {
       &metrics.counter("fairlead_ejections_total",
                        "How often the endpoint was ejected after repeated failures.", labels),
       &metrics.counter("fairlead_endpoint_failures_total",
-                       "Requests that failed at the endpoint, or on the way there.", labels)};
+                       "Requests that failed at the endpoint, or on the way there.", labels),
+      &metrics.counter("fairlead_endpoint_decisions_total", "Decisions for the endpoint.", labels),
+      &metrics.counter("fairlead_endpoint_prompt_tokens_total",
+                       "Prompt tokens of these decisions, by our estimate.", labels),
+      &metrics.counter("fairlead_endpoint_expected_cached_tokens_total",
+                       "Those of them that the endpoint was expected to have cached.", labels),
+      &metrics.counter("fairlead_endpoint_reported_prompt_tokens_total",
+                       "Prompt tokens in the endpoint's usage objects.", labels),
+      &metrics.counter("fairlead_endpoint_reported_cached_tokens_total",
+                       "Those of them that it says it had cached.", labels),
+      &metrics.counter("fairlead_endpoint_reported_output_tokens_total",
+                       "Output tokens in the endpoint's usage objects.", labels)};
   return endpoint_metrics_.emplace(endpoint.name, cells).first->second;
 }
 
@@ -265,6 +284,13 @@ void Control::refresh_metrics() {
     cells.kv_usage->set(static_cast<double>(load.kv_usage));
     cells.ejections->raise_to(status.ejections);
     cells.failed_requests->raise_to(status.failed_requests);
+    const fleet::Traffic traffic = router_.traffic().read(endpoint.ref.slot);
+    cells.decisions->raise_to(traffic.decisions);
+    cells.prompt_tokens->raise_to(traffic.prompt_tokens);
+    cells.expected_cached_tokens->raise_to(traffic.expected_cached_tokens);
+    cells.reported_prompt_tokens->raise_to(traffic.reported_prompt_tokens);
+    cells.reported_cached_tokens->raise_to(traffic.reported_cached_tokens);
+    cells.reported_output_tokens->raise_to(traffic.reported_output_tokens);
   }
   const prefix::RoutedHistory::Figures figures = router_.history().figures();
   history_bytes_.set(static_cast<double>(router_.history().memory_bytes()));
@@ -275,6 +301,7 @@ void Control::refresh_metrics() {
   responses_held_.set(static_cast<double>(responses.held));
   responses_evicted_.raise_to(responses.evicted);
   dropped_.raise_to(router_.inbox().dropped());
+  decisions_not_kept_.raise_to(router_.decisions().not_kept());
 }
 
 }  // namespace fairlead::router

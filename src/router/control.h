@@ -61,10 +61,15 @@ class Control {
   // Sets the metrics that are read off tables, to be called before they are exposed.
   void refresh_metrics();
   std::vector<fleet::Fleet::Status> status() const { return fleet_.status(); }
+  Time now() const { return loop_->now(); }
+  double unix_seconds() const { return loop_->unix_seconds(); }
+  // The one in force and those before it, the newest first, for decisions made with them.
+  const std::vector<std::shared_ptr<const Generation>>& generations() const { return generations_; }
 
  private:
   static constexpr Duration kTickMin = std::chrono::milliseconds(5);
   static constexpr Duration kTickMax = std::chrono::milliseconds(50);
+  static constexpr std::size_t kGenerationsKept = 8;
 
   struct EndpointMetrics {
     Gauge* up;
@@ -75,6 +80,12 @@ class Control {
     Gauge* kv_usage;
     Counter* ejections;
     Counter* failed_requests;
+    Counter* decisions;
+    Counter* prompt_tokens;
+    Counter* expected_cached_tokens;
+    Counter* reported_prompt_tokens;
+    Counter* reported_cached_tokens;
+    Counter* reported_output_tokens;
   };
 
   struct EndpointsFile {
@@ -100,6 +111,7 @@ class Control {
   Router& router_;
   std::unique_ptr<net::EventLoop> loop_;
   std::shared_ptr<const Generation> generation_;
+  std::vector<std::shared_ptr<const Generation>> generations_;
   fleet::Fleet fleet_;
   fleet::FleetWorker worker_;
   net::Timer timer_;
@@ -117,6 +129,7 @@ class Control {
   std::vector<fleet::Effect> effects_;
   std::map<std::string, EndpointMetrics> endpoint_metrics_;
   Counter& dropped_;
+  Counter& decisions_not_kept_;
   Gauge& history_bytes_;
   Gauge& history_blocks_;
   Gauge& history_runs_;

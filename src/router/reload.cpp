@@ -55,12 +55,12 @@ void Control::rebuild() {
   Result<void> taken = next ? adopt(*next) : tl::unexpected(std::move(next.error()));
   (taken ? reloads_ : reloads_refused_).add();
   if (!taken) {
-    router_.log().error("the new configuration is refused, the old one serves on:\n{}",
-                        taken.error().message);
+    router_.tell(LogLevel::kError, "the new configuration is refused, the old one serves on:\n{}",
+                 taken.error().message);
     return;
   }
   configured_at_.set(loop_->unix_seconds());
-  router_.log().info("configuration reloaded, policy {}", generation_->policy);
+  router_.tell(LogLevel::kInfo, "configuration reloaded, policy {}", generation_->policy);
 }
 
 Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
@@ -74,7 +74,7 @@ Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
   if (!file) return tl::unexpected(file.error());
   if (auto set = set_members(settings.fleet, file->seen); !set) {
     if (set.error().code != ErrorCode::kLimitExceeded) return set;
-    router_.log().error("{}", set.error().message);
+    router_.tell(LogLevel::kError, "{}", set.error().message);
   }
   endpoints_file_ = std::move(*file);
   if (settings.prefix.block_bytes != before.prefix.block_bytes) {
@@ -88,6 +88,8 @@ Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
   // What the admin port said lasts until the file says another thing than before.
   if (settings.log != before.log) router_.log().set_level(settings.log.level);
   generation_ = next;
+  generations_.insert(generations_.begin(), next);
+  if (generations_.size() > kGenerationsKept) generations_.pop_back();
   router_.generation().publish(next);
   tick();
   return {};

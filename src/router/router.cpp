@@ -46,6 +46,24 @@ Result<void> Router::open_tls() {
   return {};
 }
 
+void Router::keep(LogLevel level, std::string text) {
+  switch (level) {
+    case LogLevel::kDebug:
+      log_.debug("{}", text);
+      break;
+    case LogLevel::kInfo:
+      log_.info("{}", text);
+      break;
+    case LogLevel::kWarning:
+      log_.warning("{}", text);
+      break;
+    case LogLevel::kError:
+      log_.error("{}", text);
+      break;
+  }
+  events_.add(clock_.unix_seconds(), level, std::move(text));
+}
+
 picker::Limits Router::picker_limits(const config::ServeSettings& settings) {
   const config::RetrySettings& retry = settings.limits.retry;
   picker::Limits limits;
@@ -56,7 +74,7 @@ picker::Limits Router::picker_limits(const config::ServeSettings& settings) {
 }
 
 picker::Picker Router::make_picker(std::uint32_t worker) {
-  return picker::Picker({{inflight_, load_, ledger_, history_}, history_, *this},
+  return picker::Picker({{inflight_, load_, ledger_, history_}, history_, *this, &decisions_.add()},
                         picker_limits(generation_.load()->settings), mix64(process_seed_ + worker));
 }
 

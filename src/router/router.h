@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Router: what the workers of a front share and what outlives a configuration reload: the published
 // pool, generation and keys, the load, in-flight and placement tables, the prefix history, the
-// observation inbox, the metrics. It creates no threads and assumes no number of workers; a front
-// makes a picker of its own per worker with make_picker().
+// observation inbox, the metrics, what was decided and what happened. It creates no threads and
+// assumes no number of workers; a front makes a picker of its own per worker with make_picker().
 // Threads: as each member says; the accessors may be called from any thread.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/handoff.h"
 #include "base/log.h"
@@ -19,10 +20,14 @@
 #include "core/fleet/inflight_table.h"
 #include "core/fleet/load_table.h"
 #include "core/fleet/placement_ledger.h"
+#include "core/fleet/traffic_table.h"
 #include "core/model/endpoint.h"
 #include "core/picker/picker.h"
 #include "core/scheduling/profile.h"
+#include "io/net/steady_clock.h"
 #include "io/net/tls_context.h"
+#include "router/decision_log.h"
+#include "router/event_log.h"
 #include "router/overload_state.h"
 #include "router/shared_history.h"
 #include "router/shared_responses.h"
@@ -69,11 +74,19 @@ class Router final : public picker::ObservationSink {
   fleet::InFlightTable& inflight() { return inflight_; }
   fleet::LoadTable& load() { return load_; }
   fleet::PlacementLedger& ledger() { return ledger_; }
+  fleet::TrafficTable& traffic() { return traffic_; }
   SharedHistory& history() { return history_; }
   SharedResponses& responses() { return responses_; }
   OverloadState& overload() { return overload_; }
+  const DecisionLogs& decisions() const { return decisions_; }
   MetricRegistry& metrics() { return metrics_; }
   Log& log() { return log_; }
+  // To the log, and into events(). Control's thread, or its creator's before it runs.
+  template <class... Args>
+  void tell(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {
+    keep(level, fmt::format(format, std::forward<Args>(args)...));
+  }
+  const EventLog& events() const { return events_; }
   std::uint64_t process_seed() const { return process_seed_; }
 
   // From any worker; bounded, the oldest is dropped and counted.
@@ -88,6 +101,8 @@ class Router final : public picker::ObservationSink {
   static picker::Limits picker_limits(const config::ServeSettings& settings);
 
  private:
+  void keep(LogLevel level, std::string text);
+
   TlsContexts tls_;
   Published<Generation> generation_;
   Published<model::PoolSnapshot> pool_;
@@ -95,9 +110,13 @@ class Router final : public picker::ObservationSink {
   fleet::InFlightTable inflight_;
   fleet::LoadTable load_;
   fleet::PlacementLedger ledger_;
+  fleet::TrafficTable traffic_;
   SharedHistory history_;
   SharedResponses responses_;
   OverloadState overload_;
+  DecisionLogs decisions_;
+  net::SteadyClock clock_;
+  EventLog events_;
   Handoff<model::Observation> inbox_{64 * 1024};
   Handoff<codec::OtlpSpans> traces_{4096};
   std::uint64_t process_seed_;

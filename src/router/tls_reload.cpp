@@ -66,9 +66,9 @@ void TlsReload::on_change() {
   }
   (taken ? taken_ : refused_).add();
   if (taken) {
-    router_.log().info("TLS: certificates read again");
+    router_.tell(LogLevel::kInfo, "TLS: certificates read again");
   } else {
-    router_.log().error("keeping the old certificates: {}", taken.error().message);
+    router_.tell(LogLevel::kError, "keeping the old certificates: {}", taken.error().message);
   }
 }
 

@@ -7,6 +7,7 @@
 #include "core/fleet/inflight_table.h"
 #include "core/fleet/load_table.h"
 #include "core/fleet/placement_ledger.h"
+#include "core/fleet/traffic_table.h"
 
 namespace fairlead::fleet {
 namespace {
@@ -77,6 +78,24 @@ TEST(PlacementLedger, ColdStampsAscendAndForgettingIsNever) {
   EXPECT_EQ(ledger.last_cold(2), 0U);
   const auto first = ledger.next_turn();
   EXPECT_EQ(ledger.next_turn(), first + 1);
+}
+
+TEST(TrafficTable, SumsGrowASlotAndEndWithItsOwner) {
+  TrafficTable table;
+  table.on_decision(3, 100, 40);
+  table.on_decision(3, 50, 0);
+  table.on_usage(3, 90, 30, 7);
+  table.on_usage(4, 1, 0, 0);
+  const Traffic seen = table.read(3);
+  EXPECT_EQ(seen.decisions, 2U);
+  EXPECT_EQ(seen.prompt_tokens, 150U);
+  EXPECT_EQ(seen.expected_cached_tokens, 40U);
+  EXPECT_EQ(seen.reported_prompt_tokens, 90U);
+  EXPECT_EQ(seen.reported_cached_tokens, 30U);
+  EXPECT_EQ(seen.reported_output_tokens, 7U);
+  table.reset(3);
+  EXPECT_EQ(table.read(3).decisions + table.read(3).reported_output_tokens, 0U);
+  EXPECT_EQ(table.read(4).reported_prompt_tokens, 1U);
 }
 
 }  // namespace

@@ -15,6 +15,10 @@ constexpr std::array kFirstTokenBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.0
                                           0.15,  0.2,    0.3,   0.5,  0.75,  1.0,  1.5,   2.5,
                                           5.0,   7.5,    10.0,  15.0, 30.0,  60.0, 120.0};
 
+constexpr std::array kTokenIntervalBounds = {0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02,
+                                             0.025, 0.03,   0.04,  0.05,   0.06, 0.075, 0.1,
+                                             0.15,  0.2,    0.3,   0.5,    1.0,  2.5};
+
 // One counter for each value of an enum, from 0 on.
 template <class Enum, std::size_t N>
 void register_all(MetricRegistry& registry, std::string_view name, std::string_view help,
@@ -62,6 +66,11 @@ GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
     : registry_(registry), client_tls_(registry, "client"), engine_tls_(registry, "engine") {
   in_flight_gauge_ =
       &registry.gauge("fairlead_requests_in_flight", "Requests received whole and not yet ended.");
+  token_interval_ =
+      &registry.histogram("fairlead_inter_token_seconds",
+                          "Mean time between the tokens of a streamed answer, an observation an "
+                          "answer.",
+                          kTokenIntervalBounds);
   register_all<scheduling::Reason>(registry, "fairlead_decisions_total",
                                    "Endpoint choices, by why the endpoint won.", "reason",
                                    decisions_);
@@ -220,6 +229,10 @@ void GatewayMetrics::on_first_token(model::Streaming streaming, Duration after) 
                                 kFirstTokenBounds, {{"stream", streamed ? "true" : "false"}});
   }
   cell->observe(to_seconds(after));
+}
+
+void GatewayMetrics::on_token_interval(double mean_seconds) {
+  token_interval_->observe(mean_seconds);
 }
 
 void GatewayMetrics::on_decision(const picker::Decision& decision) {

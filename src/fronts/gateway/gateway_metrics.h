@@ -71,6 +71,7 @@ class GatewayMetrics {
   void on_begin();
   void on_end(exchange::Route route, int status, model::Outcome outcome, Duration total);
   void on_first_token(model::Streaming streaming, Duration after);
+  void on_token_interval(double mean_seconds);
   void on_decision(const picker::Decision& decision);
   void on_upstream_failure(model::UpstreamFailure failure);
   void on_retry() { retries_->add(); }
@@ -107,6 +108,7 @@ class GatewayMetrics {
   std::unordered_map<std::uint32_t, Counter*> requests_;  // By route, code and outcome.
   std::array<Histogram*, exchange::kRouteCount> duration_{};
   std::array<Histogram*, 2> first_token_{};  // By model::Streaming.
+  Histogram* token_interval_;
   std::array<Counter*, scheduling::kReasonCount> decisions_{};
   std::array<Counter*, model::kUpstreamFailureCount> failures_{};
   std::array<Counter*, model::kReplyReasonCount> replies_{};

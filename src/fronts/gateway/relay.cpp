@@ -97,6 +97,12 @@ void Relay::read_request_id() {
   }
 }
 
+model::InferenceRequest Relay::named_request() const {
+  model::InferenceRequest request = facts_.request();
+  request.id = request_id_;
+  return request;
+}
+
 void Relay::read_and_decide() {
   const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kDeciding);
   if (!read_body()) return;
@@ -114,7 +120,7 @@ void Relay::read_and_decide() {
 }
 
 void Relay::decide() {
-  id_ = host_.picker().on_request(facts_.request(), *host_.pool_snapshot(), generation_->profile,
+  id_ = host_.picker().on_request(named_request(), *host_.pool_snapshot(), generation_->profile,
                                   host_.loop().now(), host_.outbox());
   has_id_ = true;
   host_.bind(id_, *this);
@@ -151,6 +157,7 @@ void Relay::on_action(const picker::Action& action) {
 void Relay::forward(model::EndpointRef endpoint) {
   const picker::Decision& decision = host_.picker().decision(id_);
   host_.metrics().on_decision(decision);
+  host_.traffic().on_decision(endpoint.slot, decision.prompt_tokens, decision.cached_tokens);
   if (decision.attempts > 1) host_.metrics().on_retry();
   response_.clear();
   held_body_.clear();
@@ -266,7 +273,7 @@ void Relay::try_failed(UpstreamFailure failure) {
   picker::Picker& picker = host_.picker();
   const std::uint64_t exhausted = picker.counters().retry_budget_exhausted;
   phase_ = Phase::kDeciding;
-  picker.on_upstream_failed(id_, failure, replay, facts_.request(), *host_.pool_snapshot(),
+  picker.on_upstream_failed(id_, failure, replay, named_request(), *host_.pool_snapshot(),
                             generation_->profile, host_.loop().now(), host_.outbox());
   if (picker.counters().retry_budget_exhausted != exhausted) {
     host_.metrics().on_retry_budget_exhausted();
@@ -379,7 +386,7 @@ void Relay::cut_off() {
 // reads its head.
 void Relay::conclude(int status, Outcome outcome) {
   const Time now = host_.loop().now();
-  if (watch_.facts().usage && response_.held()) host_.metrics().on_usage(*watch_.facts().usage);
+  if (watch_.facts().usage && response_.held()) note_usage();
   settle(outcome, now);
   host_.metrics().on_end(match_.route, status, outcome, now - exchange_->received_at());
   if (host_.access_log() != nullptr || trace_.recording()) write_records(status, outcome);

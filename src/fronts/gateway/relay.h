@@ -80,6 +80,7 @@ class Relay final : private net::ExchangeObserver,
   void read_and_decide();
   void find_holder();
   void decide();
+  model::InferenceRequest named_request() const;
   void forward(model::EndpointRef endpoint);
   void send_to_target();
   void record_dispatch();
@@ -127,6 +128,8 @@ class Relay final : private net::ExchangeObserver,
   void pass_on(std::string_view raw, std::span<const std::string_view> payload);
   void note_first_token();
   void note_response();
+  void note_token_interval();
+  void note_usage();
   void finish_response();
   void relay_held_answer();
   void break_off(model::ReplyReason reason);

@@ -34,6 +34,7 @@ RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* ac
       responses_(router.responses()),
       traces_(router.traces()),
       metrics_(router.metrics()),
+      traffic_(router.traffic()),
       picker_(router.make_picker(worker)),
       targets_(router.generation().load()->settings.fleet.tls.server_name),
       model_list_(static_cast<std::uint64_t>(loop.unix_seconds())),

@@ -94,6 +94,7 @@ class RelayHost {
   access::KeyHasher& hasher() { return hasher_; }
   codec::GzipDecoder& gzip() { return gzip_; }
   GatewayMetrics& metrics() { return metrics_; }
+  fleet::TrafficTable& traffic() { return traffic_; }
   AccessLog* access_log() { return access_log_; }
   std::uint64_t process_seed() const { return process_seed_; }
   // For composing one reply or log line; whoever uses it clears it first.
@@ -118,6 +119,7 @@ class RelayHost {
   router::SharedResponses& responses_;
   Handoff<codec::OtlpSpans>& traces_;
   GatewayMetrics metrics_;
+  fleet::TrafficTable& traffic_;
   std::optional<exchange::ReadingDesk> desk_;
   std::size_t desk_bytes_ = 0;
   picker::Picker picker_;

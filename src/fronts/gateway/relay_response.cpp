@@ -116,6 +116,29 @@ void Relay::note_response() {
   host_.responses().note(id, target_->ref, host_.loop().now());
 }
 
+// The mean over one streamed answer, from its first token to its end.
+void Relay::note_token_interval() {
+  if (response_.status() != 200 || watch_.form() != exchange::ResponseForm::kEventStream) return;
+  const codec::ResponseFacts& seen = watch_.facts();
+  if (!first_token_at_ || !seen.first_token) return;
+  // Without usage, an event is a token.
+  std::uint64_t tokens = seen.data_events;
+  if (seen.usage) tokens = seen.usage->completion_tokens.value_or(tokens);
+  if (tokens < 2) return;
+  host_.metrics().on_token_interval(to_seconds(host_.loop().now() - *first_token_at_) /
+                                    static_cast<double>(tokens - 1));
+}
+
+void Relay::note_usage() {
+  const codec::Usage& usage = *watch_.facts().usage;
+  host_.metrics().on_usage(usage);
+  // A retry may have named another endpoint since, but then nothing is held of this one's answer.
+  if (!has_id_) return;
+  host_.traffic().on_usage(host_.picker().decision(id_).endpoint.slot,
+                           usage.prompt_tokens.value_or(0), usage.cached_tokens.value_or(0),
+                           usage.completion_tokens.value_or(0));
+}
+
 void Relay::on_complete() {
   const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kRelaying);
   if (phase_ == Phase::kTunnel) return end_tunnel(TunnelEnd::kClosed);
@@ -142,6 +165,7 @@ void Relay::finish_response() {
   const auto failure = exchange::failure_of_status(response_.status());
   if (failure) count_against_endpoint(*failure);
   // An engine that fails after its 200 says so in an event.
+  note_token_interval();
   const bool failed = failure.has_value() || (response_.status() == 200 && watch_.facts().error);
   conclude(response_.status(), failed ? Outcome::kUpstreamFailed : Outcome::kCompleted);
   exchange_->finish();

@@ -83,6 +83,7 @@ TEST_F(RelayTest, PassesStreamedChunksOnAsTheyCome) {
   EXPECT_EQ(logged("output_tokens"), "2");
   EXPECT_NE(logged("ttft_ms"), "null");
   EXPECT_EQ(metric("fairlead_usage_tokens_total{kind=\"prompt\"}"), 9);
+  EXPECT_EQ(metric("fairlead_inter_token_seconds_count"), 1);
   EXPECT_EQ(metric("fairlead_requests_total{route=\"chat_completions\",code=\"200\","
                    "outcome=\"completed\"}"),
             1);
@@ -343,6 +344,37 @@ TEST_F(RelayTest, FourHundredsOfTheEngineAreTheClientsAffair) {
   EXPECT_EQ(response.body, "{\"detail\":\"no\"}");
   EXPECT_EQ(response.header("x-fairlead-reason"), "(none)");
   EXPECT_EQ(logged("outcome"), "\"completed\"");
+}
+
+TEST_F(RelayTest, DecisionsAreKeptUnderTheRequestsIdAndUsageCountsForItsEndpoint) {
+  ScriptedEngine& engine = this->engine();
+  engine.script = [](net::ServerExchange& exchange) {
+    exchange.send_response(200, {{"content-type", "application/json"}},
+                           R"({"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4,)"
+                           R"("prompt_tokens_details":{"cached_tokens":8}}})");
+  };
+  RawEngine& broken = raw_engine({{"", RawEngine::Then::kClose}});
+  start({broken.port(), engine.port()});
+  for (const char* id : {"one", "two"}) {
+    EXPECT_EQ(ask(chat_body(), "/v1/chat/completions", "X-Request-Id: " + std::string(id) + "\r\n")
+                  .status,
+              200);
+  }
+  const auto one = router_->decisions().find("one");
+  const auto two = router_->decisions().find("two");
+  ASSERT_EQ(one.size() + two.size(), 3U) << "one of them was tried twice";
+  const auto& tried_twice = one.size() == 2 ? one : two;
+  EXPECT_EQ(tried_twice[0].decision.attempts, 2U);
+  EXPECT_EQ(tried_twice[0].decision.endpoint.slot, 1U);
+  ASSERT_EQ(tried_twice[0].excluded.size(), 1U);
+  EXPECT_EQ(tried_twice[0].excluded[0].why, picker::Exclusion::kTried);
+  EXPECT_EQ(tried_twice[0].model, "m");
+  const fleet::Traffic traffic = router_->traffic().read(1);
+  EXPECT_EQ(traffic.decisions, 2U);
+  EXPECT_EQ(router_->traffic().read(0).decisions, 1U);
+  EXPECT_EQ(traffic.reported_prompt_tokens, 18U);
+  EXPECT_EQ(traffic.reported_cached_tokens, 16U);
+  EXPECT_EQ(traffic.reported_output_tokens, 8U);
 }
 
 }  // namespace
