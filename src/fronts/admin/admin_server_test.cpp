@@ -11,7 +11,9 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "fronts/admin/web_files.h"
 #include "io/net/http_fetch.h"
 #include "io/net/testing/loop_fixture.h"
 #include "router/testing/fleet_fixture.h"
@@ -20,6 +22,10 @@ namespace fairlead::admin {
 namespace {
 
 using model::Health;
+
+bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
 
 struct Page {
   int status = 0;
@@ -196,13 +202,15 @@ TEST_F(AdminServerTest, TheConfigurationPageReadsBackAsTheSameSettings) {
 
 TEST_F(AdminServerTest, OtherPathsAndMethodsAreRefused) {
   start_admin("  endpoints: []\n");
-  EXPECT_EQ(get("/").status, 404);
+  EXPECT_EQ(get("/nothing.js").status, 404);
   EXPECT_EQ(get("/metricsx").status, 404);
-  const std::string posted =
-      send("POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+  const std::string posted = send(
+      "POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: "
+      "close\r\n\r\nhi");
   EXPECT_TRUE(posted.starts_with("HTTP/1.1 405 ")) << posted;
   EXPECT_NE(posted.find("allow: GET, HEAD\r\n"), std::string::npos) << posted;
-  const std::string head = send("HEAD /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  const std::string head =
+      send("HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   EXPECT_TRUE(head.starts_with("HTTP/1.1 200 ")) << head;
   EXPECT_TRUE(head.ends_with("\r\n\r\n")) << head;
 }
@@ -226,7 +234,8 @@ TEST_F(AdminServerTest, PagesAreServedByTheControlThread) {
   ASSERT_TRUE(engines_until([&] { return control_->ready(); }));
   net::UpstreamPool pool(*engine_loop_, {});
   net::HttpFetch fetch(pool);
-  for (const char* target : {"/metrics", "/readyz", "/debug/endpoints", "/debug/config"}) {
+  for (const char* target :
+       {"/", "/metrics", "/readyz", "/debug/state", "/debug/endpoints", "/debug/config"}) {
     int status = 0;
     fetch.get(net::SocketAddress::loopback(admin_->port()), target, {},
               [&](const Result<net::FetchReply>& reply) { status = reply ? reply->status : -1; });
@@ -235,6 +244,162 @@ TEST_F(AdminServerTest, PagesAreServedByTheControlThread) {
   }
   admin_->set_draining();
   control_->stop();
+}
+
+TEST_F(AdminServerTest, ThePageLoadsNothingFromElsewhereAndForbidsScriptsInLine) {
+  start_admin("  endpoints: []\n");
+  const std::string page = send("GET / HTTP/1.1\r\nHost: [::1]:9\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(page.starts_with("HTTP/1.1 200 ")) << page;
+  for (const char* header :
+       {"content-type: text/html; charset=utf-8\r\n", "x-content-type-options: nosniff\r\n",
+        "default-src 'none'; script-src 'self'", "frame-ancestors 'none'"}) {
+    EXPECT_NE(page.find(header), std::string::npos) << header;
+  }
+  for (const WebFile& file : web_files()) {
+    EXPECT_EQ(get("/" + std::string(file.name)).body, file.bytes);
+    for (const char* bad : {"innerHTML", "http://", "https://", "eval(", " onclick", " style="}) {
+      std::string text(file.bytes);
+      constexpr std::string_view kNamespace = "http://www.w3.org/2000/svg";
+      while (has(text, kNamespace)) text.erase(text.find(kNamespace), kNamespace.size());
+      EXPECT_FALSE(has(text, bad)) << file.name << ": " << bad;
+    }
+  }
+}
+
+TEST_F(AdminServerTest, OtherWebPagesAndOtherNamesAreRefused) {
+  start_admin("  endpoints: []\n");
+  const auto status = [&](const std::string& headers) {
+    return send("GET /debug/config HTTP/1.1\r\n" + headers + "Connection: close\r\n\r\n")
+        .substr(9, 3);
+  };
+  EXPECT_EQ(status("Host: evil.example\r\n"), "403");
+  EXPECT_EQ(status("Host: evil.example:9090\r\n"), "403");
+  EXPECT_EQ(status("Host: localhost.evil.example\r\n"), "403");
+  EXPECT_EQ(status("Host: localhost:9090\r\nOrigin: http://evil.example\r\n"), "403");
+  EXPECT_EQ(status("Host: localhost:9090\r\nOrigin: null\r\n"), "403");
+  EXPECT_EQ(status("Host: localhost:9090\r\nOrigin: http://localhost:9090\r\n"), "200");
+  EXPECT_EQ(status("Host: 127.0.0.1:9090\r\n"), "200");
+  EXPECT_EQ(status("Host: [::1]\r\n"), "200");
+}
+
+// A worker's picker over the fixture's fleet.
+class ExplainTest : public AdminServerTest {
+ protected:
+  void start_explained() {
+    start_admin(endpoints({{"a", &add_engine()}, {"b<i>", &add_engine()}}, "  "));
+    ASSERT_TRUE(until_health("a", Health::kHealthy) && until_health("b<i>", Health::kHealthy));
+    ASSERT_TRUE(until([&] { return !endpoint("b<i>").models.empty(); }));
+    picker_.emplace(router_->make_picker(0));
+  }
+  model::EndpointRef place(std::string_view id) {
+    const auto generation = router_->generation().load();
+    model::InferenceRequest request;
+    request.id = id;
+    request.model = "m";
+    request.prompt_tokens = 100;
+    picker::Outbox outbox;
+    const auto placed = picker_->on_request(request, *router_->pool().load(), generation->profile,
+                                            control_->loop().now(), outbox);
+    ids_.push_back(placed);
+    return outbox.at(0).endpoint;
+  }
+  std::string name_of(model::EndpointRef ref) {
+    return router_->pool().load()->find(ref.slot)->name;
+  }
+  std::string post(std::string_view target, std::string_view body) {
+    return send("POST " + std::string(target) +
+                " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " +
+                std::to_string(body.size()) + "\r\n\r\n" + std::string(body));
+  }
+  ~ExplainTest() override {
+    for (const picker::RequestId id : ids_) {
+      picker_->on_end(id, model::Outcome::kCompleted, control_->loop().now());
+    }
+    picker_.reset();
+  }
+
+  std::optional<picker::Picker> picker_;
+  std::vector<picker::RequestId> ids_;
+};
+
+TEST_F(ExplainTest, ADecisionIsToldTermByTermAsJsonAndAsATable) {
+  start_explained();
+  place("first");
+  const std::string chosen = name_of(place("what/ever?&"));
+  const Page json = get("/debug/explain?request_id=what%2Fever%3F%26");
+  EXPECT_EQ(json.status, 200);
+  for (const std::string& part :
+       {std::string(R"("request_id":"what/ever?&")"), R"("chosen":")" + chosen + "\"",
+        std::string(R"("lower_wins":true)"), std::string(R"("doubt":"")"),
+        std::string(R"("terms":[{"name":"externality-cost-scorer","weight":1})"),
+        std::string(R"("terms":[300,0],"total":300)")}) {
+    EXPECT_TRUE(has(json.body, part)) << part << "\n" << json.body;
+  }
+  const Page text = get("/debug/explain?request_id=first&format=text");
+  EXPECT_TRUE(has(text.body, "request first, try 1, ")) << text.body;
+  EXPECT_TRUE(has(text.body, "costs in prompt tokens, the lowest wins")) << text.body;
+  EXPECT_TRUE(has(text.body, "externality-cost-scorer x1")) << text.body;
+  EXPECT_TRUE(has(text.body, "\n*  ")) << text.body;
+}
+
+TEST_F(ExplainTest, AnUnknownRequestSaysHowManyDecisionsAreKept) {
+  start_explained();
+  place("first");
+  const Page page = get("/debug/explain?request_id=none&format=text");
+  EXPECT_EQ(page.status, 404);
+  EXPECT_EQ(page.body,
+            "no decision of request none is kept: the last 1 are, at most 256 a worker\n");
+  EXPECT_EQ(get("/debug/explain").status, 400);
+}
+
+TEST_F(ExplainTest, ADryRunTakesNothingAndRecordsNothing) {
+  start_explained();
+  const std::string told =
+      post("/debug/explain", R"({"model":"m","messages":[{"role":"user","content":"a secret"}]})");
+  EXPECT_TRUE(has(told, "HTTP/1.1 200 ")) << told;
+  EXPECT_TRUE(has(told, R"("request_id":"")")) << told;
+  EXPECT_TRUE(has(told, R"("chosen":")")) << told;
+  EXPECT_FALSE(has(told, "secret")) << "prompts never leave";
+  EXPECT_EQ(router_->inflight().total().requests, 0);
+  EXPECT_EQ(router_->decisions().kept(), 0U);
+  EXPECT_TRUE(has(post("/debug/explain?format=text", R"({"model":"no","messages":[]})"),
+                  "would go nowhere: unknown_model"));
+  EXPECT_TRUE(has(post("/debug/explain", "{"), "HTTP/1.1 400 "));
+  EXPECT_TRUE(has(post("/debug/explain?path=/v1/models", "{}"), "HTTP/1.1 400 "));
+  EXPECT_TRUE(
+      has(post("/debug/explain?path=/v1/completions&format=text", R"({"model":"m","prompt":"Hi"})"),
+          "would go to "));
+}
+
+TEST_F(ExplainTest, WhatLeftAndWhatWasReplacedIsSaid) {
+  start_explained();
+  place("old");
+  // Another policy is in force, and the old one is gone.
+  router::PastDecision past = router_->decisions().find("old").at(0);
+  const scheduling::Profile other;
+  past.profile = &other;
+  past.endpoints.at(0) = {99, 0};
+  Explainer explainer(*router_, *control_);
+  const DecisionReport report = explainer.explain(past, 1);
+  EXPECT_TRUE(has(report.doubt, "replaced")) << report.doubt;
+  EXPECT_EQ(report.rows.size(), 1U);
+  EXPECT_EQ(report.rows_left_out, 1U);
+  past = router_->decisions().find("old").at(0);
+  past.decision.total += 1;
+  EXPECT_TRUE(has(explainer.explain(past, 8).doubt, "changed since"));
+}
+
+TEST_F(ExplainTest, TheStateHoldsTheVeryTextOfMetricsAndTheEvents) {
+  start_explained();
+  place("first");
+  const std::string state = get("/debug/state").body;
+  for (const char* part : {"\"policy\":\"fairlead\"", "\"not_ready\":\"\"",
+                           "\"health\":\"healthy\"", "\"request_id\":\"first\"",
+                           "endpoint a: healthy", "fairlead_endpoint_up{endpoint=\\\"a\\\"} 1\\n",
+                           "fairlead_endpoint_inflight_requests{endpoint=\\\"a\\\"} "}) {
+    EXPECT_TRUE(has(state, part)) << part << "\n" << state;
+  }
+  EXPECT_TRUE(has(get("/debug/decisions").body, "\"request_id\":\"first\""));
 }
 
 }  // namespace
