@@ -191,7 +191,7 @@ Command add_serve(CLI::App& parent) {
   command->add_option("--policy", flags->policy,
                       "Shipped policy instead of the configured one (default: fairlead)");
   command->add_option("--listen", flags->listen, "HOST:PORT for clients");
-  command->add_option("--admin", flags->admin, "HOST:PORT for metrics and health");
+  command->add_option("--admin", flags->admin, "HOST:PORT of the live page, metrics and health");
   command->add_option("-e,--endpoint", flags->endpoints, "HOST:PORT of an engine; repeatable");
   command->add_option("--endpoints-file", flags->endpoints_file,
                       "File with the endpoints, watched for changes");

@@ -12,6 +12,23 @@ HttpFetch::HttpFetch(UpstreamPool& pool) : pool_(pool), request_(pool, *this) {}
 
 void HttpFetch::get(const SocketAddress& address, std::string_view target,
                     const FetchOptions& options, Callback callback) {
+  head_.clear();
+  sent_ = {};
+  codec::append_request_line(head_, "GET", target);
+  start(address, options, std::move(callback));
+}
+
+void HttpFetch::post(const SocketAddress& address, std::string_view target, std::string_view body,
+                     const FetchOptions& options, Callback callback) {
+  head_.clear();
+  sent_ = body;
+  codec::append_request_line(head_, "POST", target);
+  codec::append_length(head_, body.size());
+  start(address, options, std::move(callback));
+}
+
+void HttpFetch::start(const SocketAddress& address, const FetchOptions& options,
+                      Callback callback) {
   address_ = address;
   tls_name_ = options.tls_name;
   callback_ = std::move(callback);
@@ -19,8 +36,6 @@ void HttpFetch::get(const SocketAddress& address, std::string_view target,
   started_ = pool_.loop().now();
   deadline_ = started_ + options.timeout;
   attempts_ = 0;
-  head_.clear();
-  codec::append_request_line(head_, "GET", target);
   codec::append_header(head_, "host",
                        options.authority.empty() ? address.to_string() : options.authority);
   for (const codec::Http1Header& header : options.headers) {
@@ -36,6 +51,7 @@ void HttpFetch::begin() {
   status_ = 0;
   UpstreamCall call;
   call.pieces[0] = head_;
+  call.pieces[1] = sent_;
   call.tls_name = tls_name_;
   const Duration left = deadline_ - pool_.loop().now();
   call.connect_timeout = call.reply_timeout = call.idle_timeout = left;

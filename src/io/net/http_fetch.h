@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// HttpFetch: GET a small document and get it whole, for scraping and health checks.
+// HttpFetch: GET a small document and get it whole, for scraping and health checks; or POST one.
 //
 //   HttpFetch fetch(pool);  // A member; one fetch at a time.
 //   fetch.get(address, "/metrics", {}, [this](const Result<FetchReply>& reply) { ... });
 //
-// A stale pooled connection is retried once on a fresh one, since GET is safe to repeat.
+// A stale pooled connection is retried once on a fresh one, so POST only what is safe to repeat.
 // Threads: the loop's thread.
 #pragma once
 
@@ -46,6 +46,9 @@ class HttpFetch final : private UpstreamObserver {
   // get() again.
   void get(const SocketAddress& address, std::string_view target, const FetchOptions& options,
            Callback callback);
+  // Likewise; `body` must live until the callback.
+  void post(const SocketAddress& address, std::string_view target, std::string_view body,
+            const FetchOptions& options, Callback callback);
   bool active() const { return request_.active(); }
   void cancel() { request_.cancel(); }
 
@@ -54,6 +57,7 @@ class HttpFetch final : private UpstreamObserver {
   void on_body(std::string_view raw, std::span<const std::string_view> payload) override;
   void on_complete() override;
   void on_failed(const UpstreamError& error) override;
+  void start(const SocketAddress& address, const FetchOptions& options, Callback callback);
   void begin();
   void report(const Result<FetchReply>& reply);
 
@@ -62,6 +66,7 @@ class HttpFetch final : private UpstreamObserver {
   SocketAddress address_;
   std::string tls_name_;
   std::string head_;
+  std::string_view sent_;  // The body of a POST.
   std::string body_;
   std::size_t body_bytes_max_ = 0;
   Time started_;
