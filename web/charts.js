@@ -68,8 +68,9 @@ export class Chart {
     this.end = end;
     const values = points.flatMap((point) => this.lines.map(({ key }) => point[key]))
       .filter((value) => value !== null);
-    const step = niceStep(Math.max(...values, 10 ** -this.digits) * 1.05);
-    const top = step * Math.ceil((Math.max(...values, 0) * 1.05) / step) || step;
+    const highest = Math.max(...values, 1);
+    const step = niceStep(highest);
+    const top = step * Math.ceil((highest * 1.02) / step);
     const age = points.length > 0 ? end - points[0].t : 0;
     const span = SPANS.find(({ seconds }) => seconds >= age) ?? SPANS[SPANS.length - 1];
     const x = (t) => LEFT + (WIDTH - LEFT - RIGHT) * (1 - (end - t) / span.seconds);

@@ -171,5 +171,5 @@ export function drawFleet(endpoints, metrics, moment) {
     (shown.length < endpoints.length ? `; ${shown.length} shown` : ""));
   document.title = `Fairlead, ${serving.length} of ${endpoints.length} up`;
   document.getElementById("fleet-empty").hidden = endpoints.length > 0;
-  document.querySelector("table.fleet").hidden = endpoints.length === 0;
+  document.getElementById("fleet-table").hidden = endpoints.length === 0;
 }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
 #include <iterator>
 #include <thread>
 
@@ -36,7 +35,10 @@ const std::byte* get(std::string& to, const std::byte* from, std::size_t bytes) 
 }
 
 void sort_newest(std::vector<PastDecision>& decisions) {
-  std::ranges::stable_sort(decisions, std::ranges::greater(), &PastDecision::at);
+  // Those of one turn of a worker's loop have one time.
+  std::ranges::sort(decisions, [](const PastDecision& a, const PastDecision& b) {
+    return a.at != b.at ? a.at > b.at : a.number > b.number;
+  });
 }
 
 }  // namespace
@@ -58,7 +60,7 @@ class DecisionLog::Hold {
 DecisionLog::DecisionLog(std::uint32_t worker)
     : worker_(worker),
       entries_(kDecisionsKept),
-      arena_(std::make_unique<std::byte[]>(kDecisionBytes)) {}
+      arena_(std::make_unique_for_overwrite<std::byte[]>(kDecisionBytes)) {}
 
 std::size_t DecisionLog::Entry::bytes() const {
   return rows * kRowBytes + excluded * sizeof(Excluded) + id_bytes + model_bytes + session_bytes;

@@ -142,6 +142,9 @@ class Flags(unittest.TestCase):
             ("engine --seed -1", "must be a whole number from 0"),
             ("demo --trace-seconds 0", "must be a number above 0, is 0"),
             ("demo --policy nosuch", "nosuch not in"),
+            ("explain", "name a request, or give one with --body"),
+            ("explain --admin nowhere some-id", "--admin nowhere: "),
+            ("explain --path /v1/messages some-id", "--path requires --body"),
         ]:
             with self.subTest(command=words):
                 done = run(*words.split())

@@ -52,8 +52,9 @@ void arrange(std::size_t chosen, std::size_t rows_max, DecisionReport& report) {
                 first + static_cast<std::ptrdiff_t>(chosen) + 1);
     ++first;
   }
-  std::stable_sort(first, report.rows.end(), [&](const ReportRow& a, const ReportRow& b) {
+  std::sort(first, report.rows.end(), [&](const ReportRow& a, const ReportRow& b) {
     if (a.removed_by.empty() != b.removed_by.empty()) return a.removed_by.empty();
+    if (a.total == b.total) return a.endpoint < b.endpoint;
     return costs ? a.total < b.total : a.total > b.total;
   });
   if (report.rows.size() > rows_max) {
