@@ -262,7 +262,7 @@ Result<void> Demo::keep_running() {
       "  curl -N localhost:%u/v1/chat/completions -H 'content-type: application/json' \\\n"
       "    -d '{\"model\": \"%s\", \"stream\": true, \"max_tokens\": 32,\n"
       "         \"messages\": [{\"role\": \"user\", \"content\": \"Where do requests go?\"}]}'\n"
-      "  curl localhost:%u/debug/endpoints\n\n",
+      "  http://localhost:%u/ in a browser, the live page\n\n",
       flags_.base_port, flags_.base_port + flags_.engines - 1, flags_.port, flags_.admin_port,
       flags_.port, profile_.model.c_str(), flags_.admin_port);
   std::fflush(stdout);

@@ -179,7 +179,7 @@ def run_case(case, engines, wanted):
             found = run_held(gateway, wanted, h2, "h2", h2, events, 20)
         elif case == "idle_10000":
             seconds = 1 if wanted.smoke else 20
-            found = run_held(gateway, wanted, idle, "idle", idle, seconds)
+            found, bar = run_held(gateway, wanted, idle, "idle", idle, seconds), 64
         else:
             found = run_soak(gateway, wanted, engines)
         return [*found, ("resident_peak", "MiB", gateway.mib("VmHWM"), bar, "most")]

@@ -65,18 +65,20 @@ class Check(Folder):
         self.assertEqual(done.returncode, 2, done.stdout)
         return done.stderr
 
-    def test_names_of_hosts_are_refused_with_their_line(self):
-        said = self.refusal("fleet:\n  endpoints:\n    - address: example.com:80\n")
-        self.assertRegex(said, r"serve\.yaml:3: fleet\.endpoints\[0\]\.address: .*localhost")
+    def test_endpoints_may_have_names_and_listeners_may_not(self):
+        named = self.file("named.yaml", "fleet: {endpoints: [{address: 'engine.example:80'}]}\n")
+        self.assertEqual(run("check", named).returncode, 0)
+        said = self.refusal("fleet:\n  endpoints:\n    - address: 10.0.0.256:80\n")
+        self.assertRegex(said, r"serve\.yaml:3: fleet\.endpoints\[0\]\.address: .* nor a name")
         said = self.refusal("gateway:\n  listen: ['example.com:80']\n")
         self.assertRegex(said, r"serve\.yaml:2: gateway\.listen: .*localhost")
 
     def test_the_endpoints_file_is_read(self):
         said = self.refusal(f"fleet:\n  endpointsFile: {self.folder}/none.yaml\n")
         self.assertRegex(said, r"serve\.yaml:2: fleet\.endpointsFile: .*none\.yaml")
-        listed = self.file("e.yaml", "endpoints:\n  - {name: a, address: 'example.com:80'}\n")
+        listed = self.file("e.yaml", "endpoints:\n  - {name: a, address: '10.0.0.256:80'}\n")
         said = self.refusal(f"fleet:\n  endpointsFile: {listed}\n")
-        self.assertRegex(said, r"e\.yaml:2: endpoints\[0\]\.address: .*localhost")
+        self.assertRegex(said, r"e\.yaml:2: endpoints\[0\]\.address: .* nor a name")
         listed.write_text("endpoints: [{name: a, address: '10.0.0.1:80'}]\n")
         said = self.refusal(f"fleet:\n  endpointsFile: {listed}\n"
                             "  endpoints: [{name: b, address: '10.0.0.1:80'}]\n")

@@ -78,6 +78,7 @@ bool CandidateBuilder::select_holder(const model::InferenceRequest& request,
     return false;
   }
   chosen_.assign(1, holder);
+  excluded_.clear();
   return true;
 }
 

@@ -140,10 +140,14 @@ DecisionReport Explainer::explain(const router::PastDecision& past, std::size_t 
     report.doubt = "its policy was replaced since: only what the decision saw is known";
   } else {
     tell_policy(**generation, report);
-    const model::InferenceRequest request{
-        past.model,         past.session,      {},
-        past.prompt_tokens, past.block_tokens, past.max_output_tokens,
-        past.streaming,     past.request_id};
+    const model::InferenceRequest request{.model = past.model,
+                                          .session = past.session,
+                                          .keys = {},
+                                          .prompt_tokens = past.prompt_tokens,
+                                          .block_tokens = past.block_tokens,
+                                          .max_output_tokens = past.max_output_tokens,
+                                          .streaming = past.streaming,
+                                          .id = past.request_id};
     Random chance = past.chance;
     fleet::PlacementLedger ledger;
     scheduling::DecisionContext context{chance, ledger};

@@ -18,9 +18,10 @@ using scheduling::ScoreKind;
 
 std::string_view yes_no(bool value) { return value ? "true" : "false"; }
 
-// Exact to what a person reads: whole, or three digits behind the point.
+// What a person reads: of small figures three digits behind the point, of large ones one.
 std::string number(float value) {
-  const double rounded = std::round(static_cast<double>(value) * 1000) / 1000;
+  const double steps = std::abs(value) < 100 ? 1000 : 10;
+  const double rounded = std::round(static_cast<double>(value) * steps) / steps;
   return fmt::format("{}", rounded == 0 ? 0.0 : rounded);
 }
 
@@ -41,6 +42,8 @@ std::string_view why_chosen(scheduling::Reason reason) {
       return "won on the total";
     case scheduling::Reason::kTie:
       return "the best total was shared, chance decided";
+    case scheduling::Reason::kHolder:
+      return "made the response that the request continues";
     case scheduling::Reason::kNoScorer:
       return "the policy does not score";
   }

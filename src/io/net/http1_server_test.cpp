@@ -452,6 +452,22 @@ TEST_F(Http1ServerTest, ServersOfOneBudgetShareItsBounds) {
   EXPECT_EQ(budget_.connections, 1U);
 }
 
+TEST_F(Http1ServerTest, TheLongestIdleConnectionsAreClosedFirst) {
+  serve();
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (const std::size_t i : {0U, 1U, 2U, 0U}) {
+    if (clients.size() == i) clients.push_back(connect());
+    clients[i]->take();
+    clients[i]->send(kGet);
+    ASSERT_TRUE(ends_with(*clients[i], "/a:"));
+  }
+  server_->close_idle(1, std::chrono::hours(1));
+  server_->close_idle(0.3, Duration::zero());
+  ASSERT_TRUE(until([&] { return clients[1]->ended(); }));
+  EXPECT_FALSE(clients[0]->ended() || clients[2]->ended());
+  EXPECT_EQ(server_->counters().idle_dropped, 1U);
+}
+
 TEST_F(Http1ServerTest, RestrainedServersAcceptNobodyAndGoOnLater) {
   serve().restrain({.accepts = false});
   auto client = connect();
