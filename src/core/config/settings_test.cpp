@@ -148,7 +148,7 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
   EXPECT_NE(text.find("  overload:\n    memoryBytes: auto\n    loopLag: 2s\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 67);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 77);
 }
 
 TEST(Settings, AnOverloadActionThatNeverEndsIsAnError) {

@@ -97,7 +97,7 @@ TEST_F(AdminServerTest, TheLogLevelIsReadAndSet) {
   EXPECT_EQ(get("/debug/log").body, "info\n");
   const auto put = [&](std::string_view query) {
     return send("PUT /debug/log" + std::string(query) +
-                " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+                " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   };
   EXPECT_TRUE(put("?level=debug").ends_with("\r\n\r\ndebug\n"));
   EXPECT_EQ(router_->log().level(), LogLevel::kDebug);
@@ -105,7 +105,7 @@ TEST_F(AdminServerTest, TheLogLevelIsReadAndSet) {
     EXPECT_TRUE(put(wrong).starts_with("HTTP/1.1 400 ")) << wrong;
   }
   EXPECT_EQ(get("/debug/log?level=error").body, "debug\n") << "only PUT changes it";
-  EXPECT_TRUE(send("POST /debug/log?level=info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+  EXPECT_TRUE(send("POST /debug/log?level=info HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                    "Content-Length: 0\r\n\r\n")
                   .starts_with("HTTP/1.1 405 "));
 }
