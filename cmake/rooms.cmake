@@ -14,7 +14,7 @@ set(FAIRLEAD_CONCURRENT_ROOMS
 add_custom_target(concurrency_tests)
 
 function(fairlead_room folder)
-  cmake_parse_arguments(ROOM "RECURSE" "" "DEPS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(ROOM "RECURSE" "JOIN_TESTS" "DEPS;TEST_DEPS" ${ARGN})
   string(REPLACE "/" "_" name ${folder})
   set(dir ${PROJECT_SOURCE_DIR}/src/${folder})
   if(ROOM_RECURSE)
@@ -63,6 +63,10 @@ function(fairlead_room folder)
     add_executable(${name}_test ${tests})
     fairlead_precompile(${name}_test test)
     fairlead_test_options(${name}_test)
+    if(ROOM_JOIN_TESTS)
+      set_target_properties(${name}_test PROPERTIES
+        UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${ROOM_JOIN_TESTS})
+    endif()
     target_link_libraries(${name}_test PRIVATE
       fairlead_${name} ${test_deps} dep_rapidcheck GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test --gtest_brief=1)

@@ -23,7 +23,7 @@
 namespace fairlead::app {
 namespace {
 
-struct Flags {
+struct CheckFlags {
   std::string config;
   std::string policy;
   bool list_policies = false;
@@ -163,7 +163,7 @@ void print_configuration(const router::Generation& generation, const std::string
   print_profile(generation.profile);
 }
 
-int check(const Flags& flags) {
+int check(const CheckFlags& flags) {
   if (flags.list_policies) return list_policies();
   config::Problems problems;
   const bool has_file = !flags.config.empty();
@@ -183,7 +183,7 @@ int check(const Flags& flags) {
 Command add_check(CLI::App& parent) {
   CLI::App* command =
       parent.add_subcommand("check", "Validates a configuration and prints what it amounts to");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<CheckFlags>();
   command->add_option("config", flags->config, "Configuration file (YAML); default: no file");
   command->add_option("--policy", flags->policy, "Shipped policy instead of the configured one");
   command->add_flag("--list-policies", flags->list_policies, "Names the shipped policies");

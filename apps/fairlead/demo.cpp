@@ -28,7 +28,7 @@
 namespace fairlead::app {
 namespace {
 
-struct Flags {
+struct DemoFlags {
   std::vector<std::string> policies = {"random", "least-request", "blend", "fairlead"};
   std::string profile = "qwen3-32b-2xh100";
   std::uint32_t engines = 8;
@@ -45,7 +45,7 @@ struct Flags {
   std::uint16_t base_port = 9001;
 };
 
-engine::FleetOptions fleet_options(const Flags& flags, const engine::EngineProfile& profile,
+engine::FleetOptions fleet_options(const DemoFlags& flags, const engine::EngineProfile& profile,
                                    std::uint16_t base_port) {
   engine::FleetOptions options;
   options.engines = flags.engines;
@@ -80,7 +80,7 @@ Result<std::unique_ptr<Server>> start_server(const std::vector<std::uint16_t>& p
 }
 
 // Finds out before minutes of comparison whether what --keep leaves running will find its ports.
-Result<void> check_ports(const Flags& flags) {
+Result<void> check_ports(const DemoFlags& flags) {
   std::vector<std::uint16_t> ports = {flags.port, flags.admin_port};
   if (flags.base_port + flags.engines > 65'536) {
     return fail(ErrorCode::kInvalidArgument, "{} engines from port {} on do not fit below 65536",
@@ -119,7 +119,7 @@ Result<void> wait_until_ready(const Server& server, net::EventLoop& loop) {
 
 class Demo {
  public:
-  Demo(Flags flags, std::string command, net::EventLoop& loop, const std::atomic<bool>& stopped)
+  Demo(DemoFlags flags, std::string command, net::EventLoop& loop, const std::atomic<bool>& stopped)
       : flags_(std::move(flags)),
         command_(std::move(command)),
         loop_(loop),
@@ -136,7 +136,7 @@ class Demo {
  private:
   Result<void> run_policy(const std::string& policy);
 
-  Flags flags_;
+  DemoFlags flags_;
   std::string command_;
   std::unique_ptr<ReportFile> html_;
   std::unique_ptr<ReportFile> json_;  // Null when not asked for.
@@ -270,7 +270,7 @@ Result<void> Demo::keep_running() {
   return {};
 }
 
-int run_demo(const Flags& flags, const CLI::App& command) {
+int run_demo(const DemoFlags& flags, const CLI::App& command) {
   auto loop = net::EventLoop::create();
   if (!loop) return complain(loop.error().message, 1);
   std::atomic<bool> stopped{false};
@@ -296,7 +296,7 @@ std::vector<std::string> policy_names() {
   return {names.begin(), names.end()};
 }
 
-void declare_ports(CLI::App& command, Flags& flags, CLI::Option* keep) {
+void declare_ports(CLI::App& command, DemoFlags& flags, CLI::Option* keep) {
   const auto port = [&](const char* name, std::uint16_t& value, const char* text) {
     command.add_option(name, value, text)
         ->needs(keep)
@@ -313,7 +313,7 @@ void declare_ports(CLI::App& command, Flags& flags, CLI::Option* keep) {
 Command add_demo(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand(
       "demo", "Engines, gateway and a real trace in one process: policies compared in a table");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<DemoFlags>();
   command->add_option("--policy", flags->policies, "Policies to compare")
       ->delimiter(',')
       ->check(CLI::IsMember(policy_names()))

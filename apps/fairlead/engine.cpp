@@ -16,14 +16,14 @@
 namespace fairlead::app {
 namespace {
 
-struct Flags {
+struct EngineFlags {
   std::string profile = "qwen3-32b-2xh100";
   std::vector<std::string> faults;
   bool list_profiles = false;
   engine::FleetOptions fleet;
 };
 
-int run_engines(Flags& flags) {
+int run_engines(EngineFlags& flags) {
   if (flags.list_profiles) {
     for (const std::string& name : engine_profile_names()) std::printf("%s\n", name.c_str());
     return 0;
@@ -54,7 +54,7 @@ int run_engines(Flags& flags) {
 Command add_engine(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand(
       "engine", "Simulated vLLM engines: their wire, their latency, a real KV-block manager");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<EngineFlags>();
   flags->fleet.engines = 1;
   flags->fleet.base_port = 9001;
   engine::FleetOptions& fleet = flags->fleet;

@@ -18,7 +18,7 @@
 namespace fairlead::app {
 namespace {
 
-struct Flags {
+struct ExplainFlags {
   std::string admin = "127.0.0.1:9090";
   std::string request_id;
   std::string body;
@@ -77,7 +77,7 @@ Result<Reply> ask(const net::SocketAddress& address, const std::string& target,
   return *answer;
 }
 
-int explain(const Flags& flags) {
+int explain(const ExplainFlags& flags) {
   const auto address = net::SocketAddress::parse(flags.admin);
   if (!address) return complain("--admin " + flags.admin + ": " + address.error().message, 2);
   std::string target = "/debug/explain?format=text&";
@@ -112,7 +112,7 @@ int explain(const Flags& flags) {
 Command add_explain(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand(
       "explain", "Why a request went where it went, or would go: the decision row by row");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ExplainFlags>();
   command->add_option("--admin", flags->admin, "HOST:PORT of the gateway's admin address")
       ->capture_default_str();
   CLI::Option* id = command->add_option(

@@ -22,7 +22,7 @@
 namespace fairlead::app {
 namespace {
 
-struct Flags {
+struct LoadFlags {
   std::string target = "http://127.0.0.1:8080";
   std::string api = "chat";
   std::vector<std::string> slo;
@@ -68,7 +68,7 @@ struct Reports {
   std::unique_ptr<ReportFile> html;
 };
 
-Result<Reports> open_reports(const Flags& flags) {
+Result<Reports> open_reports(const LoadFlags& flags) {
   auto json = ReportFile::open(flags.json);
   if (!json) return with_context(json.error(), "--json");
   auto html = ReportFile::open(flags.html);
@@ -76,7 +76,7 @@ Result<Reports> open_reports(const Flags& flags) {
   return Reports{std::move(*json), std::move(*html)};
 }
 
-load::ReportText describe_run(const Flags& flags, const CLI::App& command,
+load::ReportText describe_run(const LoadFlags& flags, const CLI::App& command,
                               const load::LoadResult& result) {
   load::ReportText text;
   text.title = "fairlead load";
@@ -116,7 +116,7 @@ std::optional<std::string> complaint(const load::LoadResult& result) {
   return result.spoilt;
 }
 
-int run(Flags& flags, const CLI::App& command) {
+int run(LoadFlags& flags, const CLI::App& command) {
   auto target = load::parse_target(flags.target);
   if (!target) return complain(target.error().message, 2);
   flags.settings.target = std::move(*target);
@@ -149,7 +149,7 @@ int run(Flags& flags, const CLI::App& command) {
 Command add_load(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand(
       "load", "Load generator and trace replayer for OpenAI-compatible servers, with reports");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<LoadFlags>();
   command->add_option("-t,--target", flags->target, "Server to put under load")
       ->capture_default_str();
   command->add_option("--api", flags->api, "chat or completions")

@@ -25,7 +25,7 @@
 namespace fairlead::app {
 namespace {
 
-struct Flags {
+struct ServeFlags {
   std::string config;
   std::string policy;
   std::string listen;
@@ -39,7 +39,7 @@ struct Flags {
 };
 
 // The flags that name an address or an endpoint, read like the file's own settings.
-Result<void> override_settings(const Flags& flags, config::ServeSettings& settings) {
+Result<void> override_settings(const ServeFlags& flags, config::ServeSettings& settings) {
   if (!flags.listen.empty()) {
     const auto address = config::parse_host_port(flags.listen);
     if (!address) return with_context(address.error(), "--listen");
@@ -112,7 +112,8 @@ class StopGate {
 };
 
 // The file, if there is one, under the flags. What is doubtful but no error goes to `warnings`.
-Result<std::shared_ptr<const router::Generation>> load(const Flags& flags, std::string& warnings) {
+Result<std::shared_ptr<const router::Generation>> load(const ServeFlags& flags,
+                                                       std::string& warnings) {
   std::string text = "{}";
   if (!flags.config.empty()) {
     auto read = fleet::FileWatch::read_file(flags.config);
@@ -135,7 +136,7 @@ Result<std::shared_ptr<const router::Generation>> load(const Flags& flags, std::
   return generation;
 }
 
-int serve(const Flags& flags) {
+int serve(const ServeFlags& flags) {
   std::string doubts;
   auto generation = load(flags, doubts);
   if (!generation) {
@@ -186,7 +187,7 @@ int serve(const Flags& flags) {
 Command add_serve(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand(
       "serve", "OpenAI-compatible gateway that routes to the engine that answers soonest");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ServeFlags>();
   command->add_option("-c,--config", flags->config, "Configuration file (YAML)");
   command->add_option("--policy", flags->policy,
                       "Shipped policy instead of the configured one (default: fairlead)");

@@ -5,23 +5,17 @@
 #include <rapidcheck.h>
 #include <simdjson.h>
 
-#include <fstream>
 #include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/codec/testing/test_data.h"
+
 namespace fairlead::codec {
 namespace {
 
 constexpr std::size_t kMaxBody = 1 << 20;
-
-std::string read_testdata(const std::string& name) {
-  std::ifstream file(std::string(FAIRLEAD_SOURCE_DIR) + "/src/core/codec/testdata/" + name,
-                     std::ios::binary);
-  EXPECT_TRUE(file.is_open()) << name;
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 struct Scan {
   explicit Scan(std::string text, RequestKind kind = RequestKind::kChatCompletions)

@@ -4,13 +4,13 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include <fstream>
 #include <iterator>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "core/codec/json_text.h"
+#include "core/codec/testing/test_data.h"
 
 namespace fairlead::codec {
 
@@ -21,13 +21,6 @@ static void PrintTo(const ResponseFacts& facts, std::ostream* out) {
 }
 
 namespace {
-
-std::string read_testdata(const std::string& name) {
-  std::ifstream file(std::string(FAIRLEAD_SOURCE_DIR) + "/src/core/codec/testdata/" + name,
-                     std::ios::binary);
-  EXPECT_TRUE(file.is_open()) << name;
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 template <class Scanner>
 ResponseFacts whole(std::string_view text) {

@@ -3,21 +3,14 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
 #include <string>
+
+#include "core/codec/testing/test_data.h"
 
 namespace fairlead::codec {
 namespace {
 
 using Names = std::vector<std::string>;
-
-std::string read_testdata(const std::string& name) {
-  std::ifstream file(std::string(FAIRLEAD_SOURCE_DIR) + "/src/core/codec/testdata/" + name,
-                     std::ios::binary);
-  EXPECT_TRUE(file.is_open()) << name;
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 TEST(VllmMetrics, ReadsCapturedScrapes) {
   const EngineMetrics large = parse_engine_metrics(read_testdata("metrics_after_load.txt"));

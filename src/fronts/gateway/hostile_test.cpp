@@ -13,7 +13,7 @@ namespace {
 
 using Then = RawEngine::Then;
 
-const std::string kOk =
+const std::string kAnswer =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 const std::string kStreamBegins =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -110,7 +110,7 @@ TEST_F(HostileTest, AnOldClientThatClosesItsSendingSideCountsAsGone) {
 }
 
 TEST_F(HostileTest, AnEngineThatClosesItsSendingSideIsNotUsedAgainAndItsAnswerIsWhole) {
-  RawEngine& engine = raw_engine({{kOk, Then::kHalfClose}, {kOk, Then::kKeep}});
+  RawEngine& engine = raw_engine({{kAnswer, Then::kHalfClose}, {kAnswer, Then::kKeep}});
   start({engine.port()});
   for (int i = 0; i < 3; ++i) EXPECT_EQ(ask(chat_body()).body, "{}");
   EXPECT_EQ(sockets("fairlead_upstream_connects_total"), 2);
@@ -168,7 +168,7 @@ TEST_F(HostileTest, StormsOfResettingEnginesEndInTypedErrorsAndPass) {
   EXPECT_EQ(failures("reset_before_response") + failures("reset_mid_body"), kStorm);
   EXPECT_EQ(sockets("fairlead_upstream_connections"), 0);
   EXPECT_EQ(router_->inflight().total().requests, 0);
-  engine.replies = {{kOk, Then::kKeep}};
+  engine.replies = {{kAnswer, Then::kKeep}};
   EXPECT_EQ(ask(chat_body()).status, 200);
 }
 

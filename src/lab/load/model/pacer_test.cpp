@@ -11,7 +11,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-Time at(Duration offset) { return Time(offset); }
+Time moment(Duration offset) { return Time(offset); }
 
 Workload two_stages() {
   SyntheticSettings settings;
@@ -26,36 +26,36 @@ Workload two_stages() {
 
 TEST(Pacer, AStageWaitsForTheDrainAndThePause) {
   const Workload workload = two_stages();
-  Pacer pacer(workload, {}, at(seconds(100)));
-  EXPECT_EQ(pacer.next_due(), at(seconds(100)));
+  Pacer pacer(workload, {}, moment(seconds(100)));
+  EXPECT_EQ(pacer.next_due(), moment(seconds(100)));
   EXPECT_EQ(pacer.issue().request, 0u);
-  EXPECT_EQ(pacer.next_due(), at(milliseconds(100500)));
-  pacer.finish(at(milliseconds(100100)));
+  EXPECT_EQ(pacer.next_due(), moment(milliseconds(100500)));
+  pacer.finish(moment(milliseconds(100100)));
   const Pacer::Issue second = pacer.issue();
   EXPECT_EQ(second.request, 1u);
-  EXPECT_EQ(second.scheduled, at(milliseconds(100500)));
+  EXPECT_EQ(second.scheduled, moment(milliseconds(100500)));
   EXPECT_EQ(pacer.next_due(), std::nullopt);
   EXPECT_EQ(pacer.in_flight(), 1u);
-  pacer.finish(at(seconds(107)));
-  EXPECT_EQ(pacer.spans()[0].end, at(seconds(107)));
-  EXPECT_EQ(pacer.next_due(), at(seconds(137)));
+  pacer.finish(moment(seconds(107)));
+  EXPECT_EQ(pacer.spans()[0].end, moment(seconds(107)));
+  EXPECT_EQ(pacer.next_due(), moment(seconds(137)));
   EXPECT_EQ(pacer.issue().request, 2u);
   EXPECT_FALSE(pacer.done());
-  pacer.finish(at(seconds(138)));
+  pacer.finish(moment(seconds(138)));
   EXPECT_TRUE(pacer.done());
   EXPECT_EQ(pacer.next_due(), std::nullopt);
-  EXPECT_EQ(pacer.spans()[1].begin, at(seconds(137)));
+  EXPECT_EQ(pacer.spans()[1].begin, moment(seconds(137)));
 }
 
 TEST(Pacer, ModelTimePassesFasterAtSpeed) {
   const Workload workload = two_stages();
-  Pacer pacer(workload, TimeScale{10}, at(seconds(0)));
+  Pacer pacer(workload, TimeScale{10}, moment(seconds(0)));
   pacer.issue();
-  EXPECT_EQ(pacer.next_due(), at(milliseconds(50)));
+  EXPECT_EQ(pacer.next_due(), moment(milliseconds(50)));
   pacer.issue();
-  pacer.finish(at(milliseconds(60)));
-  pacer.finish(at(milliseconds(70)));
-  EXPECT_EQ(pacer.next_due(), at(milliseconds(3070)));
+  pacer.finish(moment(milliseconds(60)));
+  pacer.finish(moment(milliseconds(70)));
+  EXPECT_EQ(pacer.next_due(), moment(milliseconds(3070)));
 }
 
 TEST(Pacer, AClosedLoopKeepsItsConcurrency) {
@@ -63,22 +63,22 @@ TEST(Pacer, AClosedLoopKeepsItsConcurrency) {
   settings.prompts = UniquePrompts{10, 1};
   settings.loop = ClosedLoop{2, 4, {}};
   const Workload workload = plan_synthetic(settings).value();
-  Pacer pacer(workload, {}, at(seconds(0)));
+  Pacer pacer(workload, {}, moment(seconds(0)));
   EXPECT_EQ(pacer.issue().request, 0u);
   EXPECT_EQ(pacer.issue().request, 1u);
   EXPECT_EQ(pacer.next_due(), std::nullopt);
-  pacer.finish(at(seconds(3)));
+  pacer.finish(moment(seconds(3)));
   const Pacer::Issue third = pacer.issue();
   EXPECT_EQ(third.request, 2u);
-  EXPECT_EQ(third.scheduled, at(seconds(3)));  // The slot was free since then.
-  pacer.finish(at(seconds(4)));
+  EXPECT_EQ(third.scheduled, moment(seconds(3)));  // The slot was free since then.
+  pacer.finish(moment(seconds(4)));
   EXPECT_EQ(pacer.issue().request, 3u);
-  pacer.finish(at(seconds(5)));
+  pacer.finish(moment(seconds(5)));
   EXPECT_FALSE(pacer.done());
   EXPECT_EQ(pacer.next_due(), std::nullopt);
-  pacer.finish(at(seconds(6)));
+  pacer.finish(moment(seconds(6)));
   EXPECT_TRUE(pacer.done());
-  EXPECT_EQ(pacer.spans()[0].end, at(seconds(6)));
+  EXPECT_EQ(pacer.spans()[0].end, moment(seconds(6)));
 }
 
 TEST(Pacer, AClosedLoopStopsAtItsLength) {
@@ -86,7 +86,7 @@ TEST(Pacer, AClosedLoopStopsAtItsLength) {
   settings.prompts = UniquePrompts{10, 1};
   settings.loop = ClosedLoop{1, 1000, seconds(2)};
   const Workload workload = plan_synthetic(settings).value();
-  Pacer pacer(workload, {}, at(seconds(0)));
+  Pacer pacer(workload, {}, moment(seconds(0)));
   int sent = 0;
   for (Time now{}; !pacer.done(); ++sent) {
     pacer.issue();
