@@ -151,7 +151,8 @@ admission::Readings OverloadMonitor::read(const config::LimitSettings& limits) {
   };
   return {use(budget.connections.load(std::memory_order_relaxed), limits.connections),
           read_descriptors(),
-          use(budget.buffered_bytes.load(std::memory_order_relaxed), limits.buffered_bytes),
+          use(budget.buffered_bytes.load(std::memory_order_relaxed),
+              std::max<std::uint64_t>(limits.buffered_bytes, 2 * limits.body_bytes)),
           use(resident_bytes(), limits.overload.memory_bytes.value_or(memory_auto_)),
           use(read_lag(), static_cast<std::uint64_t>(limits.overload.loop_lag.count()))};
 }

@@ -33,6 +33,8 @@ Result<void> Control::follow(const std::string& file, GenerationSource build) {
   auto watch = fleet::FileWatch::create(*loop_, file, [this] { on_configuration_file(); });
   if (!watch) return tl::unexpected(watch.error());
   configuration_watch_ = std::move(*watch);
+  // A change that came between the build and the watch is noticed with the next one.
+  if (auto text = fleet::FileWatch::read_file(file)) configuration_seen_ = std::move(*text);
   return {};
 }
 

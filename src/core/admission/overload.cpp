@@ -6,7 +6,8 @@ namespace {
 
 // An action is taken for the resources that it gives back. Closing connections costs clients new
 // handshakes, so a late event loop is no reason for it; and beyond limits.connections a client is
-// told, which helps it more than to wait outside.
+// told, which helps it more than to wait outside. A body beyond limits.bufferedBytes is refused by
+// itself: to shed all requests for it would let whoever uploads slowly shut out everybody.
 constexpr bool helps(OverloadAction action, Resource resource) {
   switch (action) {
     case OverloadAction::kStopKeepalive:
@@ -16,7 +17,7 @@ constexpr bool helps(OverloadAction action, Resource resource) {
     case OverloadAction::kTightenBuffers:
       return resource == Resource::kMemory;
     case OverloadAction::kShedRequests:
-      return resource != Resource::kConnections;
+      return resource != Resource::kConnections && resource != Resource::kBufferedBytes;
     case OverloadAction::kRefuseConnections:
       return resource == Resource::kDescriptors || resource == Resource::kMemory;
   }

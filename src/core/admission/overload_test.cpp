@@ -58,7 +58,8 @@ TEST(Overload, AResourceCausesOnlyWhatGivesItBack) {
   const auto only = [](Resource resource) { return after(resource, {2.0}).front(); };
   EXPECT_EQ(only(Resource::kConnections),
             OverloadActions().with(Action::kStopKeepalive).with(Action::kDropIdle));
-  EXPECT_EQ(only(Resource::kBufferedBytes), OverloadActions().with(Action::kShedRequests));
+  EXPECT_EQ(only(Resource::kBufferedBytes), OverloadActions())
+      << "or whoever uploads slowly shuts out everybody";
   EXPECT_EQ(only(Resource::kLoopLag), OverloadActions().with(Action::kShedRequests));
   EXPECT_FALSE(only(Resource::kDescriptors).has(Action::kTightenBuffers));
   EXPECT_TRUE(only(Resource::kDescriptors).has(Action::kRefuseConnections));

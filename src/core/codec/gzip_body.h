@@ -35,7 +35,7 @@ enum class GzipStatus : std::uint8_t {
 
 struct GzipBounds {
   std::size_t bytes = 0;         // Of the decoded body.
-  std::size_t ratio = 200;       // Decoded bytes an encoded one. Text reaches 20; a bomb 1000.
+  std::size_t ratio = 40;        // Decoded bytes an encoded one. Text reaches 20; a bomb 1000.
   std::size_t small = 64 << 10;  // Up to here any ratio is allowed.
 };
 

@@ -30,6 +30,8 @@ constexpr std::size_t kBodyBytesMax = std::size_t{16} << 20;
 // What a page shows at a glance; explain tells more.
 constexpr std::size_t kDecisionsOnPage = 20;
 constexpr std::size_t kRowsOnPage = 8;
+// Many pages may be open, and control has more to do than to write the same again.
+constexpr Duration kStateKept = std::chrono::milliseconds(250);
 constexpr std::size_t kDecisionsListed = 100;
 constexpr std::size_t kRowsExplained = 64;
 
@@ -143,6 +145,9 @@ Result<void> AdminServer::listen(const config::HostPort& address) {
 bool AdminServer::is_stranger(const codec::Http1RequestHead& head) const {
   const std::string_view origin = codec::header_value(head.headers, "origin");
   if (!origin.empty() && origin != fmt::format("http://{}", head.host)) return true;
+  // Browsers send no Origin with a GET of another site's page, but say this.
+  const std::string_view site = codec::header_value(head.headers, "sec-fetch-site");
+  if (site == "cross-site" || site == "same-site") return true;
   if (!on_loopback_ || head.host.empty()) return false;
   const std::size_t end =
       head.host.starts_with('[') ? head.host.find(']') + 1 : head.host.find(':');
@@ -248,11 +253,13 @@ std::string AdminServer::decisions_json() {
 }
 
 // Made in one call of one thread, and its figures are the text that /metrics would answer now.
-std::string AdminServer::state_json() {
+const std::string& AdminServer::state_json() {
+  if (!state_.empty() && control_.now() - state_at_ < kStateKept) return state_;
+  state_at_ = control_.now();
   control_.refresh_metrics();
   const auto generation = router_.generation().load();
-  std::string out;
-  codec::JsonWriter json(out);
+  state_.clear();
+  codec::JsonWriter json(state_);
   json.begin_object().key("time").number(control_.unix_seconds());
   json.key("policy").string(generation->policy).key("not_ready").string(not_ready());
   json.key("endpoints").begin_array();
@@ -273,8 +280,8 @@ std::string AdminServer::state_json() {
     json.key("level").string(to_string(event.level)).key("text").string(event.text).end_object();
   }
   json.end_array().key("metrics").string(router_.metrics().expose()).end_object();
-  out += '\n';
-  return out;
+  state_ += '\n';
+  return state_;
 }
 
 // By PUT, which no web page of another origin can send.

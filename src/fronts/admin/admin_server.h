@@ -56,7 +56,7 @@ class AdminServer final : private net::RequestHandler {
   void explain_body(net::ServerExchange& exchange);
   std::string endpoints_json() const;
   std::string decisions_json();
-  std::string state_json();
+  const std::string& state_json();
   void append_decisions(std::size_t count, std::size_t rows, codec::JsonWriter& json);
 
   router::Router& router_;
@@ -65,6 +65,8 @@ class AdminServer final : private net::RequestHandler {
   Explainer explainer_;
   net::Http1Server server_;
   bool on_loopback_ = false;
+  std::string state_;  // Of state_at_.
+  Time state_at_{};
   std::atomic<bool> draining_{false};
 };
 

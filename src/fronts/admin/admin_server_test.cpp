@@ -277,6 +277,7 @@ TEST_F(AdminServerTest, OtherWebPagesAndOtherNamesAreRefused) {
   EXPECT_EQ(status("Host: localhost.evil.example\r\n"), "403");
   EXPECT_EQ(status("Host: localhost:9090\r\nOrigin: http://evil.example\r\n"), "403");
   EXPECT_EQ(status("Host: localhost:9090\r\nOrigin: null\r\n"), "403");
+  EXPECT_EQ(status("Host: localhost:9090\r\nSec-Fetch-Site: cross-site\r\n"), "403");
   EXPECT_EQ(status("Host: localhost:9090\r\nOrigin: http://localhost:9090\r\n"), "200");
   EXPECT_EQ(status("Host: 127.0.0.1:9090\r\n"), "200");
   EXPECT_EQ(status("Host: [::1]\r\n"), "200");

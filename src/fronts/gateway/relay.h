@@ -126,6 +126,7 @@ class Relay final : private net::ExchangeObserver,
   // relay_response.cpp: the answer.
   void start_response();
   void pass_on(std::string_view raw, std::span<const std::string_view> payload);
+  void hold_engine_back();
   void note_first_token();
   void note_response();
   void note_token_interval();

@@ -41,6 +41,8 @@ bool Relay::authenticate() {
   const auto digest = shown.empty() ? std::nullopt : host_.hasher().digest(shown);
   const access::Key* const key = digest ? keys.find(*digest) : nullptr;
   if (key == nullptr) {
+    // Who has no key does not choose what is traced.
+    trace_.clear();
     reply({ReplyReason::kUnauthorized, {}, {}});
     return false;
   }

@@ -93,6 +93,11 @@ void Relay::pass_on(std::string_view raw, std::span<const std::string_view> payl
     if (copy_ == Copy::kPayload) exchange_->write_chunk(piece);
   }
   if (copy_ == Copy::kRaw) exchange_->write_raw(raw);
+  hold_engine_back();
+}
+
+// While much waits for the client, the engine is not read.
+void Relay::hold_engine_back() {
   const bool tight = host_.overload().has(admission::OverloadAction::kTightenBuffers);
   const std::size_t high = tight ? kPendingBytesTight : kPendingBytesHigh;
   if (exchange_->pending_bytes() > high) upstream_.pause();

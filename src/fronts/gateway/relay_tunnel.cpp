@@ -127,7 +127,7 @@ void Relay::carry_to_client(std::string_view raw) {
   response_bytes_ += raw.size();
   tunnel_timer_.arm(generation_->settings.limits.tunnel_idle);
   exchange_->write_raw(raw);
-  if (exchange_->pending_bytes() > kPendingBytesHigh) upstream_.pause();
+  hold_engine_back();
 }
 
 void Relay::tunnel_failed(const net::UpstreamError& error) {

@@ -253,6 +253,16 @@ TEST_F(TunnelTest, AClientsHalfCloseGoesOnAndTheAnswerStillComes) {
   expect_end(one, "closed", "completed");
 }
 
+TEST_F(TunnelTest, AClientThatVanishesBehindItsHalfCloseKeepsNoTunnel) {
+  start();
+  Client& one = open_tunnel();
+  one.finish_sending();
+  ASSERT_TRUE(until([&] { return engine_.ended; }));
+  one.abort();
+  ASSERT_TRUE(until([&] { return metric("fairlead_tunnels_open") == 0; }));
+  EXPECT_EQ(metric("fairlead_tunnels_total{end=\"client_gone\"}"), 1);
+}
+
 TEST_F(TunnelTest, ASlowReaderHoldsTheOtherSideBack) {
   const std::string much(std::size_t{32} << 20, 'x');
   start();

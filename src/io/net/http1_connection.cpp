@@ -264,8 +264,8 @@ void Http1Connection::on_input_end() {
 
 void Http1Connection::on_peer_half_closed() {
   if (state_ != State::kRunning) return;
-  if (upgraded_) return tell_upgraded_input();
   if (stream_.hung_up()) return client_gone();
+  if (upgraded_) return tell_upgraded_input();
   if (std::exchange(half_close_told_, true)) return;
   const bool started = started_;
   if (observer_ == nullptr || observer_->on_client_half_closed() == HalfClosed::kGone) {

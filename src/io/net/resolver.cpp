@@ -211,7 +211,8 @@ LookupResult Lookup::Query::result() const {
     if (found.addresses.size() < Resolver::kAddressesMax) found.addresses.push_back(text_of(raw));
   }
   found.ttl = std::chrono::seconds(std::max(ttl_, 0));
-  found.partial = failure_ && *failure_ != LookupFailure::kNotFound;
+  found.partial = sorted.size() > Resolver::kAddressesMax ||
+                  (failure_ && *failure_ != LookupFailure::kNotFound);
   return found;
 }
 

@@ -46,7 +46,7 @@ std::string_view to_string(LookupFailure failure);
 struct HostAddresses {
   std::vector<std::string> addresses;  // At least one; IPv4 first, then by their bytes.
   Duration ttl{};                      // The shortest among the records; 0 from /etc/hosts.
-  bool partial = false;  // One of the two families could not be asked: addresses may be missing.
+  bool partial = false;  // Addresses may be missing: a family could not be asked, or too many.
 };
 using LookupResult = tl::expected<HostAddresses, LookupFailure>;
 
