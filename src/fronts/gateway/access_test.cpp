@@ -68,6 +68,27 @@ TEST_F(AccessTest, OnlyKnownKeysAreLetIn) {
   EXPECT_EQ(metric("fairlead_replies_total{reason=\"unauthorized\"}"), 7);
 }
 
+TEST_F(AccessTest, BodiesOfStrangersAndForNothingAreNotRead) {
+  ScriptedEngine& engine = this->engine();
+  start({engine.port()});
+  set_keys({{"a", ""}});
+  const std::string body = chat_body(std::string(200'000, 'x'));
+  const std::string length = "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n";
+  const std::string head = " HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n";
+  Client& stranger = client();
+  stranger.send("POST /v1/chat/completions" + head + length + body.substr(0, 70'000));
+  expect_refused(wait_for(stranger), 401, "unauthorized");
+  EXPECT_TRUE(until([&] { return stranger.closed || stranger.reset; })) << "behind the answer";
+  Client& chunked = client();
+  chunked.send("POST /v1/chat/completions" + head + "Transfer-Encoding: chunked\r\n\r\n");
+  expect_refused(wait_for(chunked), 401, "unauthorized");
+  Client& lost = client();
+  lost.send("POST /nothing" + head + std::string(kKeyA) + length);
+  expect_refused(wait_for(lost), 404, "not_found");
+  EXPECT_EQ(engine.requests.size(), 0U);
+  EXPECT_EQ(ask(body, kChat, kKeyA).status, 200) << "and who has a key is heard out";
+}
+
 TEST_F(AccessTest, AnEmptyListLetsNobodyIn) {
   ScriptedEngine& engine = this->engine();
   start({engine.port()});

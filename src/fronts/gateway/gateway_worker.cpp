@@ -133,6 +133,16 @@ void GatewayWorker::beat() {
   for (const auto& server : servers_) server->close_idle(kDropShare, kDropAfter);
 }
 
+// Bodies take memory: of those that nobody could use, or that nobody known sends, none is read.
+net::BodyWish GatewayWorker::wish_for_body(const codec::Http1RequestHead& head) {
+  const exchange::RouteMatch match = exchange::match_route(head.method, head.path());
+  const bool refused =
+      match.handling == exchange::Handling::kRefuse ||
+      host_.overload().has(admission::OverloadAction::kShedRequests) ||
+      (host_.access().keys.asks_for_key() && host_.find_key(head.headers) == nullptr);
+  return refused ? net::BodyWish::kSkip : net::BodyWish::kRead;
+}
+
 void GatewayWorker::on_request(net::ServerExchange& exchange) {
   follow_generation();
   follow_overload();

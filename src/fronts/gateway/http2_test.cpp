@@ -68,6 +68,19 @@ TEST_F(Http2GatewayTest, RepliesOfOurOwnLeaveTheConnectionOpen) {
   EXPECT_FALSE(client.got_goaway());
 }
 
+TEST_F(Http2GatewayTest, ABodyOfAStrangerIsNotAwaited) {
+  ScriptedEngine& upstream = engine();
+  start({upstream.port()});
+  set_keys({{"a", ""}});
+  Http2Client& client = http2();
+  const auto& answer = client.wait(client.request(chat(), "{", false));
+  EXPECT_EQ(answer.status, 401);
+  HeaderList known = chat();
+  known.push_back({"authorization", "Bearer sk-a"});
+  EXPECT_EQ(client.wait(client.request(known, chat_body())).status, 200);
+  EXPECT_EQ(worker_->requests_running(), 0U);
+}
+
 TEST_F(Http2GatewayTest, AResetCancelsTheEnginesRequest) {
   ScriptedEngine& upstream = engine();
   struct Watch final : net::ExchangeObserver {

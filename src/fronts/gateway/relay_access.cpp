@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "core/exchange/cors.h"
-#include "core/exchange/credential.h"
 #include "fronts/gateway/relay.h"
 
 namespace fairlead::gateway {
@@ -35,11 +34,8 @@ ReplyReason reason_of(access::Refusal refusal) {
 }  // namespace
 
 bool Relay::authenticate() {
-  const access::KeyTable& keys = host_.access().keys;
-  if (!keys.asks_for_key()) return true;
-  const std::string_view shown = exchange::client_key(exchange_->head().headers);
-  const auto digest = shown.empty() ? std::nullopt : host_.hasher().digest(shown);
-  const access::Key* const key = digest ? keys.find(*digest) : nullptr;
+  if (!host_.access().keys.asks_for_key()) return true;
+  const access::Key* const key = host_.find_key(exchange_->head().headers);
   if (key == nullptr) {
     // Who has no key does not choose what is traced.
     trace_.clear();

@@ -2,6 +2,7 @@
 #include "fronts/gateway/relay_host.h"
 
 #include "base/assert.h"
+#include "core/exchange/credential.h"
 #include "core/exchange/request_head.h"
 #include "fronts/gateway/relay.h"
 
@@ -94,6 +95,12 @@ bool RelayHost::take_tunnel() {
   if (tunnels_ >= tunnels_max_) return false;
   ++tunnels_;
   return true;
+}
+
+const access::Key* RelayHost::find_key(const codec::Http1Headers& headers) {
+  const std::string_view shown = exchange::client_key(headers);
+  const auto digest = shown.empty() ? std::nullopt : hasher_.digest(shown);
+  return digest ? access_.get().keys.find(*digest) : nullptr;
 }
 
 std::shared_ptr<const UpstreamTarget> RelayHost::target(model::EndpointRef ref) {

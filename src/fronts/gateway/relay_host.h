@@ -76,6 +76,8 @@ class RelayHost {
   void adopt(const router::Generation& generation);
   // Valid until the next call; shared_access() is the same, to be kept.
   const access::AccessRules& access() { return access_.get(); }
+  // The key that a client shows in its headers; null: none that is known.
+  const access::Key* find_key(const codec::Http1Headers& headers);
   std::shared_ptr<const access::AccessRules> shared_access() { return access_.share(); }
   // As the worker last read them.
   void set_overload(admission::OverloadActions actions) { overload_ = actions; }
@@ -91,7 +93,6 @@ class RelayHost {
   picker::Picker& picker() { return picker_; }
   picker::Outbox& outbox() { return outbox_; }
   exchange::ReadingDesk& desk() { return *desk_; }
-  access::KeyHasher& hasher() { return hasher_; }
   codec::GzipDecoder& gzip() { return gzip_; }
   GatewayMetrics& metrics() { return metrics_; }
   fleet::TrafficTable& traffic() { return traffic_; }

@@ -96,7 +96,8 @@ TEST_F(TraceTest, AMalformedContextIsCountedAndTheTraceBeginsAnew) {
   ask(chat_body(), "/v1/chat/completions", "traceparent: nonsense\r\ntracestate: a=1\r\n");
   const nlohmann::json all = spans();
   EXPECT_FALSE(all[0].contains("parentSpanId"));
-  EXPECT_EQ(engine.requests[0].header("traceparent").substr(3, 32), all[0]["traceId"]);
+  EXPECT_EQ(engine.requests[0].header("traceparent").substr(3, 32),
+            all[0]["traceId"].get<std::string>());
   EXPECT_EQ(engine.requests[0].header("tracestate"), "(none)");
   EXPECT_EQ(metric("fairlead_trace_context_invalid_total{header=\"traceparent\"}"), 1);
   ask(chat_body(), "/v1/chat/completions",

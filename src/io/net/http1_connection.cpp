@@ -135,13 +135,20 @@ void Http1Connection::begin_body() {
                   "The request body is larger than this server accepts.");
   }
   state_ = State::kBody;
+  body_skipped_ = false;
   arm_body_timer();
   if (!has_length && head.body.kind == codec::BodyKind::kNone) {
     place_ = Place::kInput;
     return;
   }
   const auto length = static_cast<std::size_t>(head.body.length);
-  if (has_length && (rest.size() >= length || input_.free_space().size() >= length - rest.size())) {
+  const bool whole = has_length && rest.size() >= length;
+  if (!whole && server_.handler_.wish_for_body(head) == BodyWish::kSkip) {
+    place_ = Place::kInput;
+    body_skipped_ = true;
+    return dispatch();
+  }
+  if (has_length && (whole || input_.free_space().size() >= length - rest.size())) {
     place_ = Place::kInput;
   } else if (has_length) {
     place_ = Place::kOwnBuffer;
@@ -154,7 +161,6 @@ void Http1Connection::begin_body() {
     encoded_ = loop_.buffers().take(std::max(rest.size(), kInputBytes));
     encoded_.append(rest);
   }
-  const bool whole = has_length && rest.size() >= length;
   if (head.expect_continue && !whole && rest.empty()) {
     stream_.write(codec::kContinue);
     stream_.flush();

@@ -27,7 +27,7 @@ void Http1Connection::start(int status, HeaderSpan headers, codec::BodyFraming f
   }
   framing_ = framing;
   response_left_ = framing.length;
-  keep_alive_ = head.keep_alive && !server_.draining() &&
+  keep_alive_ = head.keep_alive && !body_skipped_ && !server_.draining() &&
                 requests_ < server_.options_.requests_per_connection_max &&
                 (bodiless_ || framing.kind != codec::BodyKind::kUntilClose) &&
                 !(head.method == "GET" && codec::asks_for_websocket(head));

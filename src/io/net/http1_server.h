@@ -161,8 +161,14 @@ class Http1Exchange final : public ServerExchange {
   Http1Connection& connection_;
 };
 
+enum class BodyWish : std::uint8_t { kRead, kSkip };
+
 class RequestHandler {
  public:
+  // A head came whose body is still to come. kSkip, for a request that is refused by its head
+  // alone: on_request() follows at once, without a body, and what comes of it takes no memory; an
+  // HTTP/1.1 connection ends behind the answer.
+  virtual BodyWish wish_for_body(const codec::Http1RequestHead&) { return BodyWish::kRead; }
   // Answer now or later. The exchange may be kept until it ends.
   virtual void on_request(ServerExchange& exchange) = 0;
   // Shapes the reply to a request that the server refuses.

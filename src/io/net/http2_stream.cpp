@@ -153,6 +153,7 @@ void Http2Stream::on_head(Follows follows) {
     head_.body = codec::BodyFraming::none();
     return on_request_end();
   }
+  if (server_.handler_.wish_for_body(head_) == BodyWish::kSkip) return dispatch();
   arm_body_timer();
   if (!head_.expect_continue) return;
   const nghttp2_nv status = {reinterpret_cast<std::uint8_t*>(const_cast<char*>(":status")),
