@@ -137,8 +137,6 @@ class Picker {
   const Decision& decision(RequestId id) const;
   const Counters& counters() const { return counters_; }
   std::size_t live() const { return states_.size() - free_.size(); }
-  const scheduling::Runner& runner() const { return runner_; }
-  const CandidateBuilder& builder() const { return builder_; }
 
  private:
   struct State {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The files of web/, built into the program by cmake/web_files.cmake. Immutable.
+// The files of web/, built into the program by cmake/embed.cmake. Immutable.
 #pragma once
 
 #include <span>
