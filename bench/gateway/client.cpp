@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The clients of the gateway benchmark: a closed loop of kept-alive connections, one thread.
+// The clients of the gateway benchmark: kept-alive connections, one thread.
 //
-//   gateway_client PORT CONNECTIONS SECONDS BODY_BYTES STREAM(0|1) [delayed-ack]
+//   gateway_client PORT CONNECTIONS SECONDS BODY_BYTES STREAM(0|1) [delayed-ack] [every=MS]
 //
+// A closed loop, where each connection asks again when it has its answer; with `every`, an open
+// one: each asks at its own random phase of that period, whatever became of its last answer, and
+// its times count from when it should have asked.
 // Bodies are chat requests that share the first half of their prompt with one sixteenth of all.
 // Prints one JSON line: answers, failures, wall seconds and its own CPU seconds, and microseconds
 // of the whole answer, of its first content, and between two reads of it (p50, p99, largest).
@@ -15,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -95,6 +99,7 @@ struct Run {
   SocketAddress target;
   std::vector<std::string> requests;
   bool delayed_ack = false;
+  Duration every{};  // 0: a closed loop.
   bool over = false;
   std::size_t next = 0;
   std::uint64_t answers = 0;
@@ -107,7 +112,10 @@ struct Run {
 
 class Connection final : public StreamHandler {
  public:
-  explicit Connection(Run& run) : run_(run) { connect(); }
+  Connection(Run& run, Duration phase)
+      : run_(run), turn_(run.loop, [this] { send_next(); }), due_(run.loop.now() + phase) {
+    connect();
+  }
 
  private:
   void connect() {
@@ -121,7 +129,12 @@ class Connection final : public StreamHandler {
     }
     set_ack();
   }
-  void on_connected() override { send_next(); }
+  void on_connected() override { wait_for_turn(); }
+
+  void wait_for_turn() {
+    if (run_.every == Duration::zero()) return send_next();
+    turn_.arm_at(due_);
+  }
 
   // Off means that the kernel waits up to 40 ms for an answer to ride on; it has to be said again
   // as the kernel changes its mind with every read.
@@ -135,7 +148,8 @@ class Connection final : public StreamHandler {
     head_seen_ = first_seen_ = false;
     expected_ = received_ = 0;
     tail_.clear();
-    began_ = clock_.now();
+    began_ = run_.every == Duration::zero() ? clock_.now() : due_;
+    due_ += run_.every;
     const std::string_view request = run_.requests[run_.next++ % run_.requests.size()];
     std::size_t sent = stream_->send({&request, 1});
     if (sent < request.size()) stream_->write(request.substr(sent));
@@ -162,7 +176,7 @@ class Connection final : public StreamHandler {
       if (complete) {
         ++run_.answers;
         run_.whole.add(now - began_);
-        send_next();
+        wait_for_turn();
       }
     }
     if (stream_->at_end()) on_stream_end(StreamEnd::kReset);
@@ -197,6 +211,8 @@ class Connection final : public StreamHandler {
 
   Run& run_;
   SteadyClock clock_;
+  Timer turn_;
+  Time due_;
   std::unique_ptr<TcpStream> stream_;
   int fd_ = -1;
   Buffer input_;
@@ -216,8 +232,10 @@ int main(int count, char** arguments) {
   using namespace fairlead;
   using namespace fairlead::net;
   if (count < 6) {
-    std::fputs("usage: gateway_client PORT CONNECTIONS SECONDS BODY_BYTES STREAM [delayed-ack]\n",
-               stderr);
+    std::fputs(
+        "usage: gateway_client PORT CONNECTIONS SECONDS BODY_BYTES STREAM [delayed-ack] "
+        "[every=MS]\n",
+        stderr);
     return 2;
   }
   auto loop = EventLoop::create();
@@ -226,14 +244,21 @@ int main(int count, char** arguments) {
   const std::string_view stream = std::string_view(arguments[5]) == "1" ? "true" : "false";
   Run run{**loop, SocketAddress::loopback(port),
           make_requests(static_cast<std::size_t>(std::atoll(arguments[4])), stream)};
-  run.delayed_ack = count > 6 && std::string_view(arguments[6]) == "delayed-ack";
+  for (int i = 6; i < count; ++i) {
+    const std::string_view how = arguments[i];
+    if (how == "delayed-ack") run.delayed_ack = true;
+    if (how.starts_with("every=")) run.every = from_seconds(std::atof(how.data() + 6) / 1e3);
+  }
   Timer stop(**loop, [&run] {
     run.over = true;
     run.loop.stop();
   });
   std::vector<std::unique_ptr<Connection>> connections;
+  std::minstd_rand chance(7);
   for (int i = 0; i < std::atoi(arguments[2]); ++i) {
-    connections.push_back(std::make_unique<Connection>(run));
+    const Duration phase =
+        from_seconds(to_seconds(run.every) * std::generate_canonical<double, 32>(chance));
+    connections.push_back(std::make_unique<Connection>(run, phase));
   }
   (*loop)->run_turn(Duration::zero());
   const SteadyClock clock;
