@@ -121,10 +121,10 @@ void Relay::read_and_decide() {
 
 void Relay::decide() {
   id_ = host_.picker().on_request(named_request(), *host_.pool_snapshot(), generation_->profile,
-                                  host_.loop().now(), host_.outbox());
+                                  host_.loop().now(), host_.actions().outbox());
   has_id_ = true;
-  host_.bind(id_, *this);
-  host_.run_outbox();
+  host_.actions().bind(id_, *this);
+  host_.actions().run();
 }
 
 // The endpoint that made the answer which this request continues. Engines keep answers by
@@ -274,11 +274,11 @@ void Relay::try_failed(UpstreamFailure failure) {
   const std::uint64_t exhausted = picker.counters().retry_budget_exhausted;
   phase_ = Phase::kDeciding;
   picker.on_upstream_failed(id_, failure, replay, named_request(), *host_.pool_snapshot(),
-                            generation_->profile, host_.loop().now(), host_.outbox());
+                            generation_->profile, host_.loop().now(), host_.actions().outbox());
   if (picker.counters().retry_budget_exhausted != exhausted) {
     host_.metrics().on_retry_budget_exhausted();
   }
-  host_.run_outbox();
+  host_.actions().run();
 }
 
 // A failure that leaves nothing to decide, because the client has an answer, or part of one.
@@ -290,9 +290,9 @@ void Relay::count_against_endpoint(UpstreamFailure failure) {
   if (failure == UpstreamFailure::kInternalError) return;
   host_.picker().on_upstream_failed(id_, failure, picker::Replay::kImpossible, facts_.request(),
                                     *host_.pool_snapshot(), generation_->profile,
-                                    host_.loop().now(), host_.outbox());
+                                    host_.loop().now(), host_.actions().outbox());
   // With kImpossible the picker's answer is always to reply, which is too late here.
-  host_.outbox().pop_back();
+  host_.actions().outbox().pop_back();
 }
 
 void Relay::reply(const exchange::ErrorText& text, Duration retry_after) {
@@ -391,7 +391,7 @@ void Relay::conclude(int status, Outcome outcome) {
   host_.metrics().on_end(match_.route, status, outcome, now - exchange_->received_at());
   if (host_.access_log() != nullptr || trace_.recording()) write_records(status, outcome);
   if (!std::exchange(has_id_, false)) return;
-  host_.unbind(id_);
+  host_.actions().unbind(id_);
   host_.picker().on_end(id_, outcome, now);
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fronts/gateway/relay_host.h"
 
-#include "base/assert.h"
 #include "core/exchange/credential.h"
 #include "core/exchange/request_head.h"
 #include "fronts/gateway/relay.h"
@@ -59,26 +58,6 @@ void RelayHost::release(Relay& relay) { free_.push_back(&relay); }
 
 void RelayHost::cut_off_all() {
   for (const auto& relay : relays_) relay->cut_off();
-}
-
-void RelayHost::bind(picker::RequestId id, Relay& relay) {
-  if (id.index >= bound_.size()) bound_.resize(id.index + 1);
-  bound_[id.index] = &relay;
-}
-
-void RelayHost::unbind(picker::RequestId id) { bound_[id.index] = nullptr; }
-
-void RelayHost::run_outbox() {
-  if (running_outbox_) return;
-  running_outbox_ = true;
-  for (std::size_t i = 0; i < outbox_.size(); ++i) {
-    const picker::Action action = outbox_[i];
-    Relay* relay = bound_[action.request.index];
-    FAIRLEAD_ASSERT(relay != nullptr);
-    relay->on_action(action);
-  }
-  outbox_.clear();
-  running_outbox_ = false;
 }
 
 void RelayHost::adopt(const router::Generation& generation) {

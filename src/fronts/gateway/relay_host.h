@@ -25,6 +25,7 @@
 #include "fronts/gateway/upstream_targets.h"
 #include "io/net/event_loop.h"
 #include "io/net/http1_client.h"
+#include "router/action_desk.h"
 #include "router/router.h"
 
 namespace fairlead::gateway {
@@ -49,13 +50,6 @@ class RelayHost {
   std::size_t live() const { return relays_.size() - free_.size(); }
   // Ends every running request with a typed error: the time for draining is over.
   void cut_off_all();
-
-  // Makes `relay` the receiver of the picker's actions for this id.
-  void bind(picker::RequestId id, Relay& relay);
-  void unbind(picker::RequestId id);
-  // Hands out what the picker put into outbox(). Actions that arise meanwhile are handed out by the
-  // outermost call.
-  void run_outbox();
 
   std::shared_ptr<const router::Generation> generation() { return generation_.share(); }
   // Whether it is the newest one.
@@ -91,7 +85,7 @@ class RelayHost {
   net::EventLoop& loop() { return loop_; }
   net::UpstreamPool& upstream() { return upstream_; }
   picker::Picker& picker() { return picker_; }
-  picker::Outbox& outbox() { return outbox_; }
+  router::ActionDesk<Relay>& actions() { return actions_; }
   exchange::ReadingDesk& desk() { return *desk_; }
   codec::GzipDecoder& gzip() { return gzip_; }
   GatewayMetrics& metrics() { return metrics_; }
@@ -124,8 +118,7 @@ class RelayHost {
   std::optional<exchange::ReadingDesk> desk_;
   std::size_t desk_bytes_ = 0;
   picker::Picker picker_;
-  picker::Outbox outbox_;
-  bool running_outbox_ = false;
+  router::ActionDesk<Relay> actions_;
   UpstreamTargets targets_;
   ModelList model_list_;
   std::string scratch_;
@@ -133,7 +126,6 @@ class RelayHost {
   net::UpstreamPool upstream_;
   std::vector<std::unique_ptr<Relay>> relays_;
   std::vector<Relay*> free_;
-  std::vector<Relay*> bound_;  // By RequestId::index; null when free.
 };
 
 }  // namespace fairlead::gateway
