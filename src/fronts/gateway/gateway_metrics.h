@@ -1,33 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// GatewayMetrics: the metric cells of one gateway worker. Each worker has cells of its own, which
-// the registry sums, so no two workers write one cache line. What is known at start-up is
-// registered there; a (route, code, outcome) or a histogram of a route is registered when it first
-// occurs. docs/operations.md documents every metric.
+// GatewayMetrics: the metric cells of one gateway worker: those of requests, and what only a
+// gateway has, its sockets, tries and tunnels.
 // Threads: the worker's thread.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <unordered_map>
 
 #include "base/metrics.h"
-#include "base/time.h"
-#include "core/admission/overload.h"
-#include "core/codec/sse_scanner.h"
 #include "core/codec/trace_context.h"
-#include "core/exchange/route.h"
-#include "core/model/request.h"
-#include "core/picker/picker.h"
-#include "core/scheduling/profile.h"
 #include "io/net/http1_server.h"
 #include "io/net/tls_metrics.h"
+#include "router/request_metrics.h"
 
 namespace fairlead::gateway {
-
-// What is known of the endpoint that a previous_response_id asks for.
-enum class Holder : std::uint8_t { kFound, kUnknown, kGone };
-inline constexpr std::size_t kHolderCount = 3;
-std::string_view to_string(Holder holder);
 
 // Cumulative but for the numbers of connections; the metrics take the differences.
 struct SocketFigures {
@@ -64,37 +50,21 @@ enum class TunnelEnd : std::uint8_t {
 inline constexpr std::size_t kTunnelEndCount = 6;
 std::string_view to_string(TunnelEnd end);  // snake_case, a metric label.
 
-class GatewayMetrics {
+class GatewayMetrics final : public router::RequestMetrics {
  public:
   explicit GatewayMetrics(MetricRegistry& registry);
 
-  void on_begin();
-  void on_end(exchange::Route route, int status, model::Outcome outcome, Duration total);
-  void on_first_token(model::Streaming streaming, Duration after);
-  void on_token_interval(double mean_seconds);
-  void on_decision(const picker::Decision& decision);
-  void on_upstream_failure(model::UpstreamFailure failure);
   void on_retry() { retries_->add(); }
   void on_stale_retry() { stale_retries_->add(); }
   void on_retry_budget_exhausted() { budget_exhausted_->add(); }
   void on_beyond_retry_buffer() { beyond_retry_buffer_->add(); }
-  void on_reply(model::ReplyReason reason);
   void on_refusal(net::RefusalKind kind, model::ReplyReason reason);
   void on_trace(const codec::TraceContext& context);
   void on_traced_request() { traced_requests_->add(); }
-  void on_previous_response(Holder holder) {
-    previous_responses_[static_cast<std::size_t>(holder)]->add();
-  }
-  void on_usage(const codec::Usage& usage);
-  void on_overload(admission::OverloadAction action) {
-    overload_[static_cast<std::size_t>(action)]->add();
-  }
   void on_tunnel_open();
   void on_tunnel_end(TunnelEnd end, std::uint64_t from_client, std::uint64_t from_engine);
   void set_sockets(const SocketFigures& now);
   void set_tls(const net::TlsFigures& clients, const net::TlsFigures& engines);
-
-  std::uint64_t in_flight() const { return in_flight_; }
 
  private:
   void add_sockets();
@@ -102,26 +72,11 @@ class GatewayMetrics {
   void add_tracing();
   void add_tunnels();
 
-  MetricRegistry& registry_;
-  std::uint64_t in_flight_ = 0;
-  Gauge* in_flight_gauge_;
-  std::unordered_map<std::uint32_t, Counter*> requests_;  // By route, code and outcome.
-  std::array<Histogram*, exchange::kRouteCount> duration_{};
-  std::array<Histogram*, 2> first_token_{};  // By model::Streaming.
-  Histogram* token_interval_;
-  std::array<Counter*, scheduling::kReasonCount> decisions_{};
-  std::array<Counter*, model::kUpstreamFailureCount> failures_{};
-  std::array<Counter*, model::kReplyReasonCount> replies_{};
   std::array<Counter*, net::kRefusalKindCount> refusals_{};
-  Counter* predicted_cached_tokens_;
-  Counter* client_disconnects_;
   Counter* retries_;
   Counter* stale_retries_;
   Counter* budget_exhausted_;
   Counter* beyond_retry_buffer_;
-  Counter* prompt_tokens_;
-  Counter* cached_tokens_;
-  Counter* output_tokens_;
   SocketFigures sockets_;  // As last reported.
   Gauge* connections_;
   Counter* accepted_;
@@ -139,12 +94,10 @@ class GatewayMetrics {
   Counter* http2_resets_;
   Counter* http2_stream_errors_;
   std::array<Counter*, net::kHttp2FloodCount> http2_floods_{};
-  std::array<Counter*, kHolderCount> previous_responses_{};
   Counter* traced_requests_;
   Counter* invalid_trace_parents_;
   Counter* invalid_trace_states_;
   Counter* write_timeouts_;
-  std::array<Counter*, admission::kOverloadActionCount> overload_{};
   std::uint64_t tunnels_ = 0;
   Gauge* tunnels_open_;
   std::array<Counter*, kTunnelEndCount> tunnel_ends_{};

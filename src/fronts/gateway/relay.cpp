@@ -131,13 +131,13 @@ void Relay::decide() {
 // themselves.
 void Relay::find_holder() {
   const auto holder = host_.responses().find(facts_.previous_response(), host_.loop().now());
-  if (!holder) return host_.metrics().on_previous_response(Holder::kUnknown);
+  if (!holder) return host_.metrics().on_previous_response(router::Holder::kUnknown);
   const auto pool = host_.pool_snapshot();
   const model::Endpoint* const endpoint = pool->find(holder->slot);
   if (endpoint == nullptr || !(endpoint->ref == *holder) || !endpoint->takes_traffic()) {
-    return host_.metrics().on_previous_response(Holder::kGone);
+    return host_.metrics().on_previous_response(router::Holder::kGone);
   }
-  host_.metrics().on_previous_response(Holder::kFound);
+  host_.metrics().on_previous_response(router::Holder::kFound);
   facts_.set_holder(*holder);
 }
 
