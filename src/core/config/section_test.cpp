@@ -263,6 +263,7 @@ TEST(Units, DurationsReadAsInGo) {
   EXPECT_EQ(parse_duration("50ms"), 50ms);
   EXPECT_EQ(parse_duration("1h2m3s"), 3723s);
   EXPECT_EQ(parse_duration("1.5h"), 90min);
+  EXPECT_EQ(parse_duration("1.25h"), 75min);
   EXPECT_EQ(parse_duration("10\xC2\xB5s"), 10us);
   EXPECT_EQ(parse_duration("0"), 0s);
   EXPECT_EQ(parse_duration("-2s"), -2s);
@@ -276,6 +277,7 @@ TEST(Units, SizesReadAsKubernetesQuantities) {
   EXPECT_EQ(parse_bytes("64Ki"), 65536);
   EXPECT_EQ(parse_bytes("2k"), 2000);
   EXPECT_EQ(parse_bytes("1.5Gi"), 3LL << 29);
+  EXPECT_EQ(parse_bytes("1.375Ki"), 1408);
   for (const auto* bad : {"", "-1", "1K", "1KiB", "Ki", "1Gi1", "1 Mi", "1e3"}) {
     EXPECT_EQ(parse_bytes(bad), std::nullopt) << bad;
   }

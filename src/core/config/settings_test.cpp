@@ -4,9 +4,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <sstream>
 
 #include "base/random.h"
 
@@ -40,11 +39,14 @@ gateway:
   listen: ["0.0.0.0:80", "[::]:81"]
   workers: 4
   adminListen: 127.0.0.1:0
+  streamBatching: 1ms
   drainDelay: 3s
   drainTimeout: 1m
   accessLog: "-"
   requestIdHeader: x-trace
   cors: {allowOrigins: ["https://a.example", "http://localhost:3000", "*"]}
+  tls: {certFile: /c.pem, keyFile: /k.pem, certificates: [{certFile: /d.pem, keyFile: /l.pem}]}
+  http2: {maxConcurrentStreams: 9}
 access: {keysFile: /etc/keys.yaml}
 limits:
   bodyBytes: 1Mi
@@ -78,6 +80,7 @@ fleet:
   modelsInterval: 1m
   health: {interval: 2s, path: /ready, timeout: 500ms, unhealthyAfter: 5, eject: 1s,
            ejectMax: 2m, returnRamp: 0s}
+  tls: {caFile: /ca.pem, serverName: engines.local}
 prefix: {blockBytes: 512, bytesPerEndpoint: 3Mi, bytesUnreported: 1Mi}
 tracing: {endpoint: "http://10.0.0.9:4318", sampleRatio: 0.5, serviceName: edge}
 log: {level: warning}
@@ -139,6 +142,34 @@ TEST(Settings, TheEffectiveTextReadsBackEqual) {
     EXPECT_EQ(again.problems, "");
     EXPECT_EQ(again.settings, settings) << effective_yaml(settings);
   }
+}
+
+std::vector<std::string> lines_of(const ServeSettings& settings) {
+  std::istringstream text(effective_yaml(settings));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) lines.push_back(line);
+  return lines;
+}
+
+// Without its line in the file, a setting has its default, and no other one changes.
+TEST(Settings, EveryKeyIsReadIntoAFieldOfItsOwn) {
+  const std::vector<std::string> full = lines_of(read(kFull).settings);
+  std::size_t left_out = 0;
+  for (std::size_t at = 0; at < full.size(); ++at) {
+    const bool is_leaf = full[at].find(": ") != std::string::npos;
+    if (!is_leaf || full[at].find("- {") != std::string::npos) continue;
+    // True is an error beside caFile, so that it is at its default here.
+    if (full[at].find("insecureSkipVerify") != std::string::npos) continue;
+    std::string text;
+    for (std::size_t i = 0; i < full.size(); ++i) text += i == at ? "" : full[i] + "\n";
+    const std::vector<std::string> rest = lines_of(read(text).settings);
+    ASSERT_EQ(rest.size(), full.size()) << full[at];
+    for (std::size_t i = 0; i < full.size(); ++i) {
+      EXPECT_EQ(rest[i] == full[i], i != at) << "without " << full[at] << ": " << rest[i];
+    }
+    ++left_out;
+  }
+  EXPECT_GT(left_out, 60U);
 }
 
 TEST(Settings, TheEffectiveTextNamesEverySetting) {
@@ -276,7 +307,8 @@ TEST(Settings, ReportsEndpointErrors) {
                  "    - {name: g, address: '10.0.0.7:0', weight: 1}\n"
                  "    - {name: h, address: 'http://10.0.0.8:1/v1'}\n"
                  "    - {name: i, address: 'example.256:80'}\n"
-                 "    - {name: '', address: '10.0.0.9:80'}\n")
+                 "    - {name: '', address: '10.0.0.9:80'}\n"
+                 "    - {name: \"j\\x7F\", address: '10.0.0.10:80'}\n")
                 .problems,
             "f:5: fleet.endpoints[2]: \"address\" is missing\n"
             "f:6: fleet.endpoints[3].url: is the same as address; give only one of them\n"
@@ -293,7 +325,9 @@ TEST(Settings, ReportsEndpointErrors) {
             "http://host:port or https://host:port, no path\n"
             "f:12: fleet.endpoints[9].address: \"example.256:80\" has a host that is neither an "
             "IPv4 address nor a name\n"
-            "f:13: fleet.endpoints[10].name: must not be empty\n");
+            "f:13: fleet.endpoints[10].name: must not be empty\n"
+            "f:14: fleet.endpoints[11].name: must be at most 253 bytes without white space or "
+            "control characters\n");
 }
 
 TEST(Settings, OneMistakeIsOneProblem) {
@@ -318,6 +352,8 @@ TEST(Settings, TwoListenersOnOnePortAreRefused) {
             "f:3: gateway.adminListen: adminListen, localhost:80, and listen, 0.0.0.0:80, are the "
             "same port\n");
   EXPECT_NE(listening("['[::]:80', '[::1]:80']", "127.0.0.1:80"), "");
+  EXPECT_NE(listening("['[::1]:80', '[::]:80']", "127.0.0.1:80"), "");
+  EXPECT_NE(listening("['127.0.0.2:80']", "0.0.0.0:80"), "");
   for (const auto* listen : {"['127.0.0.1:0', '127.0.0.1:0']", "['[::]:80']", "['127.0.0.2:80']"}) {
     EXPECT_EQ(listening(listen, "127.0.0.1:80"), "") << listen;
   }
@@ -331,6 +367,20 @@ TEST(Settings, AWaitLongerThanTheWholeRequestIsRemarkedOn) {
             "f:3: warning: limits.upstreamFirstByte: has no effect: requestTotal, 1s, is "
             "shorter\n");
   EXPECT_EQ(read("limits: {requestTotal: 1s}\n").problems, "");
+  for (const auto* key : {"bodyRead", "headerRead", "tunnelIdle", "upstreamConnect",
+                          "upstreamFirstByte", "upstreamIdle"}) {
+    EXPECT_NE(read(fmt::format("limits: {{requestTotal: 1s, {}: 2s}}\n", key)).problems, "") << key;
+    EXPECT_EQ(read(fmt::format("limits: {{requestTotal: 1s, {}: 1s}}\n", key)).problems, "") << key;
+  }
+}
+
+TEST(Settings, HealthPathsAndEjectionsHaveTheirBounds) {
+  for (const auto* path : {"/a b", "/a\\tb", "/a\\r", "/a\\n"}) {
+    EXPECT_EQ(read(fmt::format("fleet: {{health: {{path: \"{}\"}}}}\n", path)).problems,
+              "f:1: fleet.health.path: must not contain white space\n")
+        << path;
+  }
+  EXPECT_EQ(read("fleet: {health: {eject: 1m, ejectMax: 1m}}\n").problems, "");
 }
 
 TEST(HostPort, ReadsAndPrintsAddressesAndLocalhost) {

@@ -95,7 +95,21 @@ TEST(Cors, KnowsAllowedOriginsExactly) {
   EXPECT_EQ(allowed_origin(allowed, {}), "");
   const std::vector<std::string> any = {"*"};
   EXPECT_EQ(allowed_origin(any, Http1Headers{{"origin", "null"}}), "*");
+  EXPECT_EQ(allowed_origin(any, {}), "") << "no page asks";
   EXPECT_EQ(allowed_origin({}, Http1Headers{{"origin", "https://a.example"}}), "");
+}
+
+TEST(Cors, APreflightIsAnOptionsRequestThatNamesAMethod) {
+  const auto preflight = [](std::string_view method, std::string_view name) {
+    codec::Http1RequestHead head;
+    head.method = method;
+    head.headers = {{"Origin", "https://a.example"}, {name, "POST"}};
+    return is_preflight(head);
+  };
+  EXPECT_TRUE(preflight("OPTIONS", "Access-Control-Request-Method"));
+  EXPECT_FALSE(preflight("OPTIONS", "Access-Control-Request-Headers"));
+  EXPECT_FALSE(preflight("POST", "Access-Control-Request-Method"));
+  EXPECT_FALSE(preflight("options", "Access-Control-Request-Method"));
 }
 
 TEST(Cors, AnswersCarryWhatBrowsersNeed) {
