@@ -2,7 +2,7 @@
 // The engines behind every router of the gateway benchmark: cheap, answers at once, and writes each
 // chunk by itself, as engines do. One process, one thread, a port for each engine.
 //
-//   gateway_backend ENGINES
+//   gateway_backend ENGINES [METRICS_FILE]
 //
 // prints its ports and serves until standard input ends. `PUT /shape?chunks=N&gap_us=G&length=0`
 // to any port sets what the next answers look like: N server-sent events, G microseconds apart (the
@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -34,6 +36,7 @@ constexpr std::string_view kEvent =
     "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":"
     "\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"token \"},\"finish_reason\":null}]}"
     "\n\n";
+constexpr std::string_view kMetricsType = "text/plain; version=0.0.4";
 constexpr std::string_view kDone = "data: [DONE]\n\n";
 
 struct Shape {
@@ -73,6 +76,12 @@ class Backend {
   Shape shape;
   unsigned streams = 0;
   Random random{1};
+  std::string metrics =
+      sized(200, kMetricsType,
+            "vllm:num_requests_running{model_name=\"m\"} 0\n"
+            "vllm:num_requests_waiting{model_name=\"m\"} 0\n"
+            "vllm:kv_cache_usage_perc{model_name=\"m\"} 0\n"
+            "vllm:cache_config_info{block_size=\"16\",num_gpu_blocks=\"20000\"} 1\n");
   std::string stream_head =
       "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
       "transfer-encoding: chunked\r\n\r\n";
@@ -95,13 +104,7 @@ std::string Backend::canned(std::string_view line) {
     return sized(200, "application/json",
                  R"({"object":"list","data":[{"id":"m","object":"model","owned_by":"x"}]})");
   }
-  if (line.starts_with("GET /metrics")) {
-    return sized(200, "text/plain; version=0.0.4",
-                 "vllm:num_requests_running{model_name=\"m\"} 0\n"
-                 "vllm:num_requests_waiting{model_name=\"m\"} 0\n"
-                 "vllm:kv_cache_usage_perc{model_name=\"m\"} 0\n"
-                 "vllm:cache_config_info{block_size=\"16\",num_gpu_blocks=\"20000\"} 1\n");
-  }
+  if (line.starts_with("GET /metrics")) return metrics;
   // As a vLLM without --enable-scale-out: one rival asks for it with every prompt.
   if (line.find("/render") != std::string_view::npos) return sized(403, "application/json", "{}");
   if (line.starts_with("GET /")) {
@@ -245,6 +248,12 @@ int main(int count, char** arguments) {
   auto loop = EventLoop::create();
   if (!loop) return 1;
   Backend backend(**loop);
+  if (count > 2) {
+    std::ifstream file(arguments[2]);
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    if (text.empty()) return 1;
+    backend.metrics = sized(200, kMetricsType, text);
+  }
   std::vector<std::unique_ptr<Listener>> listeners;
   for (unsigned i = 0; i < engines; ++i) {
     auto fd = listen_tcp(SocketAddress::loopback(0), PortSharing::kExclusive);

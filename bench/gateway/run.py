@@ -78,8 +78,9 @@ def stop(process):
 class Engines:
     """The process behind every router; it ends when its standard input does."""
 
-    def __init__(self, cores):
-        command = ["taskset", "-c", cores, os.path.join(BIN, "gateway_backend"), str(ENGINES)]
+    def __init__(self, cores, count=ENGINES, *metrics_file):
+        command = ["taskset", "-c", cores, os.path.join(BIN, "gateway_backend"), str(count)]
+        command += metrics_file
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -4,11 +4,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/random.h"
+
 namespace fairlead::router {
 namespace {
 
 constexpr std::string_view kFileLoadsHelp =
     "Changes of the endpoints file, by whether the pool took them over.";
+
+// Of the process seed: the fleet's own.
+constexpr std::uint64_t kFleetStream = 0x666c656574;
 
 constexpr std::string_view kReloadsHelp =
     "Configurations that replaced a running one, or were refused.";
@@ -48,7 +53,8 @@ Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop,
       loop_(std::move(loop)),
       generation_(router.generation().load()),
       generations_{generation_},
-      fleet_(generation_->settings.fleet, generation_->settings.prefix, router.inflight()),
+      fleet_(generation_->settings.fleet, generation_->settings.prefix, router.inflight(),
+             Random(mix64(router.process_seed() ^ kFleetStream))),
       worker_(*loop_, fleet_, router.load(), generation_->settings.fleet, router.metrics(),
               router.tls().engines, resolver),
       timer_(*loop_, [this] { tick(); }),
@@ -200,7 +206,7 @@ void Control::apply(const fleet::Effect& effect) {
       router_.tell(LogLevel::kWarning, "endpoint {}: {}", effect.name, effect.why);
       break;
     case fleet::Effect::Kind::kStaleLoad:
-      router_.load().write(slot, {});
+      router_.load().mark_stale(slot);
       router_.tell(LogLevel::kWarning, "endpoint {}: {}", effect.name, effect.why);
       break;
     case fleet::Effect::Kind::kRetire:
@@ -279,9 +285,9 @@ void Control::refresh_metrics() {
     cells.inflight_requests->set(static_cast<double>(inflight.requests));
     cells.inflight_tokens->set(static_cast<double>(inflight.uncached_tokens));
     const fleet::LoadRow load = router_.load().read(endpoint.ref.slot);
-    cells.waiting->set(static_cast<double>(load.waiting));
-    cells.running->set(static_cast<double>(load.running));
-    cells.kv_usage->set(static_cast<double>(load.kv_usage));
+    cells.waiting->set(load.stale ? 0 : static_cast<double>(load.waiting));
+    cells.running->set(load.stale ? 0 : static_cast<double>(load.running));
+    cells.kv_usage->set(load.stale ? 0 : static_cast<double>(load.kv_usage));
     cells.ejections->raise_to(status.ejections);
     cells.failed_requests->raise_to(status.failed_requests);
     const fleet::Traffic traffic = router_.traffic().read(endpoint.ref.slot);

@@ -24,32 +24,70 @@ enum class Wanted : std::uint8_t {
 constexpr std::size_t kWantedCount = 8;
 
 struct Name {
-  std::string_view text;  // Behind "vllm:".
+  std::string_view text;
   Wanted wanted;
   std::uint8_t rank;  // Of the names for one figure the highest one present counts.
 };
 
 constexpr std::array kNames{
-    Name{"num_requests_waiting", Wanted::kWaiting, 1},
-    Name{"num_requests_running", Wanted::kRunning, 1},
-    Name{"kv_cache_usage_perc", Wanted::kKvUsage, 2},
-    Name{"gpu_cache_usage_perc", Wanted::kKvUsage, 1},
-    Name{"prefix_cache_queries_total", Wanted::kPrefixQueries, 4},
-    Name{"prefix_cache_queries", Wanted::kPrefixQueries, 3},
-    Name{"gpu_prefix_cache_queries_total", Wanted::kPrefixQueries, 2},
-    Name{"gpu_prefix_cache_queries", Wanted::kPrefixQueries, 1},
-    Name{"prefix_cache_hits_total", Wanted::kPrefixHits, 4},
-    Name{"prefix_cache_hits", Wanted::kPrefixHits, 3},
-    Name{"gpu_prefix_cache_hits_total", Wanted::kPrefixHits, 2},
-    Name{"gpu_prefix_cache_hits", Wanted::kPrefixHits, 1},
-    Name{"cache_config_info", Wanted::kCacheConfig, 1},
-    Name{"lora_requests_info", Wanted::kLora, 1},
+    Name{"vllm:num_requests_waiting", Wanted::kWaiting, 1},
+    Name{"vllm:num_requests_running", Wanted::kRunning, 1},
+    Name{"vllm:kv_cache_usage_perc", Wanted::kKvUsage, 2},
+    Name{"vllm:gpu_cache_usage_perc", Wanted::kKvUsage, 1},
+    Name{"vllm:prefix_cache_queries_total", Wanted::kPrefixQueries, 4},
+    Name{"vllm:prefix_cache_queries", Wanted::kPrefixQueries, 3},
+    Name{"vllm:gpu_prefix_cache_queries_total", Wanted::kPrefixQueries, 2},
+    Name{"vllm:gpu_prefix_cache_queries", Wanted::kPrefixQueries, 1},
+    Name{"vllm:prefix_cache_hits_total", Wanted::kPrefixHits, 4},
+    Name{"vllm:prefix_cache_hits", Wanted::kPrefixHits, 3},
+    Name{"vllm:gpu_prefix_cache_hits_total", Wanted::kPrefixHits, 2},
+    Name{"vllm:gpu_prefix_cache_hits", Wanted::kPrefixHits, 1},
+    Name{"vllm:cache_config_info", Wanted::kCacheConfig, 1},
+    Name{"vllm:lora_requests_info", Wanted::kLora, 1},
+    Name{"sglang:num_queue_reqs", Wanted::kWaiting, 1},
+    Name{"sglang:num_running_reqs", Wanted::kRunning, 1},
+    Name{"sglang:token_usage", Wanted::kKvUsage, 1},
+    Name{"sglang:cache_config_info", Wanted::kCacheConfig, 1},
+    Name{"process_start_time_seconds", Wanted::kProcessStart, 1},
 };
 
-constexpr std::string_view kEnginePrefix = "vllm:";
-constexpr std::string_view kProcessStartName = "process_start_time_seconds";
+// Names with a prefix in common, which is compared once; nearly every line is settled by its first
+// byte or by the one behind the prefix.
+struct NameGroup {
+  std::string_view prefix;
+  std::size_t begin;
+  std::size_t end;
+};
+constexpr std::array kGroups{NameGroup{"vllm:", 0, 14}, NameGroup{"sglang:", 14, 18},
+                             NameGroup{"process_", 18, 19}};
+static_assert(kGroups.back().end == kNames.size());
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+bool is_sample_of(const Name& name, std::string_view line) {
+  const std::size_t size = name.text.size();
+  return line.size() > size && line.starts_with(name.text) &&
+         (line[size] == '{' || is_blank(line[size]));
+}
+
+std::optional<std::size_t> name_of(std::string_view line) {
+  for (const NameGroup& group : kGroups) {
+    const std::size_t at = group.prefix.size();
+    if (line.size() <= at || !line.starts_with(group.prefix)) continue;
+    for (std::size_t i = group.begin; i < group.end; ++i) {
+      if (line[at] == kNames[i].text[at] && is_sample_of(kNames[i], line)) return i;
+    }
+    break;
+  }
+  return std::nullopt;
+}
+
+std::string_view line_at(std::string_view text, std::size_t at) {
+  const void* newline = std::memchr(text.data() + at, '\n', text.size() - at);
+  if (newline == nullptr) return text.substr(at);
+  const auto end = static_cast<std::size_t>(static_cast<const char*>(newline) - text.data());
+  return text.substr(at, end - at);
+}
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
@@ -132,19 +170,8 @@ std::vector<std::string> split_names(std::string_view list) {
 
 class Scrape {
  public:
-  void line(std::string_view text) {
-    if (text.starts_with(kEnginePrefix)) {
-      text.remove_prefix(kEnginePrefix.size());
-      for (const Name& name : kNames) {
-        if (!text.starts_with(name.text)) continue;
-        const std::string_view rest = text.substr(name.text.size());
-        if (rest.starts_with('{') || (!rest.empty() && is_blank(rest.front()))) {
-          return sample(name.wanted, name.rank, rest);
-        }
-      }
-    } else if (text.starts_with(kProcessStartName)) {
-      sample(Wanted::kProcessStart, 1, text.substr(kProcessStartName.size()));
-    }
+  void sample(const Name& name, std::string_view line) {
+    sample(name.wanted, name.rank, line.substr(name.text.size()));
   }
 
   EngineMetrics take() { return std::move(metrics_); }
@@ -199,9 +226,14 @@ void Scrape::sample(Wanted wanted, std::uint8_t rank, std::string_view rest) {
 
 void Scrape::cache_config(std::string_view labels) {
   std::uint64_t count = 0;
-  if (find_count(labels, "block_size", count) && count > 0) metrics_.block_size = count;
+  // SGLang speaks of pages.
+  if ((find_count(labels, "block_size", count) || find_count(labels, "page_size", count)) &&
+      count > 0) {
+    metrics_.block_size = count;
+  }
   constexpr std::uint64_t kSaneBlocks = std::uint64_t{1} << 48;
-  if (find_count(labels, "num_gpu_blocks", count) && count < kSaneBlocks) {
+  if ((find_count(labels, "num_gpu_blocks", count) || find_count(labels, "num_pages", count)) &&
+      count < kSaneBlocks) {
     metrics_.num_gpu_blocks = std::min(metrics_.num_gpu_blocks.value_or(0) + count, kSaneBlocks);
   }
 }
@@ -222,6 +254,46 @@ void Scrape::lora(std::string_view labels, double written_at) {
   }
 }
 
+bool may_be_wanted(char first) { return first == 'v' || first == 's' || first == 'p'; }
+
+// Calls `found` with the offset of each wanted sample, its name and its line.
+template <typename Found>
+void for_each_sample(std::string_view text, Found found) {
+  for (std::size_t at = 0; at < text.size();) {
+    // Most lines are comments and histogram buckets: one look at the first byte and on.
+    const std::string_view line = line_at(text, at);
+    if (!line.empty() && may_be_wanted(line.front())) {
+      if (const auto name = name_of(line)) found(at, *name, line);
+    }
+    at += line.size() + 1;
+  }
+}
+
+// Where the first sample of a family stands that once stood at `expected`: there, or not far.
+std::optional<std::size_t> find_family(std::string_view text, const Name& name,
+                                       std::size_t expected) {
+  constexpr std::size_t kNear = 256;
+  const auto begins_at = [&](std::size_t at) {
+    return (at == 0 || text[at - 1] == '\n') && is_sample_of(name, text.substr(at));
+  };
+  if (expected < text.size() && begins_at(expected)) return expected;
+  const std::size_t end = std::min(text.size(), expected + kNear);
+  std::size_t at = expected - std::min(expected, kNear);
+  const std::string_view near = text.substr(0, end);
+  while ((at = near.find(name.text, at)) != std::string_view::npos) {
+    if (begins_at(at)) return at;
+    ++at;
+  }
+  return std::nullopt;
+}
+
+bool is_first_of_family(std::string_view text, const Name& name, std::size_t at) {
+  if (at < 2) return true;
+  const std::size_t newline = text.rfind('\n', at - 2);
+  const std::size_t before = newline == std::string_view::npos ? 0 : newline + 1;
+  return !is_sample_of(name, text.substr(before, at - before));
+}
+
 }  // namespace
 
 bool EngineMetrics::any() const {
@@ -231,15 +303,54 @@ bool EngineMetrics::any() const {
 
 EngineMetrics parse_engine_metrics(std::string_view text) {
   Scrape scrape;
-  while (!text.empty()) {
-    // Most lines are comments and histogram buckets: one look at the first byte and on.
-    const void* newline = std::memchr(text.data(), '\n', text.size());
-    const std::size_t size =
-        newline == nullptr
-            ? text.size()
-            : static_cast<std::size_t>(static_cast<const char*>(newline) - text.data());
-    if (text.front() == 'v' || text.front() == 'p') scrape.line(text.substr(0, size));
-    text.remove_prefix(std::min(size + 1, text.size()));
+  for_each_sample(text, [&](std::size_t, std::size_t name, std::string_view line) {
+    scrape.sample(kNames[name], line);
+  });
+  return scrape.take();
+}
+
+EngineMetrics EngineMetricsReader::read(std::string_view text) {
+  if (by_place_ < kByPlaceMax && !places_.empty()) {
+    if (std::optional<EngineMetrics> metrics = read_places(text)) {
+      ++by_place_;
+      return std::move(*metrics);
+    }
+  }
+  by_place_ = 0;
+  return read_whole(text);
+}
+
+EngineMetrics EngineMetricsReader::read_whole(std::string_view text) {
+  ++whole_reads_;
+  places_.clear();
+  Scrape scrape;
+  std::size_t family_end = 0;
+  for_each_sample(text, [&](std::size_t at, std::size_t name, std::string_view line) {
+    const bool goes_on = !places_.empty() && places_.back().name == name && at == family_end;
+    if (!goes_on) places_.push_back({at, name});
+    family_end = at + line.size() + 1;
+    scrape.sample(kNames[name], line);
+  });
+  if (places_.size() > kPlacesMax) places_.clear();
+  return scrape.take();
+}
+
+std::optional<EngineMetrics> EngineMetricsReader::read_places(std::string_view text) {
+  Scrape scrape;
+  std::size_t shift = 0;  // Of what was found last, modulo 2^64.
+  std::size_t behind = 0;
+  for (Place& place : places_) {
+    const Name& name = kNames[place.name];
+    const auto found = find_family(text, name, std::min(place.at + shift, text.size()));
+    if (!found || *found < behind || !is_first_of_family(text, name, *found)) return std::nullopt;
+    shift = *found - place.at;
+    place.at = *found;
+    for (std::size_t at = *found; at < text.size(); at = behind) {
+      const std::string_view line = line_at(text, at);
+      if (!is_sample_of(name, line)) break;
+      scrape.sample(name, line);
+      behind = at + line.size() + 1;
+    }
   }
   return scrape.take();
 }

@@ -4,12 +4,15 @@
 //
 // Names of every vLLM version are known: gpu_cache_usage_perc and kv_cache_usage_perc, counters
 // with and without _total, the gpu_ prefix of early V1. A newer name wins over an older one.
+// SGLang's names for the same figures are known too, but for its prefix cache.
 // Several engines behind one server (label engine="0", "1", ...) are summed, but for kv_usage,
 // which is the fullest one's: that is the one that preempts.
 // Absent means absent: a field not in the text, or NaN, negative or infinite, stays empty. Text
-// that is not an exposition yields an empty result; any() tells. Threads: pure function.
+// that is not an exposition yields an empty result; any() tells.
+// Threads: a pure function; a reader belongs to one thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,5 +42,30 @@ struct EngineMetrics {
 };
 
 [[nodiscard]] EngineMetrics parse_engine_metrics(std::string_view text);
+
+// Reads one engine's texts, one after the other. The next text is nearly the last one again, so
+// it is looked at only where the last one had what is wanted, and read whole when that is not
+// there, or after kByPlaceMax texts read by their places: a family that appears is seen by then.
+// Series that join or leave a known family are seen at once.
+class EngineMetricsReader {
+ public:
+  static constexpr unsigned kByPlaceMax = 15;
+  static constexpr std::size_t kPlacesMax = 64;  // A text of more is no engine's.
+
+  [[nodiscard]] EngineMetrics read(std::string_view text);
+  std::uint64_t whole_reads() const { return whole_reads_; }
+
+ private:
+  struct Place {
+    std::size_t at;    // Offset of a family's first sample.
+    std::size_t name;  // Index of its name.
+  };
+  EngineMetrics read_whole(std::string_view text);
+  std::optional<EngineMetrics> read_places(std::string_view text);
+
+  std::vector<Place> places_;
+  unsigned by_place_ = 0;
+  std::uint64_t whole_reads_ = 0;
+};
 
 }  // namespace fairlead::codec

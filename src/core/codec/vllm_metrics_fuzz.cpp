@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as a scrape, in a heap block of their exact size. Oracles: every figure is finite and
-// in its range, and lines of no interest put between the others change nothing.
+// in its range, lines of no interest put between the others change nothing, and who knows a text's
+// places reads the same from it again.
 #include <cmath>
 #include <cstdlib>
 #include <memory>
@@ -42,5 +43,14 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   require(again.waiting == metrics.waiting && again.kv_usage == metrics.kv_usage);
   require(again.num_gpu_blocks == metrics.num_gpu_blocks);
   require(again.lora.has_value() == metrics.lora.has_value());
+
+  fairlead::codec::EngineMetricsReader reader;
+  for (int i = 0; i < 3; ++i) {
+    const auto read = reader.read(text);
+    require(read.waiting == metrics.waiting && read.running == metrics.running);
+    require(read.prefix_queries == metrics.prefix_queries && read.kv_usage == metrics.kv_usage);
+    require(read.lora.has_value() == metrics.lora.has_value());
+  }
+  require(!reader.read(padded).kv_usage || *reader.read(padded).kv_usage <= 1);
   return 0;
 }

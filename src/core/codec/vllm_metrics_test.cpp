@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "base/random.h"
 #include "core/codec/testing/test_data.h"
 
 namespace fairlead::codec {
@@ -91,6 +92,93 @@ TEST(VllmMetrics, TakesTheNewestLoraSeries) {
   EXPECT_EQ(metrics.lora->running, (Names{"a", "b"}));
   EXPECT_EQ(metrics.lora->waiting, Names{"c"});
   EXPECT_EQ(metrics.lora->max_lora, 4U);
+}
+
+TEST(VllmMetrics, KnowsTheNamesOfSglang) {
+  const EngineMetrics metrics = parse_engine_metrics(
+      "sglang:num_queue_reqs{model_name=\"m\",dp_rank=\"0\"} 3\n"
+      "sglang:num_queue_reqs{model_name=\"m\",dp_rank=\"1\"} 1\n"
+      "sglang:num_queue_reqs_total{model_name=\"m\"} 99\n"
+      "sglang:num_running_reqs{model_name=\"m\"} 7.0\n"
+      "sglang:token_usage{model_name=\"m\"} 0.28\n"
+      "sglang:cache_config_info{page_size=\"64\",num_pages=\"2000\"} 1\n");
+  EXPECT_EQ(metrics.waiting, 4.0);
+  EXPECT_EQ(metrics.running, 7.0);
+  EXPECT_EQ(metrics.kv_usage, 0.28);
+  EXPECT_EQ(metrics.block_size, 64U);
+  EXPECT_EQ(metrics.num_gpu_blocks, 2000U);
+}
+
+void expect_same(const EngineMetrics& a, const EngineMetrics& b) {
+  EXPECT_EQ(a.waiting, b.waiting);
+  EXPECT_EQ(a.running, b.running);
+  EXPECT_EQ(a.kv_usage, b.kv_usage);
+  EXPECT_EQ(a.prefix_queries, b.prefix_queries);
+  EXPECT_EQ(a.prefix_hits, b.prefix_hits);
+  EXPECT_EQ(a.block_size, b.block_size);
+  EXPECT_EQ(a.num_gpu_blocks, b.num_gpu_blocks);
+  EXPECT_EQ(a.process_start_time, b.process_start_time);
+  ASSERT_EQ(a.lora.has_value(), b.lora.has_value());
+  if (a.lora) {
+    EXPECT_EQ(a.lora->running, b.lora->running);
+  }
+}
+
+// A text whose figures, and so its offsets, change from one to the next, with `engines` series.
+std::string changing_text(Random& random, int engines) {
+  std::string text = "process_start_time_seconds 1.5e9\n";
+  const auto family = [&](const std::string& name) {
+    text += "# HELP " + name + " what it is\n# TYPE " + name + " gauge\n";
+    for (int engine = 0; engine < engines; ++engine) {
+      text += name + "{engine=\"" + std::to_string(engine) + "\"} " +
+              std::to_string(random.below(std::uint64_t{1} << random.below(40))) + "\n";
+    }
+  };
+  for (const char* name :
+       {"vllm:num_requests_running", "vllm:num_requests_waiting",
+        "vllm:num_requests_waiting_by_reason", "vllm:e2e_seconds_bucket", "vllm:e2e_seconds_sum",
+        "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"}) {
+    family(name);
+  }
+  return text;
+}
+
+TEST(EngineMetricsReader, ReadsAsOneWithoutMemoryWhileFiguresAndSeriesChange) {
+  Random random(11);
+  EngineMetricsReader reader;
+  for (int i = 0; i < 4000; ++i) {
+    const std::string text = changing_text(random, 1 + i / 64 % 3);
+    expect_same(reader.read(text), parse_engine_metrics(text));
+    if (HasFailure()) FAIL() << i << ": " << text;
+  }
+  EXPECT_LT(reader.whole_reads(), 600U) << "nearly all of them were read by places";
+}
+
+TEST(EngineMetricsReader, AnotherTextIsReadWhole) {
+  EngineMetricsReader reader;
+  const std::string large = read_testdata("metrics_after_load.txt");
+  const std::string moved = std::string(2000, '\n') + large;
+  for (const std::string& text : {large, moved, large, std::string("vllm:num_requests_waiting 3"),
+                                  std::string(), std::string("x"), large}) {
+    expect_same(reader.read(text), parse_engine_metrics(text));
+  }
+  EXPECT_EQ(reader.whole_reads(), 7U);
+  expect_same(reader.read(large), parse_engine_metrics(large));
+  EXPECT_EQ(reader.whole_reads(), 7U);
+}
+
+TEST(EngineMetricsReader, ANewFamilyIsSeenWithinItsBound) {
+  EngineMetricsReader reader;
+  EXPECT_EQ(reader.read("vllm:num_requests_waiting 1\n").waiting, 1.0);
+  const std::string more =
+      "vllm:num_requests_waiting 2\nvllm:lora_requests_info{running_lora_adapters=\"a\"} 5\n";
+  unsigned reads = 1;
+  while (!reader.read(more).lora) ++reads;
+  EXPECT_EQ(reads, EngineMetricsReader::kByPlaceMax + 1);
+  const std::string series =
+      "vllm:num_requests_waiting{engine=\"0\"} 2\n"
+      "vllm:num_requests_waiting{engine=\"1\"} 5\n";
+  EXPECT_EQ(reader.read(series).waiting, 7.0) << "a new series at once";
 }
 
 }  // namespace

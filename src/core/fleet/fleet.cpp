@@ -57,8 +57,8 @@ std::string first_names(const std::vector<config::EndpointSetting>& settings) {
 }  // namespace
 
 Fleet::Fleet(const config::FleetSettings& settings, const config::PrefixSettings& prefix,
-             const InFlightTable& inflight)
-    : settings_(settings), prefix_(prefix), inflight_(inflight) {}
+             const InFlightTable& inflight, Random random)
+    : settings_(settings), prefix_(prefix), inflight_(inflight), scrapes_(random) {}
 
 Fleet::Member* Fleet::find(model::EndpointRef endpoint) {
   const auto found = std::ranges::lower_bound(
@@ -143,7 +143,8 @@ void Fleet::reconfigure(const config::FleetSettings& settings, const config::Pre
   const bool budgets = prefix != prefix_;
   settings_ = settings;
   prefix_ = prefix;
-  next_probe_ = next_scrape_ = next_tick_ = now;
+  next_probe_ = next_tick_ = now;
+  scrapes_.restart(now);
   for (Member& member : members_) {
     member.models_next = std::min(member.models_next, now + settings.models_interval);
     if (!budgets) continue;
@@ -185,6 +186,10 @@ void Fleet::settle(Member& member, Health before, Time now) {
   const Health after = member.health.state();
   const double share = member.health.admit_share(settings_.health, now);
   if (after == before && share == member.endpoint.admit_share) return;
+  if (!member.endpoint.takes_traffic()) {
+    member.scrape_failures = 0;
+    member.scrape_next = now;
+  }
   member.endpoint.health = after;
   member.endpoint.admit_share = share;
   changed_ = true;
@@ -311,6 +316,7 @@ void Fleet::on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& m
                              static_cast<float>(metrics.running.value_or(0)),
                              static_cast<float>(metrics.kv_usage.value_or(0)), now});
   member->load_at = now;
+  member->scrape_failures = 0;
   if (restarted(*member, metrics)) {
     add_effect(Effect::Kind::kForget, *member, "restarted");
     // It may serve something else now.
@@ -319,7 +325,15 @@ void Fleet::on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& m
   update_budget(*member, metrics);
 }
 
-void Fleet::drop_stale_load(Member& member, Time now) {
+void Fleet::on_scrape_failed(model::EndpointRef endpoint, Time now) {
+  Member* member = find(endpoint);
+  if (member == nullptr) return;
+  ++member->scrape_failures;
+  member->scrape_next =
+      ScrapeSchedule::retry_at(now, member->scrape_failures, settings_.scrape_interval);
+}
+
+void Fleet::mark_stale_load(Member& member, Time now) {
   const Duration age_max = std::max<Duration>(kLoadStale, 10 * settings_.scrape_interval);
   if (!member.load_at || now - *member.load_at <= age_max) return;
   member.load_at.reset();
@@ -332,17 +346,16 @@ void Fleet::tick(Time now, std::vector<Work>& due) {
     const Health before = member.health.state();
     member.health.tick(settings_.health, now);
     settle(member, before, now);
-    drop_stale_load(member, now);
+    mark_stale_load(member, now);
   }
   schedule(now, due);
 }
 
 void Fleet::schedule(Time now, std::vector<Work>& due) {
   const bool probe_all = now >= next_probe_;
-  const bool scrape_all = now >= next_scrape_;
   if (probe_all) next_probe_ = now + settings_.health.interval;
-  if (scrape_all) next_scrape_ = now + settings_.scrape_interval;
-  next_tick_ = std::min(next_probe_, next_scrape_);
+  schedule_scrapes(now, due);
+  next_tick_ = std::min(next_probe_, scrapes_.next());
   schedule_lookups(now, due);
   for (Member& member : members_) {
     const model::EndpointRef ref = member.endpoint.ref;
@@ -350,7 +363,6 @@ void Fleet::schedule(Time now, std::vector<Work>& due) {
     if (probe_all || !member.probed) due.push_back({WorkKind::kProbe, ref});
     member.probed = true;
     if (!member.endpoint.takes_traffic()) continue;
-    if (scrape_all) due.push_back({WorkKind::kScrape, ref});
     if (now >= member.models_next) {
       due.push_back({WorkKind::kModels, ref});
       // Until the first answer, at the pace of probes.
@@ -359,6 +371,20 @@ void Fleet::schedule(Time now, std::vector<Work>& due) {
     }
     next_tick_ = std::min(next_tick_, member.models_next);
   }
+}
+
+void Fleet::schedule_scrapes(Time now, std::vector<Work>& due) {
+  const auto batch = scrapes_.take(now, members_.size(), settings_.scrape_interval);
+  if (!batch) return;
+  auto member = std::ranges::lower_bound(members_, batch->from_slot, {},
+                                         [](const Member& one) { return one.endpoint.ref.slot; });
+  std::uint32_t end_slot = batch->from_slot;
+  for (std::size_t left = batch->members; left > 0 && member != members_.end(); --left, ++member) {
+    end_slot = member->endpoint.ref.slot + 1;
+    if (!member->endpoint.takes_traffic() || now < member->scrape_next) continue;
+    due.push_back({WorkKind::kScrape, member->endpoint.ref});
+  }
+  scrapes_.taken(end_slot);
 }
 
 void Fleet::schedule_lookups(Time now, std::vector<Work>& due) {

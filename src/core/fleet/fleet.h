@@ -2,8 +2,9 @@
 // Fleet: turns what is seen of the endpoints into who may serve. Pure: observations and `now` go
 // in; due work, effects and a pool snapshot come out. router::Control moves the bytes.
 //
-// Probes, and scrapes too, fall due for all endpoints at the same tick, because sending scrapes in
-// batches costs a quarter of spreading them (one wake-up serves many answers).
+// Probes fall due for all endpoints at the same tick, scrapes in large batches (scrape_schedule.h).
+// What scrapes tell, or that they tell nothing, never changes an endpoint's health: figures that
+// are too old are marked so in the load table, and count as high as the fullest fresh ones.
 // A slot goes to another endpoint only when nothing is in flight there and kSlotRest has passed, so
 // that no worker still decides over the old snapshot. Until then a late request may still write to
 // the slot's rows; kJoin tells when what is left there has to go.
@@ -16,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "base/random.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "core/codec/json_text.h"
@@ -25,6 +27,7 @@
 #include "core/fleet/host_name.h"
 #include "core/fleet/inflight_table.h"
 #include "core/fleet/load_table.h"
+#include "core/fleet/scrape_schedule.h"
 #include "core/model/endpoint.h"
 #include "core/model/request.h"
 
@@ -47,7 +50,7 @@ struct Effect {
     kForget,     // The endpoint's cache is gone: forget its prefix history.
     kSetBudget,  // Remember at most `bytes` of prompts for it.
     kTrouble,    // Nothing: `why` is news for the log.
-    kStaleLoad,  // Its load figures are too old to be believed: clear its row.
+    kStaleLoad,  // Its load figures are too old to be believed: mark its row.
     kRetire,     // It left the pool: drop its metrics, history and pending work.
   };
   Kind kind = Kind::kForget;
@@ -60,13 +63,13 @@ struct Effect {
 class Fleet {
  public:
   static constexpr Duration kSlotRest = std::chrono::seconds(10);
-  // Load figures are dropped at this age, or at ten scrape intervals if that is longer.
+  // Load figures are stale at this age, or at ten scrape intervals if that is longer.
   static constexpr Duration kLoadStale = std::chrono::seconds(2);
   // Host names asked for at a time; the others wait in the order of their slots.
   static constexpr std::size_t kLookupsMax = 32;
 
   Fleet(const config::FleetSettings& settings, const config::PrefixSettings& prefix,
-        const InFlightTable& inflight);
+        const InFlightTable& inflight, Random random);
 
   // Takes over other settings; the membership is set_members()'s.
   void reconfigure(const config::FleetSettings& settings, const config::PrefixSettings& prefix,
@@ -91,6 +94,9 @@ class Fleet {
   void on_answer(model::EndpointRef endpoint, const NameAnswer& answer, Time now);
   void on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& metrics, LoadTable& load,
                  Time now);
+
+  // No answer, or none with a known figure: it is asked less often until one comes.
+  void on_scrape_failed(model::EndpointRef endpoint, Time now);
 
   // Appends the work that is due, each kind at most once an endpoint.
   void tick(Time now, std::vector<Work>& due);
@@ -118,7 +124,9 @@ class Fleet {
     bool probed = false;  // Asked at least once.
     bool models_known = false;
     Time models_next{};
-    std::optional<Time> load_at;  // When its row of the load table was written, until stale.
+    std::optional<Time> load_at;   // When its row of the load table was written, until stale.
+    unsigned scrape_failures = 0;  // In a row.
+    Time scrape_next{};            // Not before; moved by failures only.
     std::uint64_t budget = 0;
     std::optional<double> started_at;
     std::optional<double> prefix_queries;
@@ -142,8 +150,9 @@ class Fleet {
   void settle(Member& member, model::Health before, Time now);
   bool restarted(Member& member, const codec::EngineMetrics& metrics) const;
   void update_budget(Member& member, const codec::EngineMetrics& metrics);
-  void drop_stale_load(Member& member, Time now);
+  void mark_stale_load(Member& member, Time now);
   void schedule(Time now, std::vector<Work>& due);
+  void schedule_scrapes(Time now, std::vector<Work>& due);
   void schedule_lookups(Time now, std::vector<Work>& due);
   void add_effect(Effect::Kind kind, const Member& member, std::string why,
                   std::uint64_t bytes = 0);
@@ -158,8 +167,8 @@ class Fleet {
   std::vector<Effect> effects_;
   std::uint64_t version_ = 0;
   bool changed_ = true;
+  ScrapeSchedule scrapes_;
   Time next_probe_{};
-  Time next_scrape_{};
   Time next_tick_{};
 };
 

@@ -185,7 +185,7 @@ class History {
   config::PrefixSettings prefix_;
   InFlightTable inflight_;
   LoadTable load_;
-  Fleet fleet_{settings_, prefix_, inflight_};
+  Fleet fleet_{settings_, prefix_, inflight_, Random(1)};
   Time now_{std::chrono::seconds(1)};
   std::vector<config::EndpointSetting> wanted_;
   std::vector<InFlightShare> shares_;

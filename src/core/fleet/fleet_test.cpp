@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -89,7 +90,7 @@ class FleetTest : public ::testing::Test {
   config::PrefixSettings prefix_;
   InFlightTable inflight_;
   LoadTable load_;
-  Fleet fleet_{settings_, prefix_, inflight_};
+  Fleet fleet_{settings_, prefix_, inflight_, Random(1)};
   std::vector<Work> due_;
   Time now_{seconds(100)};
 };
@@ -212,7 +213,7 @@ TEST_F(FleetTest, EachKindOfWorkHasItsOwnPace) {
     }
   }
   EXPECT_EQ(probes, 20);
-  EXPECT_EQ(scrapes, 400);
+  EXPECT_NEAR(scrapes, 400, 20) << "with jitter";
   // Asked again a second after the first question, which had no answer yet, then every ten.
   EXPECT_EQ(models, 2);
 }
@@ -365,6 +366,61 @@ TEST_F(FleetTest, ScrapesFillTheLoadTableUntilTheyAreStale) {
   EXPECT_EQ(effect_kinds(), std::vector{Kind::kStaleLoad});
 }
 
+TEST_F(FleetTest, AnEndpointWhoseScrapesFailIsAskedLessOftenUntilItAnswers) {
+  set({at_port("a", 1), at_port("b", 2)});
+  probe("a", ProbeResult::kGood);
+  probe("b", ProbeResult::kGood);
+  const auto asked_in = [&](Duration span, EndpointRef ref, bool failing) {
+    int asked = 0;
+    for (Duration spent{}; spent < span; spent += milliseconds(5)) {
+      tick(milliseconds(5));
+      if (!std::ranges::count(due_for(ref), WorkKind::kScrape)) continue;
+      ++asked;
+      if (failing) fleet_.on_scrape_failed(ref, now_);
+    }
+    return asked;
+  };
+  // At 0, 100, 300, 700, 1,500 ms and then every second.
+  EXPECT_NEAR(asked_in(seconds(2), ref("a"), true), 5, 1);
+  EXPECT_NEAR(asked_in(seconds(10), ref("a"), true), 10, 1);
+  EXPECT_NEAR(asked_in(seconds(1), ref("b"), false), 20, 2) << "the others keep their pace";
+  EXPECT_EQ(endpoint("a").health, Health::kHealthy) << "scrapes do not eject";
+  scrape("a", load_of(1, 1, 0.1));
+  asked_in(seconds(1), ref("a"), false);
+  EXPECT_NEAR(asked_in(seconds(1), ref("a"), false), 20, 2);
+}
+
+TEST_F(FleetTest, ALargeFleetIsScrapedInBatchesAndEachEndpointOnceARound) {
+  set(many(1000));
+  for (const model::Endpoint& e : fleet_.snapshot().endpoints) {
+    fleet_.on_probe(e.ref, ProbeResult::kGood, now_);
+  }
+  fleet_.reconfigure(settings_, prefix_, now_);
+  std::map<std::uint32_t, int> asked;
+  std::size_t largest = 0;
+  // Ten batches are two rounds.
+  for (int ticks = 0, batches = 0; batches < 10 && ticks < 1000; ++ticks) {
+    tick(std::max(Duration{}, fleet_.next_tick() - now_));
+    const auto is_scrape = [](const Work& work) { return work.kind == WorkKind::kScrape; };
+    const auto scrapes = static_cast<std::size_t>(std::ranges::count_if(due_, is_scrape));
+    for (const Work& work : due_) {
+      if (is_scrape(work)) ++asked[work.endpoint.slot];
+    }
+    if (scrapes == 0) continue;
+    largest = std::max(largest, scrapes);
+    // Who leaves in the middle of a round is nobody else's loss.
+    if (++batches != 2) continue;
+    auto fewer = many(1000);
+    fewer.erase(fewer.begin() + 10, fewer.begin() + 20);
+    set(fewer);
+  }
+  EXPECT_EQ(largest, 200U);
+  EXPECT_EQ(asked.size(), 1000U);
+  for (const auto& [slot, times] : asked) {
+    EXPECT_EQ(times, slot >= 10 && slot < 20 ? 1 : 2) << slot;
+  }
+}
+
 TEST_F(FleetTest, ARestartForgetsAndAsksForTheModelsAgain) {
   set({at_port("a", 1)});
   probe("a", ProbeResult::kGood);
@@ -422,7 +478,7 @@ TEST_F(FleetTest, TheBudgetFollowsTheReportedCache) {
 
 TEST_F(FleetTest, AConfiguredBudgetIsNotOverruled) {
   prefix_.bytes_per_endpoint = 1 << 20;
-  Fleet fleet(settings_, prefix_, inflight_);
+  Fleet fleet(settings_, prefix_, inflight_, Random(1));
   ASSERT_TRUE(fleet.set_members({at_port("a", 1)}, now_).has_value());
   std::vector<Effect> told;
   fleet.take_effects(told);

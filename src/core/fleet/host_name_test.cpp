@@ -108,7 +108,7 @@ class NamedFleet : public ::testing::Test {
 
   Time now_{seconds(1000)};
   InFlightTable inflight_;
-  Fleet fleet_{config::FleetSettings{}, config::PrefixSettings{}, inflight_};
+  Fleet fleet_{config::FleetSettings{}, config::PrefixSettings{}, inflight_, Random(1)};
 };
 
 TEST_F(NamedFleet, AnEndpointWithoutAnAddressIsKnownButNotProbed) {

@@ -21,6 +21,7 @@ struct LoadRow {
   float running = 0;
   float kv_usage = 0;  // In [0, 1].
   Time scraped_at{};   // Zero: never.
+  bool stale = false;  // Too old to be believed: see Fleet::kLoadStale.
 };
 
 class LoadTable {
@@ -33,14 +34,18 @@ class LoadTable {
     row.running.store(load.running, std::memory_order_relaxed);
     row.kv_usage.store(load.kv_usage, std::memory_order_relaxed);
     row.scraped_at.store(load.scraped_at.time_since_epoch().count(), std::memory_order_relaxed);
+    row.stale.store(load.stale, std::memory_order_relaxed);
   }
+  // Until the next write.
+  void mark_stale(std::uint32_t slot) { at(slot).stale.store(true, std::memory_order_relaxed); }
 
   LoadRow read(std::uint32_t slot) const {
     const Row& row = at(slot);
     return {row.waiting.load(std::memory_order_relaxed),
             row.running.load(std::memory_order_relaxed),
             row.kv_usage.load(std::memory_order_relaxed),
-            Time(Duration(row.scraped_at.load(std::memory_order_relaxed)))};
+            Time(Duration(row.scraped_at.load(std::memory_order_relaxed))),
+            row.stale.load(std::memory_order_relaxed)};
   }
 
  private:
@@ -49,6 +54,7 @@ class LoadTable {
     std::atomic<float> running{0};
     std::atomic<float> kv_usage{0};
     std::atomic<std::int64_t> scraped_at{0};
+    std::atomic<bool> stale{false};
   };
   Row& at(std::uint32_t slot) const {
     FAIRLEAD_DEBUG_ASSERT(slot < model::kMaxEndpoints);

@@ -59,12 +59,18 @@ TEST(LoadTable, ARowReadsBackAsWritten) {
   LoadTable table;
   EXPECT_EQ(table.read(model::kMaxEndpoints - 1).scraped_at, Time{});
   const Time now{std::chrono::seconds(7)};
+  table.mark_stale(model::kMaxEndpoints - 1);
   table.write(model::kMaxEndpoints - 1, {1.5F, 2.0F, 0.75F, now});
-  const LoadRow row = table.read(model::kMaxEndpoints - 1);
+  LoadRow row = table.read(model::kMaxEndpoints - 1);
+  EXPECT_FALSE(row.stale);
   EXPECT_EQ(row.waiting, 1.5F);
   EXPECT_EQ(row.running, 2.0F);
   EXPECT_EQ(row.kv_usage, 0.75F);
   EXPECT_EQ(row.scraped_at, now);
+  table.mark_stale(model::kMaxEndpoints - 1);
+  row = table.read(model::kMaxEndpoints - 1);
+  EXPECT_TRUE(row.stale);
+  EXPECT_EQ(row.waiting, 1.5F) << "still what was said last";
   EXPECT_EQ(table.read(model::kMaxEndpoints - 2).waiting, 0.0F);
 }
 

@@ -108,6 +108,7 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
   // The last token of a prompt is always computed.
   const double cacheable = std::max(0.0, prompt - 1);
   double best_cached = 0;
+  bool any_stale = false;
   for (std::size_t row = 0; row < chosen_.size(); ++row) {
     const std::uint32_t slot = chosen_[row]->ref.slot;
     const fleet::LoadRow load = shared_.load.read(slot);
@@ -115,6 +116,7 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
     const double cached =
         std::min(cacheable, static_cast<double>(matched_[slot]) * request.block_tokens);
     best_cached = std::max(best_cached, cached);
+    any_stale |= load.stale;
     table_.waiting[row] = load.waiting;
     table_.running[row] = load.running;
     table_.kv_usage[row] = load.kv_usage;
@@ -124,8 +126,28 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
     table_.cached_tokens[row] = static_cast<float>(cached);
     table_.own_uncached_tokens[row] = static_cast<float>(prompt - cached);
   }
+  if (any_stale) raise_stale_load();
   cold_ = best_cached <= kColdShare * prompt;
   if (cold_) rank_cold_placements();
+}
+
+// An engine that stopped telling its load may be the one that is overloaded: it counts as at least
+// as full as the fullest that still tells, and among others that do not, as it last said.
+void CandidateBuilder::raise_stale_load() {
+  fleet::LoadRow worst;
+  for (const model::Endpoint* endpoint : chosen_) {
+    const fleet::LoadRow load = shared_.load.read(endpoint->ref.slot);
+    if (load.stale) continue;
+    worst.waiting = std::max(worst.waiting, load.waiting);
+    worst.running = std::max(worst.running, load.running);
+    worst.kv_usage = std::max(worst.kv_usage, load.kv_usage);
+  }
+  for (std::size_t row = 0; row < chosen_.size(); ++row) {
+    if (!shared_.load.read(chosen_[row]->ref.slot).stale) continue;
+    table_.waiting[row] = std::max(table_.waiting[row], worst.waiting);
+    table_.running[row] = std::max(table_.running[row], worst.running);
+    table_.kv_usage[row] = std::max(table_.kv_usage[row], worst.kv_usage);
+  }
 }
 
 void CandidateBuilder::rank_cold_placements() {

@@ -75,6 +75,7 @@ class CandidateBuilder {
   bool select_holder(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
                      std::span<const std::uint32_t> tried);
   void fill(const model::InferenceRequest& request);
+  void raise_stale_load();
   void rank_cold_placements();
 
   SharedState shared_;

@@ -396,5 +396,24 @@ TEST_F(PickerTest, ADecisionForNobodyIsNotedWithItsReason) {
   noting.on_end(id, Outcome::kRejected, now);
 }
 
+TEST_F(PickerTest, AnEndpointThatStoppedTellingItsLoadCountsAsTheFullestThatDoes) {
+  load.write(0, {2, 9, 0.5F, now});
+  load.write(1, {6, 3, 0.25F, now});
+  load.write(2, {1, 4, 0.75F, now});
+  load.mark_stale(2);
+  CandidateBuilder builder({inflight, load, ledger, history});
+  Random random(1);
+  const scheduling::Candidates& table = builder.build(request, pool, {}, {}, now, random);
+  EXPECT_EQ(table.waiting[2], 6.0F);
+  EXPECT_EQ(table.running[2], 9.0F);
+  EXPECT_EQ(table.kv_usage[2], 0.75F) << "it was fuller already";
+  EXPECT_EQ(table.waiting[0], 2.0F);
+  EXPECT_EQ(table.waiting[3], 0.0F) << "never scraped";
+  for (std::uint32_t slot = 0; slot < 2; ++slot) load.mark_stale(slot);
+  builder.build(request, pool, {}, {}, now, random);
+  EXPECT_EQ(table.waiting[1], 6.0F) << "where nobody tells, what each said last";
+  EXPECT_EQ(table.waiting[2], 1.0F);
+}
+
 }  // namespace
 }  // namespace fairlead::picker

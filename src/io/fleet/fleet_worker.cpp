@@ -152,14 +152,23 @@ void FleetWorker::scrape(Target& target, model::EndpointRef endpoint) {
   if (target.scrape.active()) return skipped_.add();
   const net::FetchOptions options = fetch_options(target, kScrapeTimeout);
   target.scrape.get(target.address, "/metrics", options,
-                    [this, endpoint](const Result<net::FetchReply>& reply) {
-                      note(WorkKind::kScrape, endpoint, "/metrics", reply);
-                      if (!reply || reply->status != 200) return scrapes_.failed->add();
-                      const auto metrics = codec::parse_engine_metrics(reply->body);
-                      if (!metrics.any()) return scrapes_.failed->add();
-                      scrapes_.good->add();
-                      fleet_.on_scrape(endpoint, metrics, load_, loop_.now());
+                    [this, &target, endpoint](const Result<net::FetchReply>& reply) {
+                      on_scrape(target, endpoint, reply);
                     });
+}
+
+void FleetWorker::on_scrape(Target& target, model::EndpointRef endpoint,
+                            const Result<net::FetchReply>& reply) {
+  note(WorkKind::kScrape, endpoint, "/metrics", reply);
+  if (reply && reply->status == 200) {
+    const codec::EngineMetrics metrics = target.reader.read(reply->body);
+    if (metrics.any()) {
+      scrapes_.good->add();
+      return fleet_.on_scrape(endpoint, metrics, load_, loop_.now());
+    }
+  }
+  scrapes_.failed->add();
+  fleet_.on_scrape_failed(endpoint, loop_.now());
 }
 
 void FleetWorker::models(Target& target, model::EndpointRef endpoint) {

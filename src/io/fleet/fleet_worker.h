@@ -49,6 +49,7 @@ class FleetWorker {
     net::HttpFetch probe;
     net::HttpFetch scrape;
     net::HttpFetch models;
+    codec::EngineMetricsReader reader;
   };
   struct ResultCounters {
     Counter* good;
@@ -59,6 +60,7 @@ class FleetWorker {
   net::FetchOptions fetch_options(const Target& target, Duration timeout) const;
   void probe(Target& target, model::EndpointRef endpoint);
   void scrape(Target& target, model::EndpointRef endpoint);
+  void on_scrape(Target& target, model::EndpointRef endpoint, const Result<net::FetchReply>& reply);
   void models(Target& target, model::EndpointRef endpoint);
   void resolve(const model::Endpoint& endpoint);
   void on_lookup(model::EndpointRef endpoint, const net::LookupResult& result);

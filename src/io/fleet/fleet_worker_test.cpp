@@ -24,7 +24,7 @@ class FleetWorkerTest : public ::testing::Test {
   FleetWorkerTest() { settings_.health.timeout = milliseconds(100); }
 
   void start_fleet() {
-    fleet_ = std::make_unique<Fleet>(settings_, prefix_, inflight_);
+    fleet_ = std::make_unique<Fleet>(settings_, prefix_, inflight_, Random(1));
     worker_ = std::make_unique<FleetWorker>(*loop_, *fleet_, load_, settings_, registry_, tls_);
     ASSERT_TRUE(fleet_->set_members({engine_.setting("a")}, loop_->now()).has_value());
   }
