@@ -37,7 +37,7 @@ HEADERS = {
     "xxhash.h": ["core/*", "lab/*"],
     "xxh_x86dispatch.h": ["core/*.cpp", "lab/*.cpp"],
     "zlib.h": ["lab/load/*.cpp", "core/codec/gzip_body.cpp", "core/codec/testing/gzip.h"],
-    "nghttp2/*": ["io/net/http2_*", "io/net/testing/*"],
+    "nghttp2/*": ["io/net/http2_*", "io/net/grpc_*", "io/net/testing/*"],
     "ares.h": ["io/net/resolver.cpp"],
     "openssl/*": ["io/net/tls*.cpp", "io/net/testing/*", "core/access/*.cpp"],
     "spdlog/*": ["io/export/*.cpp"],

@@ -41,24 +41,6 @@ std::string_view to_string(RefusalKind kind) {
   return "unknown";
 }
 
-std::string_view to_string(Http2Flood flood) {
-  switch (flood) {
-    case Http2Flood::kResets:
-      return "resets";
-    case Http2Flood::kStreamErrors:
-      return "stream_errors";
-    case Http2Flood::kPings:
-      return "pings";
-    case Http2Flood::kSettings:
-      return "settings";
-    case Http2Flood::kEmptyFrames:
-      return "empty_frames";
-    case Http2Flood::kContinuations:
-      return "continuations";
-  }
-  return "unknown";
-}
-
 Http1Server::Http1Server(EventLoop& loop, RequestHandler& handler,
                          const Http1ServerOptions& options, ServerBudget* budget)
     : loop_(loop),

@@ -33,6 +33,7 @@
 #include "core/codec/http1.h"
 #include "core/codec/http1_request.h"
 #include "io/net/event_loop.h"
+#include "io/net/http2_flood.h"
 #include "io/net/server_budget.h"
 #include "io/net/server_exchange.h"
 #include "io/net/socket.h"
@@ -90,19 +91,6 @@ struct RefusalReply {
   std::string content_type;
   std::vector<codec::Http1Header> headers;  // Views must outlive the call.
 };
-
-// What an HTTP/2 client may do cheaply and at the server's cost, so that it is rationed; a client
-// that exceeds its ration loses the connection.
-enum class Http2Flood : std::uint8_t {
-  kResets,        // RST_STREAM, as in CVE-2023-44487.
-  kStreamErrors,  // Frames that make the server reset a stream, as in CVE-2025-8671.
-  kPings,
-  kSettings,
-  kEmptyFrames,    // DATA without a byte and without an end.
-  kContinuations,  // CVE-2024-28182; also acknowledgements that the client does not take.
-};
-inline constexpr std::size_t kHttp2FloodCount = 6;
-std::string_view to_string(Http2Flood flood);  // snake_case, a metric label.
 
 // Plain counters, all cumulative but `connections` and `requests_running`.
 struct Http1ServerCounters {

@@ -29,8 +29,7 @@ Http2Connection::Http2Connection(Http1Server& server, const SocketAddress& peer)
       stream_(loop_, *this, server.options_.pending_bytes_max),
       timer_(loop_, [this] { on_timer(); }),
       write_timer_(loop_, [this] { on_write_timer(); }),
-      flood_credit_(kFloodBurst),
-      flood_credit_at_(loop_.now()) {}
+      ration_(kFloodBurst, kFloodPerSecond, loop_.now()) {}
 
 Http2Connection::~Http2Connection() { nghttp2_session_del(session_); }
 
@@ -220,10 +219,7 @@ void Http2Connection::on_server_draining() {
 }
 
 bool Http2Connection::ration(Http2Flood flood) {
-  const Time now = loop_.now();
-  const double refill = to_seconds(now - std::exchange(flood_credit_at_, now)) * kFloodPerSecond;
-  flood_credit_ = std::min(kFloodBurst, flood_credit_ + refill) - 1;
-  if (flood_credit_ >= 0) return true;
+  if (ration_.take(loop_.now())) return true;
   end_for_flood(flood);
   return false;
 }

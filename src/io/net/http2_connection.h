@@ -94,8 +94,7 @@ class Http2Connection final : public ServerConnection, private StreamHandler, pr
   std::vector<nghttp2_nv> pairs_;      // Scratch.
   std::uint64_t requests_ = 0;
   Time idle_since_;
-  double flood_credit_;
-  Time flood_credit_at_;
+  Http2Ration ration_;
 };
 
 }  // namespace fairlead::net

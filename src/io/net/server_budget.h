@@ -13,6 +13,7 @@ namespace fairlead::net {
 struct ServerBudget {
   alignas(64) std::atomic<std::size_t> connections{0};
   alignas(64) std::atomic<std::size_t> buffered_bytes{0};  // Of request bodies.
+  alignas(64) std::atomic<std::size_t> calls{0};           // Of gRPC, open.
 };
 
 struct ServerRestraint {
