@@ -9,6 +9,7 @@ namespace fairlead::codec {
 namespace {
 
 constexpr std::string_view kProtocol = "websocket";
+constexpr std::string_view kKey = "sec-websocket-key";
 constexpr std::string_view kAcceptGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 constexpr std::string_view kBase64 =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -93,6 +94,13 @@ bool any_lists(std::span<const Http1Header> headers, std::string_view name,
   });
 }
 
+// Empty unless there is exactly one.
+std::string_view only_value(std::span<const Http1Header> headers, std::string_view name) {
+  const auto count = std::ranges::count_if(
+      headers, [&](const Http1Header& header) { return equals_ignore_case(header.name, name); });
+  return count == 1 ? header_value(headers, name) : std::string_view();
+}
+
 bool is_key(std::string_view key) {
   return key.size() == kKeyBytes && key.ends_with("==") &&
          key.substr(0, kKeyBytes - 2).find_first_not_of(kBase64) == std::string_view::npos;
@@ -105,19 +113,19 @@ bool asks_for_websocket(const Http1RequestHead& head) {
          any_lists(head.headers, "upgrade", kProtocol);
 }
 
+bool mentions_websocket(const Http1RequestHead& head) {
+  return find_header(head.headers, kKey) != nullptr ||
+         any_lists(head.headers, "upgrade", kProtocol);
+}
+
 HandshakeStatus check_handshake(const Http1RequestHead& head) {
   if (head.method != "GET" || head.version != Http1Version::k11 || !asks_for_websocket(head)) {
     return HandshakeStatus::kNotAsked;
   }
-  if (header_value(head.headers, "sec-websocket-version") != "13") {
+  if (only_value(head.headers, "sec-websocket-version") != "13") {
     return HandshakeStatus::kWrongVersion;
   }
-  const auto keys = std::ranges::count_if(head.headers, [](const Http1Header& header) {
-    return equals_ignore_case(header.name, "sec-websocket-key");
-  });
-  if (keys != 1 || !is_key(header_value(head.headers, "sec-websocket-key"))) {
-    return HandshakeStatus::kBadKey;
-  }
+  if (!is_key(only_value(head.headers, kKey))) return HandshakeStatus::kBadKey;
   // What follows the head is the WebSocket's, and is taken for nothing else.
   return head.body.kind == BodyKind::kNone ? HandshakeStatus::kOk : HandshakeStatus::kHasBody;
 }
@@ -127,8 +135,12 @@ std::string websocket_accept(std::string_view key) {
 }
 
 bool is_websocket_answer(const Http1ResponseHead& head) {
-  return any_lists(head.headers, "connection", "upgrade") &&
-         equals_ignore_case(header_value(head.headers, "upgrade"), kProtocol);
+  return head.version == Http1Version::k11 && any_lists(head.headers, "connection", "upgrade") &&
+         equals_ignore_case(only_value(head.headers, "upgrade"), kProtocol);
+}
+
+bool accepts_key(const Http1ResponseHead& head, std::string_view key) {
+  return only_value(head.headers, "sec-websocket-accept") == websocket_accept(key);
 }
 
 FrameRead read_client_frame(std::string_view bytes, std::size_t payload_max,

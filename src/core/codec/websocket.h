@@ -18,11 +18,13 @@ namespace fairlead::codec {
 
 // Whether a client wants to leave HTTP/1.1 for a WebSocket: Connection and Upgrade say so.
 bool asks_for_websocket(const Http1RequestHead& head);
+// Whether it may have meant to, so that what it sent behind the head may be no HTTP.
+bool mentions_websocket(const Http1RequestHead& head);
 
 enum class HandshakeStatus : std::uint8_t {
   kOk,
   kNotAsked,      // No WebSocket, or not by GET over HTTP/1.1.
-  kWrongVersion,  // Sec-WebSocket-Version is not 13.
+  kWrongVersion,  // Sec-WebSocket-Version is not 13, or not there once.
   kBadKey,        // Sec-WebSocket-Key is not 16 bytes in base64, or not there once.
   kHasBody,
 };
@@ -31,6 +33,8 @@ HandshakeStatus check_handshake(const Http1RequestHead& head);
 std::string websocket_accept(std::string_view key);
 // Whether a 101 is what `asks_for_websocket` asked for.
 bool is_websocket_answer(const Http1ResponseHead& head);
+// Whether it is by somebody who read this Sec-WebSocket-Key, and not by one who answers so to all.
+bool accepts_key(const Http1ResponseHead& head, std::string_view key);
 
 struct WebSocketFrame {
   enum class Kind : std::uint8_t { kText = 1, kBinary = 2, kClose = 8, kPing = 9, kPong = 10 };

@@ -52,6 +52,8 @@ TEST(WebSocketHandshake, EachRequirementIsChecked) {
   EXPECT_EQ(status_of(handshake("", "POST / HTTP/1.1")), HandshakeStatus::kNotAsked);
   EXPECT_EQ(status_of(handshake("", "GET / HTTP/1.0")), HandshakeStatus::kNotAsked);
   EXPECT_EQ(status_of(handshake("", "GET / HTTP/1.1", "8")), HandshakeStatus::kWrongVersion);
+  EXPECT_EQ(status_of(handshake("Sec-WebSocket-Version: 13\r\n")), HandshakeStatus::kWrongVersion)
+      << "twice";
   const std::string key = "Sec-WebSocket-Key: " + std::string(kKey) + "\r\n";
   for (const std::string& bad : {""s, key + key, "Sec-WebSocket-Key: short\r\n"s,
                                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZ!==\r\n"s}) {
@@ -116,6 +118,34 @@ TEST(WebSocketAnswer, A101IsReadOnlyWhereItWasAskedFor) {
   EXPECT_EQ(elsewhere.parse("HTTP/1.1 101 x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
                             ResponseTo::kWebSocket),
             Http1Progress::kError);
+}
+
+TEST(WebSocketAnswer, FitsTheKeyThatItAnswers) {
+  const auto answer = [](const std::string& more) {
+    Http1ResponseParser parser;
+    const Http1Progress progress = parser.parse(
+        "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + more + "\r\n",
+        ResponseTo::kWebSocket);
+    EXPECT_EQ(progress, Http1Progress::kComplete) << more;
+    return accepts_key(parser.head(), kKey);
+  };
+  const std::string accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+  EXPECT_TRUE(answer(accept));
+  EXPECT_FALSE(answer(""));
+  EXPECT_FALSE(answer(accept + accept));
+  EXPECT_FALSE(answer("Sec-WebSocket-Accept: S3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+}
+
+TEST(WebSocketHandshake, HalfOfOneIsAMention) {
+  const auto mentions = [](const std::string& more) {
+    Http1RequestParser parser;
+    const std::string head = "GET / HTTP/1.1\r\nHost: h\r\n" + more + "\r\n";
+    EXPECT_EQ(parser.parse(head), Http1Progress::kComplete);
+    return mentions_websocket(parser.head());
+  };
+  EXPECT_TRUE(mentions("Upgrade: h2c, WebSocket\r\n"));
+  EXPECT_TRUE(mentions("Sec-WebSocket-Key: x\r\n"));
+  EXPECT_FALSE(mentions("Connection: Upgrade\r\nUpgrade: h2c\r\n"));
 }
 
 }  // namespace

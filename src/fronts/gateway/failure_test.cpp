@@ -12,14 +12,9 @@ namespace {
 
 using Then = RawEngine::Then;
 
-const std::string kOk =
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 const std::string kBusy =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 7\r\n"
     "Content-Length: 15\r\n\r\n{\"busy\":\"very\"}";
-const std::string kSseHead =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-
 std::string chunk(std::string_view bytes) {
   char size[20];
   std::snprintf(size, sizeof size, "%zx\r\n", bytes.size());
@@ -67,15 +62,15 @@ TEST_F(FailureTest, ARefusedConnectionIsTriedElsewhereWithTheSameBytes) {
 
 TEST_F(FailureTest, AConnectionResetBeforeTheAnswerIsTriedElsewhere) {
   RawEngine& bad = raw_engine({{"", Then::kReset}});
-  RawEngine& good = raw_engine({{kOk, Then::kKeep}});
+  RawEngine& good = raw_engine({{kJsonAnswer, Then::kKeep}});
   start({bad.port(), good.port()});
   EXPECT_EQ(ask(chat_body()).header("x-fairlead-endpoint"), "engine-1");
   EXPECT_EQ(failures("reset_before_response"), 1);
 }
 
 TEST_F(FailureTest, AnEngineThatDiesBetweenHeadAndFirstTokenIsReplaced) {
-  RawEngine& bad = raw_engine({{kSseHead, Then::kReset}});
-  RawEngine& good = raw_engine({{kSseHead + chunk(kTokenEvent) + "0\r\n\r\n", Then::kKeep}});
+  RawEngine& bad = raw_engine({{kStreamHead, Then::kReset}});
+  RawEngine& good = raw_engine({{kStreamHead + chunk(kTokenEvent) + "0\r\n\r\n", Then::kKeep}});
   start({bad.port(), good.port()});
   const ClientResponse response = ask(chat_body());
   EXPECT_EQ(response.header("x-fairlead-endpoint"), "engine-1");
@@ -86,7 +81,7 @@ TEST_F(FailureTest, AnEngineThatDiesBetweenHeadAndFirstTokenIsReplaced) {
 
 TEST_F(FailureTest, AMalformedAnswerIsTriedElsewhere) {
   RawEngine& bad = raw_engine({{"SSH-2.0-OpenSSH_9.2\r\n\r\n", Then::kKeep}});
-  RawEngine& good = raw_engine({{kOk, Then::kKeep}});
+  RawEngine& good = raw_engine({{kJsonAnswer, Then::kKeep}});
   start({bad.port(), good.port()});
   EXPECT_EQ(ask(chat_body()).status, 200);
   EXPECT_EQ(failures("malformed_response"), 1);
@@ -94,7 +89,7 @@ TEST_F(FailureTest, AMalformedAnswerIsTriedElsewhere) {
 
 TEST_F(FailureTest, A503IsTriedElsewhereAndItsAnswerDropped) {
   RawEngine& busy = raw_engine({{kBusy, Then::kKeep}});
-  RawEngine& good = raw_engine({{kOk, Then::kKeep}});
+  RawEngine& good = raw_engine({{kJsonAnswer, Then::kKeep}});
   start({busy.port(), good.port()});
   const ClientResponse response = ask(chat_body());
   EXPECT_EQ(response.status, 200);
@@ -162,7 +157,8 @@ TEST_F(FailureTest, ABodyBeyondTheRetryBufferIsNotTriedTwice) {
 }
 
 TEST_F(FailureTest, AStalePooledConnectionIsReplacedWithoutBlame) {
-  RawEngine& engine = raw_engine({{kOk, Then::kKeep}, {"", Then::kReset}, {kOk, Then::kKeep}});
+  RawEngine& engine =
+      raw_engine({{kJsonAnswer, Then::kKeep}, {"", Then::kReset}, {kJsonAnswer, Then::kKeep}});
   start({engine.port()});
   EXPECT_EQ(ask(chat_body()).status, 200);
   EXPECT_EQ(ask(chat_body()).status, 200);
@@ -174,7 +170,7 @@ TEST_F(FailureTest, AStalePooledConnectionIsReplacedWithoutBlame) {
 }
 
 TEST_F(FailureTest, AfterTheFirstByteAStreamEndsInAnErrorEventAndAReset) {
-  RawEngine& bad = raw_engine({{kSseHead + chunk(kTokenEvent), Then::kClose}});
+  RawEngine& bad = raw_engine({{kStreamHead + chunk(kTokenEvent), Then::kClose}});
   ScriptedEngine& other = engine();
   start({bad.port(), other.port()});
   Client& one = broken_stream();
@@ -194,8 +190,8 @@ TEST_F(FailureTest, AfterTheFirstByteAStreamEndsInAnErrorEventAndAReset) {
 TEST_F(FailureTest, InTheMiddleOfAnEventOrAChunkNoEventIsForged) {
   const std::string half = std::string(kTokenEvent.substr(0, 20));
   RawEngine& mid_chunk =
-      raw_engine({{kSseHead + "40\r\n" + std::string(kTokenEvent), Then::kClose}});
-  RawEngine& mid_event = raw_engine({{kSseHead + chunk(half), Then::kClose}});
+      raw_engine({{kStreamHead + "40\r\n" + std::string(kTokenEvent), Then::kClose}});
+  RawEngine& mid_event = raw_engine({{kStreamHead + chunk(half), Then::kClose}});
   start({mid_chunk.port()});
   EXPECT_EQ(broken_stream().response().body, kTokenEvent);
   publish({mid_event.port()}, 2);
@@ -203,7 +199,7 @@ TEST_F(FailureTest, InTheMiddleOfAnEventOrAChunkNoEventIsForged) {
 }
 
 TEST_F(FailureTest, ABrokenStreamNeverLooksCompleteToHttp10Clients) {
-  RawEngine& bad = raw_engine({{kSseHead + chunk(kTokenEvent), Then::kClose}});
+  RawEngine& bad = raw_engine({{kStreamHead + chunk(kTokenEvent), Then::kClose}});
   start({bad.port()});
   Client& one = client();
   const std::string body = chat_body();
@@ -237,7 +233,7 @@ TEST_F(FailureTest, A500IsRelayedAndIsNoEvidenceAgainstTheEndpoint) {
 
 TEST_F(FailureTest, AnErrorEventOfTheEngineIsAFailure) {
   RawEngine& bad =
-      raw_engine({{kSseHead + chunk(kTokenEvent) +
+      raw_engine({{kStreamHead + chunk(kTokenEvent) +
                        chunk("data: {\"error\":{\"message\":\"died\"}}\n\n") + "0\r\n\r\n",
                    Then::kKeep}});
   start({bad.port()});
@@ -257,7 +253,7 @@ TEST_F(FailureTest, ASilentEngineIsATyped504) {
 }
 
 TEST_F(FailureTest, TheTotalTimeEndsAStreamThatGoesOn) {
-  RawEngine& endless = raw_engine({{kSseHead + chunk(kTokenEvent), Then::kKeep}});
+  RawEngine& endless = raw_engine({{kStreamHead + chunk(kTokenEvent), Then::kKeep}});
   start({endless.port()}, "limits: {requestTotal: 80ms}");
   Client& one = broken_stream();
   EXPECT_NE(one.response().body.find("\"code\":\"upstream_timeout\""), std::string::npos);

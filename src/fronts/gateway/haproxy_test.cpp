@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -73,14 +74,6 @@ class HaproxyTest : public GatewayTest {
     clients_.push_back(std::make_unique<Client>(proxy_port_));
     peers_.push_back(clients_.back().get());
     return *clients_.back();
-  }
-
-  static std::vector<int> statuses_in(std::string_view input) {
-    std::vector<int> out;
-    for (std::size_t at = 0; (at = input.find("HTTP/1.", at)) != std::string_view::npos; ++at) {
-      out.push_back(std::atoi(input.data() + at + 9));
-    }
-    return out;
   }
 
   // The statuses of all answers to these bytes. When `expected` of them are there, a request on
@@ -193,6 +186,46 @@ TEST_F(HaproxyTest, TheEngineSeesWhatTheProxyLetThroughAndNoMore) {
     EXPECT_EQ(engine_->requests.size() - seen, one.engine_sees + 1) << one.name;
     seen = engine_->requests.size();
     EXPECT_EQ(engine_->requests.back().body, chat_body("another")) << one.name;
+  }
+}
+
+// Handshakes that open nothing, with a request behind each: the proxy may take it for the next
+// request, but then it is answered as one, and the engine sees no other.
+TEST_F(HaproxyTest, ARefusedHandshakeHidesNoRequest) {
+  start_proxy("");
+  const std::string upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+  const std::string key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+  const std::string whole = upgrade + "Sec-WebSocket-Version: 13\r\n" + key;
+  const std::string hidden = hidden_request();
+  const std::string length = "Content-Length: " + std::to_string(hidden.size()) + "\r\n";
+  // Beside a body the proxy drops the Upgrade.
+  const std::pair<std::string, int> cases[] = {
+      {"GET /v1/realtime?model=m|" + upgrade + "Sec-WebSocket-Version: 8\r\n" + key, 426},
+      {"GET /v1/realtime?model=m|" + upgrade + key, 426},
+      {"GET /v1/realtime?model=m|" + upgrade + "Sec-WebSocket-Version: 13\r\n", 400},
+      {"GET /v1/realtime?model=m|" + whole + key, 400},
+      {"GET /v1/realtime?model=m|" + whole + length, 426},
+      {"GET /v1/realtime?model=m|" + whole + "Transfer-Encoding: chunked\r\n" + length, 400},
+      {"GET /v1/realtime?model=x|" + whole, 404},
+      {"GET /v1/realtime|" + whole, 400},
+      {"POST /v1/realtime?model=m|" + whole, 405},
+      {"GET /v1/chat/completions|" + whole, 405},
+      // The engine refuses.
+      {"GET /v1/realtime?model=m|" + whole, 200},
+  };
+  std::size_t seen = 0;
+  for (const auto& [text, status] : cases) {
+    const std::size_t bar = text.find('|');
+    const std::string head =
+        text.substr(0, bar) + " HTTP/1.1\r\nHost: t\r\n" + text.substr(bar + 1) + "\r\n";
+    const std::vector<int> answers = statuses(head + hidden, 1);
+    ASSERT_FALSE(answers.empty()) << text;
+    EXPECT_EQ(answers[0], status) << text;
+    // And the request on the other connection.
+    const auto served = static_cast<std::size_t>(std::ranges::count(answers, 200)) + 1;
+    EXPECT_EQ(engine_->requests.size() - seen, served) << text;
+    seen = engine_->requests.size();
+    EXPECT_EQ(engine_->requests.back().body, chat_body("another")) << text;
   }
 }
 

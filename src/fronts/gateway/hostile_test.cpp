@@ -13,11 +13,6 @@ namespace {
 
 using Then = RawEngine::Then;
 
-const std::string kAnswer =
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
-const std::string kStreamBegins =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-
 std::size_t open_descriptors() {
   DIR* const folder = ::opendir("/proc/self/fd");
   std::size_t count = 0;
@@ -110,7 +105,7 @@ TEST_F(HostileTest, AnOldClientThatClosesItsSendingSideCountsAsGone) {
 }
 
 TEST_F(HostileTest, AnEngineThatClosesItsSendingSideIsNotUsedAgainAndItsAnswerIsWhole) {
-  RawEngine& engine = raw_engine({{kAnswer, Then::kHalfClose}, {kAnswer, Then::kKeep}});
+  RawEngine& engine = raw_engine({{kJsonAnswer, Then::kHalfClose}, {kJsonAnswer, Then::kKeep}});
   start({engine.port()});
   for (int i = 0; i < 3; ++i) EXPECT_EQ(ask(chat_body()).body, "{}");
   EXPECT_EQ(sockets("fairlead_upstream_connects_total"), 2);
@@ -157,7 +152,7 @@ TEST_F(HostileTest, StormsOfResettingEnginesEndInTypedErrorsAndPass) {
   constexpr int kStorm = 50;
   for (int i = 0; i < kStorm; ++i) {
     engine.replies = {
-        {i % 2 == 0 ? std::string() : kStreamBegins + "5\r\n: a\n\n\r\n", Then::kReset}};
+        {i % 2 == 0 ? std::string() : kStreamHead + "5\r\n: a\n\n\r\n", Then::kReset}};
     Client& one = client();
     one.post("/v1/chat/completions", chat_body());
     ASSERT_TRUE(until([&] { return one.response().complete || one.reset; }));
@@ -168,7 +163,7 @@ TEST_F(HostileTest, StormsOfResettingEnginesEndInTypedErrorsAndPass) {
   EXPECT_EQ(failures("reset_before_response") + failures("reset_mid_body"), kStorm);
   EXPECT_EQ(sockets("fairlead_upstream_connections"), 0);
   EXPECT_EQ(router_->inflight().total().requests, 0);
-  engine.replies = {{kAnswer, Then::kKeep}};
+  engine.replies = {{kJsonAnswer, Then::kKeep}};
   EXPECT_EQ(ask(chat_body()).status, 200);
 }
 

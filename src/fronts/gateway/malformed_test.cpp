@@ -202,6 +202,107 @@ std::vector<Malformed> form_cases() {
   };
 }
 
+// The lines of a WebSocket's handshake.
+const std::string kRealtime = "GET /v1/realtime?model=m HTTP/1.1\r\n";
+const std::string kHost = "Host: t\r\n";
+const std::string kConnection = "Connection: Upgrade\r\n";
+const std::string kUpgrade = "Upgrade: websocket\r\n";
+const std::string kVersion = "Sec-WebSocket-Version: 13\r\n";
+const std::string kKey = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const std::string kAsked = kHost + kConnection + kUpgrade;
+const std::string kWhole = kAsked + kVersion + kKey;
+
+using Handshakes = std::vector<std::pair<std::string, std::string>>;
+
+Handshakes incomplete_handshakes() {
+  const std::string old = "GET /v1/realtime?model=m HTTP/1.0\r\n";
+  const std::string rest = kVersion + kKey;
+  return {
+      {"no Connection", kRealtime + kHost + kUpgrade + rest},
+      {"another Connection", kRealtime + kHost + "Connection: keep-alive\r\n" + kUpgrade + rest},
+      {"no Upgrade", kRealtime + kHost + kConnection + rest},
+      {"another Upgrade", kRealtime + kHost + kConnection + "Upgrade: h2c\r\n" + rest},
+      {"an Upgrade with a version",
+       kRealtime + kHost + kConnection + "Upgrade: websocket/13\r\n" + rest},
+      {"no version", kRealtime + kAsked + kKey},
+      {"an old version", kRealtime + kAsked + "Sec-WebSocket-Version: 8\r\n" + kKey},
+      {"a list of versions", kRealtime + kAsked + "Sec-WebSocket-Version: 13, 8\r\n" + kKey},
+      {"two versions", kRealtime + kWhole + "Sec-WebSocket-Version: 8\r\n"},
+      {"two equal versions", kRealtime + kWhole + kVersion},
+      {"HTTP/1.0", old + kWhole},
+      {"HTTP/1.0 kept alive", old + kWhole + "Connection: keep-alive\r\n"},
+  };
+}
+
+// `length` is that of what comes behind the head.
+Handshakes bad_handshakes(const std::string& length) {
+  const std::string keyless = kRealtime + kAsked + kVersion;
+  const std::string rest = kVersion + kKey;
+  const std::string chunked = "Transfer-Encoding: chunked\r\n";
+  return {
+      {"no key", keyless},
+      {"an empty key", keyless + "Sec-WebSocket-Key:\r\n"},
+      {"two keys", kRealtime + kWhole + "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"},
+      {"two equal keys", kRealtime + kWhole + kKey},
+      {"a short key", keyless + "Sec-WebSocket-Key: c2hvcnQ=\r\n"},
+      {"a long key", keyless + "Sec-WebSocket-Key: " + std::string(200, 'A') + "==\r\n"},
+      {"a key not in base64", keyless + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j*Q==\r\n"},
+      {"a body by its length", kRealtime + kWhole + length},
+      {"a body in chunks", kRealtime + kWhole + chunked},
+      {"length and encoding", kRealtime + kWhole + length + chunked},
+      {"encoding in HTTP/1.0", "GET /v1/realtime?model=m HTTP/1.0\r\n" + kWhole + chunked},
+      {"no host", kRealtime + kConnection + kUpgrade + rest},
+      {"two hosts", kRealtime + kWhole + kHost},
+      {"Upgrade on a folded line",
+       kRealtime + kHost + kConnection + "Upgrade:\r\n websocket\r\n" + rest},
+      {"space before Upgrade's colon",
+       kRealtime + kHost + kConnection + "Upgrade : websocket\r\n" + rest},
+      {"Upgrade behind a bare LF",
+       kRealtime + kHost + "Connection: Upgrade\nUpgrade: websocket\r\n" + rest},
+      {"Upgrade behind a bare CR",
+       kRealtime + kHost + "Connection: Upgrade\rUpgrade: websocket\r\n" + rest},
+      {"NUL in Upgrade",
+       kRealtime + kHost + kConnection + std::string("Upgrade: web\0socket\r\n", 21) + rest},
+      {"a control character in Connection's name",
+       kRealtime + kHost + "Connection\x7f: Upgrade\r\n" + kUpgrade + rest},
+      {"no model", "GET /v1/realtime HTTP/1.1\r\n" + kWhole},
+      {"two models", "GET /v1/realtime?model=m&model=n HTTP/1.1\r\n" + kWhole},
+      {"a broken query", "GET /v1/realtime?model=%6 HTTP/1.1\r\n" + kWhole},
+  };
+}
+
+// Each with a request behind it: none of them opens anything, and nobody takes what follows.
+std::vector<Malformed> handshake_cases() {
+  const std::string hidden = posted(chat_body("hidden"));
+  const std::string behind = "\r\n" + hidden;
+  const auto by = [&](const std::string& line) { return line + "\r\n" + kWhole + behind; };
+  std::string crowd;
+  for (int i = 0; i < 101; ++i) crowd += "X: y\r\n";
+  std::vector<Malformed> cases{
+      {"handshake by POST", 405, by("POST /v1/realtime?model=m HTTP/1.1")},
+      {"handshake by PUT", 405, by("PUT /v1/realtime?model=m HTTP/1.1")},
+      {"handshake by OPTIONS", 405, by("OPTIONS /v1/realtime?model=m HTTP/1.1")},
+      {"handshake by CONNECT", 400, by("CONNECT /v1/realtime?model=m HTTP/1.1")},
+      {"handshake of HTTP/2 by its name", 505, by("GET /v1/realtime?model=m HTTP/2.0")},
+      {"handshake for nobody's model", 404, by("GET /v1/realtime?model=x HTTP/1.1")},
+      {"handshake elsewhere", 404, by("GET /v1/other HTTP/1.1")},
+      {"handshake of a foreign page", 403,
+       kRealtime + kWhole + "Origin: https://evil.example\r\n" + behind},
+      {"handshake with an oversize header", 431,
+       kRealtime + kWhole + "X: " + std::string(70'000, 'x') + "\r\n" + behind},
+      {"handshake with too many headers", 431, kRealtime + kWhole + crowd + behind},
+      {"truncated handshake", 400, kRealtime + kWhole, true},
+  };
+  for (const auto& [name, head] : incomplete_handshakes()) {
+    cases.push_back({"handshake: " + name, 426, head + behind});
+  }
+  const std::string length = "Content-Length: " + std::to_string(hidden.size()) + "\r\n";
+  for (const auto& [name, head] : bad_handshakes(length)) {
+    cases.push_back({"handshake: " + name, 400, head + behind});
+  }
+  return cases;
+}
+
 class MalformedTest : public GatewayTest {
  protected:
   void expect_refused(const std::vector<Malformed>& cases) {
@@ -217,7 +318,7 @@ class MalformedTest : public GatewayTest {
       EXPECT_EQ(response.status, one.status) << one.name << "\n" << bad.input;
       EXPECT_NE(response.header("x-fairlead-reason"), "(none)") << one.name;
       // One answer, not two: nothing behind it was taken for a request.
-      EXPECT_EQ(bad.input.find("HTTP/1.1", 1), std::string::npos) << one.name << "\n" << bad.input;
+      EXPECT_EQ(statuses_in(bad.input).size(), 1U) << one.name << "\n" << bad.input;
       EXPECT_EQ(engine.counters().bytes_received, seen) << one.name;
       EXPECT_EQ(engine.requests.size(), good) << one.name;
       EXPECT_EQ(ask(chat_body()).status, 200) << one.name;
@@ -230,6 +331,7 @@ TEST_F(MalformedTest, Framing) { expect_refused(framing_cases()); }
 TEST_F(MalformedTest, Head) { expect_refused(head_cases()); }
 TEST_F(MalformedTest, Json) { expect_refused(json_cases()); }
 TEST_F(MalformedTest, Forms) { expect_refused(form_cases()); }
+TEST_F(MalformedTest, Handshakes) { expect_refused(handshake_cases()); }
 
 TEST_F(MalformedTest, JsonOnEveryRoute) {
   std::vector<Malformed> cases;

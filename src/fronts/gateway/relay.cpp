@@ -199,7 +199,10 @@ void Relay::send_to_target() {
   dispatch_due_ = true;
   if (!departed_at_) departed_at_ = host_.loop().now();
   call.tls_name = target_->tls_name;
-  if (holds_tunnel_) call.method = codec::ResponseTo::kWebSocket;
+  if (holds_tunnel_) {
+    call.method = codec::ResponseTo::kWebSocket;
+    call.websocket_key = codec::header_value(exchange_->head().headers, "sec-websocket-key");
+  }
   upstream_.start(target_->address, call);
 }
 

@@ -106,6 +106,8 @@ struct UpstreamCall {
   // The TLS server's name or address; empty for plain TCP. Valid as long as the pieces.
   std::string_view tls_name{};
   codec::ResponseTo method = codec::ResponseTo::kOther;
+  // Of a WebSocket's handshake: a 101 that does not answer this key is malformed.
+  std::string_view websocket_key{};
   Duration connect_timeout = std::chrono::seconds(2);
   Duration reply_timeout = std::chrono::minutes(5);  // From connected to a whole response head.
   Duration idle_timeout = std::chrono::minutes(2);   // Between body bytes; not while paused.

@@ -22,6 +22,9 @@ void Http1Connection::start(int status, HeaderSpan headers, codec::BodyFraming f
   started_ = true;
   bodiless_ = head.method == "HEAD" || status == 204 || status == 304 || status < 200;
   const bool old_client = head.version == codec::Http1Version::k10;
+  const bool no_http_may_follow =
+      (head.method == "GET" || head.body.kind == codec::BodyKind::kNone) &&
+      codec::mentions_websocket(head);
   if (old_client && framing.kind == codec::BodyKind::kChunked) {
     framing = codec::BodyFraming::until_close();
   }
@@ -29,8 +32,7 @@ void Http1Connection::start(int status, HeaderSpan headers, codec::BodyFraming f
   response_left_ = framing.length;
   keep_alive_ = head.keep_alive && !body_skipped_ && !server_.draining() &&
                 requests_ < server_.options_.requests_per_connection_max &&
-                (bodiless_ || framing.kind != codec::BodyKind::kUntilClose) &&
-                !(head.method == "GET" && codec::asks_for_websocket(head));
+                (bodiless_ || framing.kind != codec::BodyKind::kUntilClose) && !no_http_may_follow;
   if (keep_alive_ && !server_.restraint_.keeps_alive) {
     keep_alive_ = false;
     ++server_.counters_.keep_alives_ended;

@@ -13,8 +13,8 @@
 // refusal, a counter and a reply. A peer that closes its sending side while its request runs
 // counts as gone, unless the handler says that it may still read (ExchangeObserver). HTTP/1.0 has
 // no interim response to find out with, and such a peer is gone.
-// A connection whose client asked for a WebSocket and did not get it closes, so that bytes sent
-// ahead are taken for no request. Omitted: other upgrades, CONNECT tunnels.
+// A connection whose client asked for a WebSocket, if only by half, and did not get it closes, so
+// that bytes sent ahead are taken for no request. Omitted: other upgrades, CONNECT tunnels.
 // Threads: the loop's thread.
 #pragma once
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "core/codec/websocket.h"
 
 namespace fairlead::net {
 namespace {
@@ -226,6 +227,10 @@ bool UpstreamConnection::process_head() {
     input_.consume(head.size);
     parser_.reset();
     return true;
+  }
+  if (head.status == 101 && !codec::accepts_key(head, request_->call_.websocket_key)) {
+    fail(UpstreamFailure::kMalformed, codec::Http1Error::kInvalidStatusLine);
+    return false;
   }
   head_done_ = true;
   body_reader_.reset(head.body);

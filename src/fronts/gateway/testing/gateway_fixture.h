@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <functional>
 #include <initializer_list>
@@ -404,6 +405,26 @@ inline std::string chat_body(std::string_view content = "hello", std::string_vie
   return R"({"model":")" + std::string(model) + R"(","messages":[{"role":"user","content":")" +
          std::string(content) + R"("}]})";
 }
+
+// The statuses of all answers among these bytes.
+inline std::vector<int> statuses_in(std::string_view input) {
+  constexpr std::string_view kLine = "HTTP/1.1 ";
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  std::vector<int> out;
+  for (std::size_t at = 0; (at = input.find(kLine, at)) != std::string_view::npos; ++at) {
+    const std::string_view code = input.substr(at + kLine.size(), 3);
+    // The messages of errors speak of HTTP/1.1 too.
+    if (code.size() < 3 || !std::ranges::all_of(code, is_digit)) continue;
+    out.push_back((code[0] - '0') * 100 + (code[1] - '0') * 10 + code[2] - '0');
+  }
+  return out;
+}
+
+// What a raw engine says.
+inline const std::string kJsonAnswer =
+    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+inline const std::string kStreamHead =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 inline constexpr std::string_view kTokenEvent =
     "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
