@@ -10,6 +10,7 @@
 
 #include "base/random.h"
 #include "core/picker/picker.h"
+#include "core/picker/testing/pool.h"
 #include "core/prefix/routed_history.h"
 #include "core/scheduling/catalog.h"
 #include "core/scheduling/policy_config.h"
@@ -47,20 +48,6 @@ std::vector<Keys> prompts(Random& random) {
   return all;
 }
 
-model::PoolSnapshot pool_of(std::uint32_t endpoints) {
-  model::PoolSnapshot pool;
-  pool.version = 1;
-  for (std::uint32_t slot = 0; slot < endpoints; ++slot) {
-    model::Endpoint endpoint;
-    endpoint.ref = {slot, 0};
-    endpoint.name = "e" + std::to_string(slot);
-    endpoint.models = {"m"};
-    endpoint.health = model::Health::kHealthy;
-    pool.endpoints.push_back(endpoint);
-  }
-  return pool;
-}
-
 scheduling::Profile default_profile() {
   config::Problems problems;
   const scheduling::Registry registry = scheduling::builtin_registry();
@@ -73,7 +60,7 @@ void decision_us(benchmark::State& state) {
   const auto endpoints = static_cast<std::uint32_t>(state.range(0));
   Random random(1);
   const std::vector<Keys> all = prompts(random);
-  const model::PoolSnapshot pool = pool_of(endpoints);
+  const model::PoolSnapshot pool = testing::healthy_pool(endpoints);
   fleet::InFlightTable inflight;
   fleet::LoadTable load;
   fleet::PlacementLedger ledger;

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "core/picker/testing/pool.h"
 #include "core/prefix/routed_history.h"
 #include "core/scheduling/testing/table.h"
 
@@ -37,15 +38,6 @@ class Sink final : public ObservationSink {
 class PickerTest : public ::testing::Test {
  protected:
   PickerTest() {
-    pool.version = 1;
-    for (std::uint32_t slot = 0; slot < 4; ++slot) {
-      model::Endpoint endpoint;
-      endpoint.ref = {slot, 0};
-      endpoint.name = "e" + std::to_string(slot);
-      endpoint.models = {"m"};
-      endpoint.health = model::Health::kHealthy;
-      pool.endpoints.push_back(endpoint);
-    }
     const scheduling::Registry registry = scheduling::builtin_registry();
     profile.kind = scheduling::ScoreKind::kTokens;
     profile.scorers.push_back({"cost", make(registry.scorer("externality-cost-scorer")), 1});
@@ -81,7 +73,7 @@ class PickerTest : public ::testing::Test {
   }
 
   std::vector<std::uint64_t> keys = {11, 22, 33, 44};
-  model::PoolSnapshot pool;
+  model::PoolSnapshot pool = testing::healthy_pool(4);
   fleet::InFlightTable inflight;
   fleet::LoadTable load;
   fleet::PlacementLedger ledger;

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -34,6 +35,8 @@ struct Page {
 
 class AdminServerTest : public router::testing::FleetFixture {
  protected:
+  using Effect = std::function<bool()>;
+
   void start_admin(std::string_view fleet) {
     ASSERT_NO_FATAL_FAILURE(start(fleet));
     admin_ = std::make_unique<AdminServer>(*router_, *control_);
@@ -46,6 +49,9 @@ class AdminServerTest : public router::testing::FleetFixture {
   }
 
   Page get(std::string_view target) {
+    return get(target, [this](const Effect& effect) { return until(effect); });
+  }
+  Page get(std::string_view target, const std::function<bool(const Effect&)>& turn_until) {
     net::UpstreamPool pool(*engine_loop_, {});
     net::HttpFetch fetch(pool);
     std::optional<Page> page;
@@ -54,7 +60,7 @@ class AdminServerTest : public router::testing::FleetFixture {
                 EXPECT_TRUE(reply.has_value()) << reply.error().message;
                 page = reply ? Page{reply->status, std::string(reply->body)} : Page{};
               });
-    EXPECT_TRUE(until([&] { return page.has_value(); }));
+    EXPECT_TRUE(turn_until([&] { return page.has_value(); }));
     return page.value_or(Page{});
   }
   std::string send(std::string_view request) {
@@ -228,19 +234,13 @@ TEST_F(AdminServerTest, PagesAreServedByTheControlThread) {
   auto& engine = add_engine();
   start_admin(endpoints({{"a", &engine}}, "  "));
   control_->start();
-  const auto engines_until = [&](const std::function<bool()>& effect) {
+  const auto engines_until = [&](const Effect& effect) {
     return net::testing::run_until(*engine_loop_, effect);
   };
   ASSERT_TRUE(engines_until([&] { return control_->ready(); }));
-  net::UpstreamPool pool(*engine_loop_, {});
-  net::HttpFetch fetch(pool);
   for (const char* target :
        {"/", "/metrics", "/readyz", "/debug/state", "/debug/endpoints", "/debug/config"}) {
-    int status = 0;
-    fetch.get(net::SocketAddress::loopback(admin_->port()), target, {},
-              [&](const Result<net::FetchReply>& reply) { status = reply ? reply->status : -1; });
-    ASSERT_TRUE(engines_until([&] { return status != 0; }));
-    EXPECT_EQ(status, 200) << target;
+    EXPECT_EQ(get(target, engines_until).status, 200) << target;
   }
   admin_->set_draining();
   control_->stop();
