@@ -479,6 +479,27 @@ TEST_F(Http1ServerTest, RestrainedServersAcceptNobodyAndGoOnLater) {
   ASSERT_TRUE(ends_with(*client, "/a:"));
 }
 
+TEST_F(Http1ServerTest, RestrainedServersTakeNoBodyBeyondTheFirstBuffer) {
+  serve().restrain({.takes_bodies = false});
+  const auto post = [&](std::string_view framing, const std::string& body) {
+    auto client = connect();
+    client->send("POST /a HTTP/1.1\r\nHost: h\r\n" + std::string(framing) + "\r\n\r\n" + body);
+    until([&] { return client->received().find("\r\n\r\n") != std::string::npos; });
+    return client->received();
+  };
+  const std::string large(100'000, 'b');
+  EXPECT_TRUE(post("Content-Length: 5", "small").starts_with("HTTP/1.1 200 "));
+  for (const std::string& refused : {post("Content-Length: 100000", large),
+                                     post("Transfer-Encoding: chunked", "186a0\r\n" + large)}) {
+    EXPECT_TRUE(refused.starts_with("HTTP/1.1 503 ")) << refused;
+    EXPECT_EQ(handler_.refused, RefusalKind::kOutOfMemory);
+  }
+  EXPECT_EQ(handler_.requests, 1);
+  EXPECT_EQ(budget_.buffered_bytes, 0U);
+  server_->restrain({});
+  EXPECT_TRUE(post("Content-Length: 100000", large).starts_with("HTTP/1.1 200 "));
+}
+
 TEST_F(Http1ServerTest, DrainFinishesWhatRunsAndClosesTheRest) {
   serve();
   auto running = connect();
