@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -123,6 +125,35 @@ TEST(Metrics, RetiredLabelsDisappear) {
   registry.retire("endpoint", "e1");
   EXPECT_EQ(registry.expose().find("e1"), std::string::npos);
   EXPECT_NE(registry.expose().find("e2"), std::string::npos);
+}
+
+TEST(Metrics, WhatComesAndGoesForEverTakesNoMoreMemory) {
+  MetricRegistry registry;
+  std::set<const Counter*> counters;
+  std::set<const Gauge*> gauges;
+  Counter& lasting = registry.counter("fairlead_c_total", "C.", {{"endpoint", "stays"}});
+  lasting.add(7);
+  Gauge* late = nullptr;
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string name = "e" + std::to_string(i);
+    Counter& counter = registry.counter("fairlead_c_total", "C.", {{"endpoint", name}});
+    Gauge& gauge = registry.gauge("fairlead_g", "G.", {{"endpoint", name}});
+    EXPECT_EQ(counter.value(), 0U);
+    EXPECT_EQ(gauge.value(), 0);
+    counter.add(5);
+    gauge.set(5);
+    counters.insert(&counter);
+    gauges.insert(&gauge);
+    if (late != nullptr) late->set(9);  // Its endpoint has just left.
+    EXPECT_EQ(gauge.value(), 5);
+    registry.retire("endpoint", name);
+    late = &gauge;
+  }
+  EXPECT_LE(counters.size(), MetricRegistry::kCellsResting + 2);
+  EXPECT_LE(gauges.size(), MetricRegistry::kCellsResting + 2);
+  EXPECT_EQ(registry.expose(),
+            "# HELP fairlead_c_total C.\n# TYPE fairlead_c_total counter\n"
+            "fairlead_c_total{endpoint=\"stays\"} 7\n");
 }
 
 }  // namespace

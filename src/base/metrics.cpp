@@ -78,20 +78,27 @@ MetricRegistry::Family& MetricRegistry::family(std::string_view name, std::strin
   return *families_.back();
 }
 
+template <class Value>
+Value& MetricRegistry::take(std::deque<Value>& all, std::deque<Value*>& resting) {
+  if (resting.size() <= kCellsResting) return all.emplace_back();
+  Value& cell = *resting.front();
+  resting.pop_front();
+  cell.value_.store(0, std::memory_order_relaxed);
+  return cell;
+}
+
 Counter& MetricRegistry::counter(std::string_view name, std::string_view help, Labels labels) {
   const std::lock_guard lock(mutex_);
-  counters_.emplace_back();
-  family(name, help, Kind::kCounter)
-      .cells.push_back({std::move(labels), &counters_.back(), nullptr, nullptr});
-  return counters_.back();
+  Counter& cell = take(counters_, resting_counters_);
+  family(name, help, Kind::kCounter).cells.push_back({std::move(labels), &cell, nullptr, nullptr});
+  return cell;
 }
 
 Gauge& MetricRegistry::gauge(std::string_view name, std::string_view help, Labels labels) {
   const std::lock_guard lock(mutex_);
-  gauges_.emplace_back();
-  family(name, help, Kind::kGauge)
-      .cells.push_back({std::move(labels), nullptr, &gauges_.back(), nullptr});
-  return gauges_.back();
+  Gauge& cell = take(gauges_, resting_gauges_);
+  family(name, help, Kind::kGauge).cells.push_back({std::move(labels), nullptr, &cell, nullptr});
+  return cell;
 }
 
 Histogram& MetricRegistry::histogram(std::string_view name, std::string_view help,
@@ -107,9 +114,12 @@ void MetricRegistry::retire(std::string_view label, std::string_view value) {
   const std::lock_guard lock(mutex_);
   for (const auto& known : families_) {
     std::erase_if(known->cells, [&](const Cell& cell) {
-      return std::ranges::any_of(cell.labels, [&](const auto& pair) {
+      const bool retired = std::ranges::any_of(cell.labels, [&](const auto& pair) {
         return pair.first == label && pair.second == value;
       });
+      if (retired && cell.counter != nullptr) resting_counters_.push_back(cell.counter);
+      if (retired && cell.gauge != nullptr) resting_gauges_.push_back(cell.gauge);
+      return retired;
     });
   }
 }

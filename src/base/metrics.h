@@ -28,6 +28,7 @@ class Counter {
   void raise_to(std::uint64_t figure) { add(figure - value()); }
 
  private:
+  friend class MetricRegistry;
   alignas(64) std::atomic<std::uint64_t> value_{0};
 };
 
@@ -37,6 +38,7 @@ class Gauge {
   double value() const { return value_.load(std::memory_order_relaxed); }
 
  private:
+  friend class MetricRegistry;
   std::atomic<double> value_{0};
 };
 
@@ -61,12 +63,17 @@ using Labels = std::vector<std::pair<std::string, std::string>>;
 // Owns every family and cell. Registration and expose() lock; cells never do. Thread-safe.
 class MetricRegistry {
  public:
+  // Retired cells of a kind that wait before the oldest is used again.
+  static constexpr std::size_t kCellsResting = 1024;
+
   Counter& counter(std::string_view name, std::string_view help, Labels labels = {});
   Gauge& gauge(std::string_view name, std::string_view help, Labels labels = {});
   Histogram& histogram(std::string_view name, std::string_view help, std::span<const double> bounds,
                        Labels labels = {});
-  // Drops every cell whose labels contain this pair, as when an endpoint leaves the pool. Their
-  // storage stays, so a late writer is harmless.
+  // Drops every cell whose labels contain this pair, as when an endpoint leaves the pool. A late
+  // writer is harmless: counters and gauges rest until kCellsResting others have been retired, and
+  // then serve new series, so that what comes and goes for ever takes no more memory. Histograms
+  // are not used again.
   void retire(std::string_view label, std::string_view value);
 
   std::string expose() const;
@@ -86,6 +93,8 @@ class MetricRegistry {
     std::vector<Cell> cells;
   };
   Family& family(std::string_view name, std::string_view help, Kind kind);
+  template <class Value>
+  static Value& take(std::deque<Value>& all, std::deque<Value*>& resting);
   static void expose_family(std::string& out, const Family& family);
   static void expose_histogram(std::string& out, const Family& family, const Labels& labels,
                                const std::vector<const Cell*>& cells);
@@ -95,6 +104,8 @@ class MetricRegistry {
   std::deque<Counter> counters_;
   std::deque<Gauge> gauges_;
   std::deque<Histogram> histograms_;
+  std::deque<Counter*> resting_counters_;  // The oldest first.
+  std::deque<Gauge*> resting_gauges_;
 };
 
 }  // namespace fairlead

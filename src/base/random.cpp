@@ -50,6 +50,4 @@ double Random::normal() {
   return radius * std::cos(2.0 * std::numbers::pi * uniform());
 }
 
-Random Random::fork(std::uint64_t stream) { return Random(next() ^ mix64(stream)); }
-
 }  // namespace fairlead

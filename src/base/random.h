@@ -23,8 +23,6 @@ class Random {
   double exponential(double mean);
   // Normal(0, 1), Box-Muller; draws two uniforms per call.
   double normal();
-  // An independent stream, for a named sub-task of the same seed.
-  Random fork(std::uint64_t stream);
 
  private:
   std::array<std::uint64_t, 4> state_;
