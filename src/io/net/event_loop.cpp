@@ -116,10 +116,13 @@ void EventLoop::run_turn(Duration wait) {
   Duration limit = std::max(wait, Duration::zero());
   if (!turn_tasks_.empty() || !doomed_.empty()) limit = Duration::zero();
   const Time next = timers_.next();
-  if (next != Time::max()) limit = std::min(limit, std::max(next - clock_.now(), Duration::zero()));
+  const Time before = clock_.now();
+  if (next != Time::max()) limit = std::min(limit, std::max(next - before, Duration::zero()));
   if (profile_ != nullptr) profile_->begin_turn();
   const int count = wait_for_events(limit);
+  lateness_ += before - now_;
   now_ = clock_.now();
+  if (limit < now_ - before) lateness_ += now_ - before - limit;
   ++turns_;
   if (profile_ != nullptr) profile_->enter(LoopPart::kReading);
   deliver(count);

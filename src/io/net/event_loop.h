@@ -77,6 +77,10 @@ class EventLoop final : public Clock {
   // The clock as read at the start of this turn.
   Time now() const override { return now_; }
   double unix_seconds() const override { return clock_.unix_seconds(); }
+  // How long, over all turns before this one, the loop was at its own work instead of waiting, and
+  // how much later than asked it woke up. A peer's deadline should not run meanwhile: what came in
+  // time waits in the socket.
+  Duration lateness() const { return lateness_; }
 
   // `handler` stays until remove(). The descriptor is the caller's.
   [[nodiscard]] Result<void> add(int fd, std::uint32_t events, FdHandler& handler);
@@ -136,6 +140,7 @@ class EventLoop final : public Clock {
   EventLoopOptions options_;
   SteadyClock clock_;
   Time now_;
+  Duration lateness_{};
   BufferPool buffers_;
   TimerHeap timers_;
   TurnPacer pacer_;

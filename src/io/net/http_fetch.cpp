@@ -8,7 +8,13 @@
 
 namespace fairlead::net {
 
-HttpFetch::HttpFetch(UpstreamPool& pool) : pool_(pool), request_(pool, *this) {}
+HttpFetch::HttpFetch(UpstreamPool& pool)
+    : pool_(pool), request_(pool, *this), timer_(pool.loop(), [this] { on_timer(); }) {}
+
+void HttpFetch::cancel() {
+  request_.cancel();
+  timer_.cancel();
+}
 
 void HttpFetch::get(const SocketAddress& address, std::string_view target,
                     const FetchOptions& options, Callback callback) {
@@ -34,7 +40,9 @@ void HttpFetch::start(const SocketAddress& address, const FetchOptions& options,
   callback_ = std::move(callback);
   body_bytes_max_ = options.body_bytes_max;
   started_ = pool_.loop().now();
-  deadline_ = started_ + options.timeout;
+  timeout_ = options.timeout;
+  late_before_ = pool_.loop().lateness();
+  timer_.arm(timeout_);
   attempts_ = 0;
   codec::append_header(head_, "host",
                        options.authority.empty() ? address.to_string() : options.authority);
@@ -53,10 +61,19 @@ void HttpFetch::begin() {
   call.pieces[0] = head_;
   call.pieces[1] = sent_;
   call.tls_name = tls_name_;
-  const Duration left = deadline_ - pool_.loop().now();
-  call.connect_timeout = call.reply_timeout = call.idle_timeout = left;
-  call.total_timeout = left;
+  // timer_ decides, which knows how late the loop was.
+  call.connect_timeout = call.reply_timeout = call.idle_timeout = (kPatience + 1) * timeout_;
+  call.total_timeout = (kPatience + 1) * timeout_;
   request_.start(address_, call);
+}
+
+void HttpFetch::on_timer() {
+  const Duration passed = pool_.loop().now() - started_;
+  const Duration waited = passed - (pool_.loop().lateness() - late_before_);
+  if (waited < timeout_ && passed < kPatience * timeout_) return timer_.arm(timeout_ - waited);
+  request_.cancel();
+  report(fail(ErrorCode::kUnavailable, "{}: {}", address_.to_string(),
+              to_string(UpstreamFailure::kTotalTimeout)));
 }
 
 void HttpFetch::on_response_head(const codec::Http1ResponseHead& head) { status_ = head.status; }
@@ -87,6 +104,7 @@ void HttpFetch::on_failed(const UpstreamError& error) {
 void HttpFetch::report(const Result<FetchReply>& reply) {
   // The callback may call get(), which replaces it.
   const Callback callback = std::exchange(callback_, nullptr);
+  timer_.cancel();
   callback(reply);
 }
 

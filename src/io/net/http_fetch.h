@@ -5,6 +5,8 @@
 //   fetch.get(address, "/metrics", {}, [this](const Result<FetchReply>& reply) { ... });
 //
 // A stale pooled connection is retried once on a fresh one, so POST only what is safe to repeat.
+// The time that the loop itself was late counts against nobody: the timeout grows by it, at most to
+// kPatience times its length.
 // Threads: the loop's thread.
 #pragma once
 
@@ -38,6 +40,7 @@ struct FetchOptions {
 class HttpFetch final : private UpstreamObserver {
  public:
   using Callback = std::function<void(const Result<FetchReply>&)>;
+  static constexpr int kPatience = 10;
 
   explicit HttpFetch(UpstreamPool& pool);
 
@@ -50,7 +53,7 @@ class HttpFetch final : private UpstreamObserver {
   void post(const SocketAddress& address, std::string_view target, std::string_view body,
             const FetchOptions& options, Callback callback);
   bool active() const { return request_.active(); }
-  void cancel() { request_.cancel(); }
+  void cancel();
 
  private:
   void on_response_head(const codec::Http1ResponseHead& head) override;
@@ -59,6 +62,7 @@ class HttpFetch final : private UpstreamObserver {
   void on_failed(const UpstreamError& error) override;
   void start(const SocketAddress& address, const FetchOptions& options, Callback callback);
   void begin();
+  void on_timer();
   void report(const Result<FetchReply>& reply);
 
   UpstreamPool& pool_;
@@ -70,7 +74,9 @@ class HttpFetch final : private UpstreamObserver {
   std::string body_;
   std::size_t body_bytes_max_ = 0;
   Time started_;
-  Time deadline_;
+  Duration timeout_{};
+  Duration late_before_{};  // Of the loop, when this fetch began.
+  Timer timer_;
   int status_ = 0;
   int attempts_ = 0;
   Callback callback_;
