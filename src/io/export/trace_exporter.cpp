@@ -65,7 +65,9 @@ TraceExporter::TraceExporter(net::EventLoop& loop, TraceExporterPorts ports)
       random_(ports_.seed),
       pool_(loop, pool_options(ports_.tls)),
       request_(pool_, *this),
-      timer_(loop, [this] { go_on(); }) {
+      timer_(loop, [this] { go_on(); }),
+      resolver_(loop, ports_.resolver),
+      lookup_(resolver_) {
   codec::append_trace_id(instance_, {random_.next(), random_.next()});
   timer_.arm(ports_.interval);
 }
@@ -111,12 +113,35 @@ void TraceExporter::post() {
   if (settings.endpoint.empty()) return lose(counters_.off, "tracing was turned off");
   const auto endpoint = config::parse_endpoint_address(settings.endpoint);
   if (!endpoint) return lose(counters_.refused, endpoint.error().message);
-  const auto address = net::SocketAddress::parse(endpoint->address.host, endpoint->address.port);
+  if (!config::is_host_name(endpoint->address.host)) return send(*endpoint, endpoint->address.host);
+  if (host_ != endpoint->address.host || loop_.now() >= addresses_until_) addresses_.clear();
+  if (addresses_.empty()) return resolve(*endpoint);
+  send(*endpoint, addresses_[address_ % addresses_.size()]);
+}
+
+void TraceExporter::resolve(const config::EndpointSetting& endpoint) {
+  host_ = endpoint.address.host;
+  lookup_.start(host_, [this](const net::LookupResult& result) { on_lookup(result); });
+}
+
+void TraceExporter::on_lookup(const net::LookupResult& result) {
+  if (result) {
+    addresses_ = result->addresses;
+    addresses_until_ = loop_.now() + std::clamp(result->ttl, kShortestTtl, kLongestTtl);
+    return post();
+  }
+  ++tries_;
+  counters_.posts_failed.add();
+  try_again(fmt::format("host {}: {}", host_, net::to_string(result.error())));
+}
+
+void TraceExporter::send(const config::EndpointSetting& endpoint, std::string_view host) {
+  const auto address = net::SocketAddress::parse(host, endpoint.address.port);
   if (!address) return lose(counters_.refused, address.error().message);
-  tls_name_ = endpoint->tls ? endpoint->address.host : "";
+  tls_name_ = endpoint.tls ? endpoint.address.host : "";
   head_.clear();
   codec::append_request_line(head_, "POST", "/v1/traces");
-  codec::append_header(head_, "host", endpoint->name);
+  codec::append_header(head_, "host", endpoint.name);
   codec::append_header(head_, "content-type", "application/json");
   codec::append_length(head_, body_.size());
   codec::append_head_end(head_);
@@ -165,6 +190,7 @@ void TraceExporter::on_failed(const net::UpstreamError& error) {
     return post();
   }
   counters_.posts_failed.add();
+  ++address_;
   try_again(net::to_string(error.failure));
 }
 
@@ -201,12 +227,13 @@ void TraceExporter::flush(Duration limit) {
   loop_.run_turn(Duration::zero());
   const Time end = loop_.now() + limit;
   ports_.queue.drain(waiting_);
-  if (!request_.active()) {
+  if (!request_.active() && !lookup_.active()) {
     timer_.cancel();
     go_on();
   }
   while (busy() && loop_.now() < end) loop_.run_turn(std::chrono::milliseconds(20));
   request_.cancel();
+  lookup_.cancel();
   timer_.cancel();
   counters_.queue_full.raise_to(ports_.queue.dropped());
   counters_.shutdown.add(batch_requests_ + waiting_.size() - next_);

@@ -6,7 +6,8 @@
 // 504 and failures of the connection are tried again after a growing wait, or after the Retry-After
 // that the collector sent, at most kTriesMax times; every other status loses the batch. Meanwhile
 // the queue fills, and then loses its oldest. Everything lost is counted; the log is told of the
-// first failure and of the recovery.
+// first failure and of the recovery. A collector's host name is looked up before a post, at most
+// once in kShortestTtl; of its addresses another one is used after each failure.
 // Source: OTLP 1.9, "OTLP/HTTP". Threads: the loop's; made and destroyed, and flush() called, while
 // no thread runs the loop.
 #pragma once
@@ -26,6 +27,7 @@
 #include "core/config/settings.h"
 #include "io/net/event_loop.h"
 #include "io/net/http1_client.h"
+#include "io/net/resolver.h"
 
 namespace fairlead::exporting {
 
@@ -39,6 +41,7 @@ struct TraceExporterPorts {
   std::uint64_t seed = 0;
   Duration interval = std::chrono::milliseconds(500);  // Between two looks at the queue.
   Duration first_wait = std::chrono::seconds(1);       // After a failure; each doubles it.
+  net::ResolverOptions resolver{};
 };
 
 class TraceExporter final : private net::UpstreamObserver {
@@ -48,6 +51,8 @@ class TraceExporter final : private net::UpstreamObserver {
   static constexpr int kTriesMax = 6;
   static constexpr Duration kLongestWait = std::chrono::seconds(30);
   static constexpr Duration kLongestRetryAfter = std::chrono::seconds(120);
+  static constexpr Duration kShortestTtl = std::chrono::seconds(5);
+  static constexpr Duration kLongestTtl = std::chrono::minutes(5);
 
   TraceExporter(net::EventLoop& loop, TraceExporterPorts ports);
 
@@ -78,6 +83,9 @@ class TraceExporter final : private net::UpstreamObserver {
   void go_on();
   bool fill_batch(const config::TracingSettings& settings);
   void post();
+  void resolve(const config::EndpointSetting& endpoint);
+  void on_lookup(const net::LookupResult& result);
+  void send(const config::EndpointSetting& endpoint, std::string_view host);
   void try_again(std::string_view why);
   void lose(Counter& reason, std::string_view why);
   void end_batch();
@@ -104,6 +112,12 @@ class TraceExporter final : private net::UpstreamObserver {
   net::UpstreamPool pool_;
   net::UpstreamRequest request_;
   net::Timer timer_;
+  net::Resolver resolver_;
+  net::Lookup lookup_;
+  std::string host_;                    // The name that addresses_ belong to.
+  std::vector<std::string> addresses_;  // Empty: to be looked up.
+  Time addresses_until_{};
+  std::size_t address_ = 0;  // The one in use, modulo their number.
 };
 
 }  // namespace fairlead::exporting

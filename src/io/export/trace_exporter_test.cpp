@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/net/http1_server.h"
+#include "io/net/testing/fake_dns.h"
 #include "io/net/testing/loop_fixture.h"
 
 namespace fairlead::exporting {
@@ -37,7 +38,8 @@ class TraceExporterTest : public ::testing::Test, private net::RequestHandler {
                                    .settings = [this] { return settings_; },
                                    .tls = nullptr,
                                    .interval = 1ms,
-                                   .first_wait = 1ms});
+                                   .first_wait = 1ms,
+                                   .resolver = {.servers = dns_.server()}});
   }
   bool until(const std::function<bool()>& effect) {
     return net::testing::run_until(*loop_, effect);
@@ -60,10 +62,12 @@ class TraceExporterTest : public ::testing::Test, private net::RequestHandler {
   config::TracingSettings settings_;
   std::vector<std::string> bodies_;  // What the collector got.
   std::vector<std::string> heads_;
+  std::vector<std::string> hosts_;
   std::function<void(net::ServerExchange&)> script_ = [](net::ServerExchange& exchange) {
     exchange.send_response(200, {{"content-type", "application/json"}}, "{}");
   };
   net::Http1Server collector_{*loop_, *this, {}};
+  net::testing::FakeDns dns_{*loop_};
   std::unique_ptr<TraceExporter> exporter_;
 
  private:
@@ -71,6 +75,7 @@ class TraceExporterTest : public ::testing::Test, private net::RequestHandler {
     const codec::Http1RequestHead& head = exchange.head();
     heads_.push_back(fmt::format("{} {} {}", head.method, head.target,
                                  codec::header_value(head.headers, "content-type")));
+    hosts_.emplace_back(head.host);
     bodies_.emplace_back(exchange.body());
     script_(exchange);
   }
@@ -195,6 +200,39 @@ TEST_F(TraceExporterTest, AnAnswerThatIsNoHttpIsAFailure) {
     return became("gave_up") == 1;
   }));
   EXPECT_EQ(answered, TraceExporter::kTriesMax);
+}
+
+TEST_F(TraceExporterTest, ACollectorsHostNameIsLookedUpAndKeptForItsTtl) {
+  const std::string port = ":" + std::to_string(collector_.local_port());
+  settings_.endpoint = "http://collector.test" + port;
+  queue_.push({"1", 1});
+  start();
+  ASSERT_TRUE(until([&] { return !sink_.lines.empty(); }));
+  EXPECT_EQ(sink_.lines[0], "traces are not sent: host collector.test: no address for this name");
+  // Nobody listens at the first address.
+  dns_.names["collector.test"] = {"127.0.0.2", "127.0.0.1"};
+  ASSERT_TRUE(until([&] { return became("exported") == 1; }));
+  EXPECT_EQ(hosts_.at(0), "collector.test" + port);
+  const int asked = dns_.asked();
+  queue_.push({"2", 1});
+  ASSERT_TRUE(until([&] { return became("exported") == 2; }));
+  EXPECT_EQ(dns_.asked(), asked);
+  settings_.endpoint = "http://elsewhere.test" + port;  // As after a reload.
+  dns_.names["elsewhere.test"] = {"127.0.0.1"};
+  queue_.push({"3", 1});
+  ASSERT_TRUE(until([&] { return became("exported") == 3; }));
+  EXPECT_GT(dns_.asked(), asked);
+  EXPECT_EQ(hosts_.at(2), "elsewhere.test" + port);
+}
+
+TEST_F(TraceExporterTest, ALookupThatIsOutDoesNotKeepAFlushWaiting) {
+  settings_.endpoint = "http://collector.test:4318";
+  dns_.mood = net::testing::FakeDns::Mood::kSilent;
+  queue_.push({"1", 1});
+  start();
+  ASSERT_TRUE(until([&] { return dns_.asked() > 0; }));
+  exporter_->flush(50ms);
+  EXPECT_EQ(became("shutdown"), 1);
 }
 
 TEST_F(TraceExporterTest, WithoutAnEndpointSpansAreDiscarded) {
