@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // OverloadState: what the workers of a process and the OverloadMonitor tell each other: counts that
-// all share, a worker's own figures, and the actions in force.
+// all share, open WebSockets among them, a worker's own figures, and the actions in force.
 // Threads: relaxed atomics; a cell is written by its worker, the actions by the monitor. A request
 // reads one word.
 #pragma once
@@ -34,10 +34,20 @@ class OverloadState {
     actions_.store(actions.word(), std::memory_order_relaxed);
   }
   net::ServerBudget& budget() { return budget_; }
+  // One of limits.tunnels; false when all are taken.
+  bool take_tunnel(std::uint32_t most) {
+    if (tunnels_.fetch_add(1, std::memory_order_relaxed) < most) return true;
+    give_back_tunnels(1);
+    return false;
+  }
+  void give_back_tunnels(std::uint32_t count) {
+    tunnels_.fetch_sub(count, std::memory_order_relaxed);
+  }
   WorkerCell& cell(std::size_t worker) { return cells_[worker]; }
 
  private:
   std::atomic<std::uint32_t> actions_{0};
+  alignas(64) std::atomic<std::uint32_t> tunnels_{0};
   net::ServerBudget budget_;
   std::array<WorkerCell, kWorkersMax> cells_;
 };

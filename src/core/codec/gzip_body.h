@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A request body's Content-Encoding: what it is, and gzip undone within bounds.
 //
-//   switch (body_coding(headers)) { case BodyCoding::kGzip: ... decoder.decode(body, bounds, out);
+//   decoder.begin(body, bounds, out);             // A large body in slices, so that a loop turns
+//   do status = decoder.step(slice);              // meanwhile; step(kWholeBody) does all of it.
+//   while (status == GzipStatus::kMore);
 //
 // Bounds: the decoded size, and its ratio to the encoded one, so that a small body cannot claim
 // much memory and time. Several gzip members in a row are one body (RFC 1952 §2.2); bytes behind
@@ -12,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -28,6 +31,7 @@ BodyCoding body_coding(std::span<const Http1Header> headers);
 
 enum class GzipStatus : std::uint8_t {
   kOk,
+  kMore,  // The slice is full, and the body goes on.
   kMalformed,
   kTooLarge,  // Beyond one of the bounds.
   kNoMemory,
@@ -39,6 +43,8 @@ struct GzipBounds {
   std::size_t small = 64 << 10;  // Up to here any ratio is allowed.
 };
 
+inline constexpr std::size_t kWholeBody = std::numeric_limits<std::size_t>::max();
+
 class GzipDecoder {
  public:
   GzipDecoder();
@@ -46,9 +52,12 @@ class GzipDecoder {
   GzipDecoder(const GzipDecoder&) = delete;
   GzipDecoder& operator=(const GzipDecoder&) = delete;
 
-  // Replaces `out`, whose capacity never exceeds the bound by more than what it began with.
-  [[nodiscard]] GzipStatus decode(std::string_view body, const GzipBounds& bounds,
-                                  std::string& out);
+  // Replaces `out`, whose capacity never exceeds the bound by more than what it began with. Both
+  // live until the last step.
+  // kMore, or kNoMemory.
+  [[nodiscard]] GzipStatus begin(std::string_view body, const GzipBounds& bounds, std::string& out);
+  // Goes on, for at most so many bytes of the body on either side. Not after anything but kMore.
+  [[nodiscard]] GzipStatus step(std::size_t bytes_max);
 
  private:
   struct State;

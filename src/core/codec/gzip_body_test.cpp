@@ -14,6 +14,13 @@ using testing::gzip;
 
 constexpr GzipBounds kRoomy{.bytes = 1 << 20};
 
+GzipStatus decode(GzipDecoder& decoder, std::string_view body, const GzipBounds& bounds,
+                  std::string& out, std::size_t slice = kWholeBody) {
+  GzipStatus status = decoder.begin(body, bounds, out);
+  while (status == GzipStatus::kMore) status = decoder.step(slice);
+  return status;
+}
+
 BodyCoding coding(std::initializer_list<Http1Header> headers) {
   return body_coding({headers.begin(), headers.size()});
 }
@@ -37,14 +44,17 @@ RC_GTEST_PROP(GzipDecoder, UndoesWhatZlibDid, (const std::string& text)) {
   static GzipDecoder decoder;
   std::string out = "left from before";
   const GzipBounds bounds{.bytes = body.size(), .ratio = 2000};
-  RC_ASSERT(decoder.decode(gzip(body), bounds, out) == GzipStatus::kOk);
+  RC_ASSERT(decode(decoder, gzip(body), bounds, out) == GzipStatus::kOk);
+  RC_ASSERT(out == body);
+  const std::size_t slice = *rc::gen::inRange<std::size_t>(1, 5000);
+  RC_ASSERT(decode(decoder, gzip(body), bounds, out, slice) == GzipStatus::kOk);
   RC_ASSERT(out == body);
 }
 
 TEST(GzipDecoder, SeveralMembersAreOneBody) {
   GzipDecoder decoder;
   std::string out;
-  ASSERT_EQ(decoder.decode(gzip("ab") + gzip("") + gzip("c"), kRoomy, out), GzipStatus::kOk);
+  ASSERT_EQ(decode(decoder, gzip("ab") + gzip("") + gzip("c"), kRoomy, out), GzipStatus::kOk);
   EXPECT_EQ(out, "abc");
 }
 
@@ -53,7 +63,7 @@ TEST(GzipDecoder, RefusesWhateverIsNotAWholeGzipBody) {
   std::string out;
   const std::string good = gzip("hello, hello, hello");
   for (std::size_t cut = 0; cut < good.size(); ++cut) {
-    EXPECT_EQ(decoder.decode(std::string_view(good).substr(0, cut), kRoomy, out),
+    EXPECT_EQ(decode(decoder, std::string_view(good).substr(0, cut), kRoomy, out),
               GzipStatus::kMalformed)
         << cut;
   }
@@ -63,9 +73,9 @@ TEST(GzipDecoder, RefusesWhateverIsNotAWholeGzipBody) {
   wrong_length[good.size() - 4] = static_cast<char>(wrong_length[good.size() - 4] ^ 1);
   for (const std::string& bad : {wrong_sum, wrong_length, good + "x", good + std::string(9, '\0'),
                                  std::string("{\"model\":\"m\"}")}) {
-    EXPECT_EQ(decoder.decode(bad, kRoomy, out), GzipStatus::kMalformed);
+    EXPECT_EQ(decode(decoder, bad, kRoomy, out), GzipStatus::kMalformed);
   }
-  EXPECT_EQ(decoder.decode(good, kRoomy, out), GzipStatus::kOk) << "the decoder is not spoilt";
+  EXPECT_EQ(decode(decoder, good, kRoomy, out), GzipStatus::kOk) << "the decoder is not spoilt";
 }
 
 TEST(GzipDecoder, KeepsTheSizeBoundToTheByte) {
@@ -75,9 +85,9 @@ TEST(GzipDecoder, KeepsTheSizeBoundToTheByte) {
   std::string body(100'000, 'x');
   for (std::size_t i = 0; i < body.size(); i += 3) body[i] = static_cast<char>(random.below(100));
   const std::string encoded = gzip(body);
-  EXPECT_EQ(decoder.decode(encoded, {.bytes = body.size()}, out), GzipStatus::kOk);
+  EXPECT_EQ(decode(decoder, encoded, {.bytes = body.size()}, out), GzipStatus::kOk);
   EXPECT_TRUE(out == body);
-  EXPECT_EQ(decoder.decode(encoded, {.bytes = body.size() - 1}, out), GzipStatus::kTooLarge);
+  EXPECT_EQ(decode(decoder, encoded, {.bytes = body.size() - 1}, out), GzipStatus::kTooLarge);
   EXPECT_LE(out.capacity(), 2 * body.size());
 }
 
@@ -86,10 +96,39 @@ TEST(GzipDecoder, ABombIsStoppedByItsRatio) {
   std::string out;
   const std::string bomb = gzip(std::string(std::size_t{32} << 20, '\0'));
   EXPECT_LT(bomb.size(), 40'000U);
-  EXPECT_EQ(decoder.decode(bomb, {.bytes = std::size_t{64} << 20}, out), GzipStatus::kTooLarge);
+  EXPECT_EQ(decode(decoder, bomb, {.bytes = std::size_t{64} << 20}, out), GzipStatus::kTooLarge);
   EXPECT_LE(out.size(), 40 * bomb.size() + 1);
-  EXPECT_EQ(decoder.decode(gzip(std::string(60'000, '\0')), kRoomy, out), GzipStatus::kOk)
+  EXPECT_EQ(decode(decoder, gzip(std::string(60'000, '\0')), kRoomy, out), GzipStatus::kOk)
       << "small ones do no harm";
+}
+
+TEST(GzipDecoder, ASliceIsNoLargerThanAskedForAndBoundsHoldInSlicesToo) {
+  GzipDecoder decoder;
+  std::string out;
+  const std::string body(100'000, 'x');
+  const std::string encoded = gzip(body) + gzip(body);
+  const GzipBounds bounds{.bytes = 2 * body.size(), .ratio = 2000};
+  GzipStatus status = decoder.begin(encoded, bounds, out);
+  int slices = 0;
+  for (; status == GzipStatus::kMore; ++slices) {
+    status = decoder.step(10'000);
+    EXPECT_LE(out.size(), static_cast<std::size_t>(slices + 1) * 20'000);
+  }
+  EXPECT_EQ(status, GzipStatus::kOk);
+  EXPECT_EQ(out, body + body);
+  EXPECT_GE(slices, 20);
+  EXPECT_EQ(decode(decoder, encoded, {.bytes = bounds.bytes - 1, .ratio = 2000}, out, 10'000),
+            GzipStatus::kTooLarge);
+  EXPECT_EQ(decode(decoder, encoded.substr(0, encoded.size() - 1), bounds, out, 10'000),
+            GzipStatus::kMalformed);
+  std::string nothing;
+  for (int i = 0; i < 10'000; ++i) nothing += gzip("");
+  slices = 0;
+  for (status = decoder.begin(nothing, bounds, out); status == GzipStatus::kMore; ++slices) {
+    status = decoder.step(10'000);
+  }
+  EXPECT_EQ(status, GzipStatus::kOk);
+  EXPECT_GE(slices, 20) << "members without a byte in them take time too";
 }
 
 }  // namespace

@@ -342,5 +342,62 @@ TEST_F(GzipTest, BadBodiesAndBombsAreRefused) {
   EXPECT_EQ(ask(gzip(chat_body()), kChat, kGzip).status, 200);
 }
 
+class GzipSliceTest : public GatewayTest {
+ protected:
+  // A prompt of 16 MiB that shrinks to a twentieth, sent compressed and received whole.
+  Client& send_large(ScriptedEngine& engine, std::size_t cut = 0) {
+    start({engine.port()});
+    Random random(3);
+    std::string content;
+    while (content.size() < std::size_t{16} << 20) {
+      for (int i = 0; i < 64; ++i) content += static_cast<char>('a' + random.below(26));
+      content.append(1200, 'x');
+    }
+    plain_ = chat_body(content);
+    const std::string encoded = gzip(plain_);
+    EXPECT_LT(encoded.size() * 15, plain_.size());
+    Client& one = client();
+    one.post(kChat, std::string_view(encoded).substr(0, encoded.size() - cut),
+             "Content-Encoding: gzip\r\n");
+    EXPECT_TRUE(until([&] { return metric("fairlead_bodies_decoding") == 1; }));
+    return one;
+  }
+  void expect_idle() {
+    EXPECT_TRUE(until([&] { return worker_->requests_running() == 0; }));
+    EXPECT_EQ(metric("fairlead_bodies_decoding"), 0);
+  }
+
+  std::string plain_;
+};
+
+TEST_F(GzipSliceTest, OthersAreServedWhileALargeBodyIsDecoded) {
+  ScriptedEngine& engine = this->engine();
+  Client& large = send_large(engine);
+  EXPECT_EQ(ask(chat_body("small")).status, 200);
+  EXPECT_EQ(ask(gzip(chat_body("small")), kChat, "Content-Encoding: gzip\r\n").status, 200);
+  ASSERT_EQ(engine.requests.size(), 2U) << "the large one is not there yet";
+  EXPECT_EQ(metric("fairlead_bodies_decoding"), 1);
+  EXPECT_EQ(wait_for(large).status, 200);
+  ASSERT_EQ(engine.requests.size(), 3U);
+  EXPECT_TRUE(engine.requests[2].body == plain_);
+  expect_idle();
+}
+
+TEST_F(GzipSliceTest, ABodyThatIsCutOffIsRefusedWhenItsEndIsReached) {
+  ScriptedEngine& engine = this->engine();
+  EXPECT_EQ(wait_for(send_large(engine, 1)).status, 400);
+  expect_idle();
+  EXPECT_TRUE(engine.requests.empty());
+}
+
+TEST_F(GzipSliceTest, AClientThatLeavesMeanwhileEndsTheDecoding) {
+  ScriptedEngine& engine = this->engine();
+  send_large(engine).abort();
+  expect_idle();
+  EXPECT_EQ(logged("outcome"), "\"client_gone\"");
+  EXPECT_TRUE(engine.requests.empty());
+  EXPECT_EQ(ask(gzip(chat_body()), kChat, "Content-Encoding: gzip\r\n").status, 200);
+}
+
 }  // namespace
 }  // namespace fairlead::gateway

@@ -26,6 +26,8 @@ std::string_view to_string(TunnelEnd end) {
 
 GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
     : RequestMetrics(registry), client_tls_(registry, "client"), engine_tls_(registry, "engine") {
+  decoding_ = &registry.gauge("fairlead_bodies_decoding",
+                              "Compressed request bodies that wait for their next slice.");
   register_all<net::RefusalKind>(registry, "fairlead_refusals_total",
                                  "Requests refused before they were whole, by kind.", "kind",
                                  refusals_);

@@ -61,6 +61,7 @@ class GatewayMetrics final : public router::RequestMetrics {
   void on_refusal(net::RefusalKind kind, model::ReplyReason reason);
   void on_trace(const codec::TraceContext& context);
   void on_traced_request() { traced_requests_->add(); }
+  void set_decoding(std::size_t bodies) { decoding_->set(static_cast<double>(bodies)); }
   void on_tunnel_open();
   void on_tunnel_end(TunnelEnd end, std::uint64_t from_client, std::uint64_t from_engine);
   void set_sockets(const SocketFigures& now);
@@ -72,6 +73,7 @@ class GatewayMetrics final : public router::RequestMetrics {
   void add_tracing();
   void add_tunnels();
 
+  Gauge* decoding_;
   std::array<Counter*, net::kRefusalKindCount> refusals_{};
   Counter* retries_;
   Counter* stale_retries_;

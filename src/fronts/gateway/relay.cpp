@@ -105,7 +105,15 @@ model::InferenceRequest Relay::named_request() const {
 
 void Relay::read_and_decide() {
   const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kDeciding);
-  if (!read_body()) return;
+  if (read_body()) scan_and_decide();
+}
+
+void Relay::decode_on() {
+  const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kDeciding);
+  if (decode_slice()) scan_and_decide();
+}
+
+void Relay::scan_and_decide() {
   const codec::Http1Headers& headers = exchange_->head().headers;
   const exchange::KeySettings keys{host_.process_seed(), generation_->settings.prefix.block_bytes};
   const codec::ScanStatus status = facts_.read(match_.route, headers, body_, keys, host_.desk());

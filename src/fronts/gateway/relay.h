@@ -56,6 +56,8 @@ class Relay final : private net::ExchangeObserver,
   void on_action(const picker::Action& action);
   // Ends the request now, if one runs.
   void cut_off();
+  // The next slice of a compressed body.
+  void decode_on();
 
  private:
   enum class Phase : std::uint8_t { kFree, kDeciding, kTrying, kRelaying, kTunnel, kBreaking };
@@ -78,6 +80,7 @@ class Relay final : private net::ExchangeObserver,
   void reset();
   void read_request_id();
   void read_and_decide();
+  void scan_and_decide();
   void find_holder();
   void decide();
   model::InferenceRequest named_request() const;
@@ -97,9 +100,11 @@ class Relay final : private net::ExchangeObserver,
     return generation_->settings.gateway.request_id_header;
   }
 
-  // relay_access.cpp: keys, limits and encodings. Those that give false have replied.
+  // relay_access.cpp: keys, limits and encodings. Those that give false have replied, or, of a
+  // compressed body, go on in a later turn.
   bool authenticate();
   bool read_body();
+  bool decode_slice();
   bool admit();
   void settle(model::Outcome outcome, Time now);
   void drop_decoded();
@@ -156,6 +161,8 @@ class Relay final : private net::ExchangeObserver,
   std::string_view body_;          // As the engine gets it: the client's bytes, or decoded_.
   std::size_t request_bytes_ = 0;  // Of the client's body.
   exchange::BodyBytes body_bytes_ = exchange::BodyBytes::kAsSent;
+  std::unique_ptr<codec::GzipDecoder> decoder_;  // While it has not read the whole body.
+  std::size_t decode_room_ = 0;                  // What the worker had left for decoded bodies.
   std::string decoded_;
   std::size_t decoded_held_ = 0;            // Its part of the host's count.
   std::string_view allow_origin_;           // Of cors.h, in the settings.

@@ -14,6 +14,8 @@ using model::ReplyReason;
 
 // Of a decoded body, what a relay keeps for its next one.
 constexpr std::size_t kDecodedBytesKept = std::size_t{64} << 10;
+// What is decoded of a body before other work has its turn.
+constexpr std::size_t kDecodedSlice = std::size_t{256} << 10;
 
 ReplyReason reason_of(access::Refusal refusal) {
   switch (refusal) {
@@ -57,13 +59,26 @@ bool Relay::read_body() {
     reply({ReplyReason::kUnsupportedEncoding, {}, {}});
     return false;
   }
-  const std::size_t limit = generation_->settings.limits.body_bytes;
-  const std::size_t room = kDecodedBytesMax - std::min(kDecodedBytesMax, host_.decoded_bytes());
+  decode_room_ = kDecodedBytesMax - std::min(kDecodedBytesMax, host_.decoded_bytes());
   codec::GzipBounds bounds;
-  bounds.bytes = std::min(limit, room);
-  const codec::GzipStatus status = host_.gzip().decode(body_, bounds, decoded_);
+  bounds.bytes = std::min(generation_->settings.limits.body_bytes, decode_room_);
+  decoder_ = host_.take_decoder();
+  if (decoder_->begin(body_, bounds, decoded_) == codec::GzipStatus::kMore) return decode_slice();
+  reply({ReplyReason::kOverloaded, {}, {}});
+  return false;
+}
+
+// A large body takes long to decode: other requests go on in between.
+bool Relay::decode_slice() {
+  const codec::GzipStatus status = decoder_->step(kDecodedSlice);
+  host_.decoded_bytes() += decoded_.capacity() - decoded_held_;
   decoded_held_ = decoded_.capacity();
-  host_.decoded_bytes() += decoded_held_;
+  const bool fits = host_.decoded_bytes() <= kDecodedBytesMax;
+  if (status == codec::GzipStatus::kMore && fits) {
+    host_.decode_later(*this);
+    return false;
+  }
+  host_.give_back_decoder(std::move(decoder_));
   switch (status) {
     case codec::GzipStatus::kOk:
       body_ = decoded_;
@@ -72,9 +87,12 @@ bool Relay::read_body() {
     case codec::GzipStatus::kMalformed:
       reply({ReplyReason::kBadRequest, "The body is not valid gzip.", {}});
       return false;
-    case codec::GzipStatus::kTooLarge:
-      reply({room < limit ? ReplyReason::kOverloaded : ReplyReason::kTooLarge, {}, {}});
+    case codec::GzipStatus::kTooLarge: {
+      const bool by_room = decode_room_ < generation_->settings.limits.body_bytes;
+      reply({by_room ? ReplyReason::kOverloaded : ReplyReason::kTooLarge, {}, {}});
       return false;
+    }
+    case codec::GzipStatus::kMore:
     case codec::GzipStatus::kNoMemory:
       reply({ReplyReason::kOverloaded, {}, {}});
       return false;
@@ -83,6 +101,7 @@ bool Relay::read_body() {
 }
 
 void Relay::drop_decoded() {
+  if (decoder_) host_.stop_decoding(*this, std::move(decoder_));
   host_.decoded_bytes() -= std::exchange(decoded_held_, 0);
   decoded_.clear();
   if (decoded_.capacity() > kDecodedBytesKept) decoded_.shrink_to_fit();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fronts/gateway/relay_host.h"
 
+#include <utility>
+
 #include "core/exchange/credential.h"
 #include "core/exchange/request_head.h"
 #include "fronts/gateway/relay.h"
@@ -11,6 +13,8 @@ namespace {
 // Keeps the request ids of a worker apart from its picker's chances.
 constexpr std::uint64_t kIdStream = 0x72657175657374;
 constexpr std::uint64_t kTraceStream = 0x7472616365;
+
+constexpr std::size_t kDecodersKept = 4;  // Each with 40 KiB.
 
 net::UpstreamPoolOptions upstream_options(const router::Router& router) {
   net::UpstreamPoolOptions options;
@@ -27,6 +31,8 @@ RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* ac
       generation_(router.generation()),
       pool_snapshot_(router.pool()),
       access_(router.access()),
+      decode_timer_(loop, [this] { decode_next(); }),
+      shared_state_(router.overload()),
       access_log_(access_log),
       process_seed_(router.process_seed()),
       random_(mix64(router.process_seed() ^ kIdStream) + worker),
@@ -42,7 +48,7 @@ RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* ac
   adopt(generation_.get());
 }
 
-RelayHost::~RelayHost() = default;
+RelayHost::~RelayHost() { shared_state_.give_back_tunnels(tunnels_); }
 
 Relay& RelayHost::take() {
   if (free_.empty()) {
@@ -64,16 +70,53 @@ void RelayHost::adopt(const router::Generation& generation) {
   const std::size_t body_bytes = generation.settings.limits.body_bytes;
   if (!desk_ || body_bytes != desk_bytes_) desk_.emplace(body_bytes);
   desk_bytes_ = body_bytes;
-  const std::uint32_t workers = generation.settings.gateway.workers;
-  tunnels_max_ = (generation.settings.limits.tunnels + workers - 1) / workers;
+  tunnels_max_ = generation.settings.limits.tunnels;
   picker_.set_limits(router::Router::picker_limits(generation.settings));
   loop_.pacer().set_pause(generation.settings.gateway.stream_batching);
 }
 
 bool RelayHost::take_tunnel() {
-  if (tunnels_ >= tunnels_max_) return false;
+  if (!shared_state_.take_tunnel(tunnels_max_)) return false;
   ++tunnels_;
   return true;
+}
+
+void RelayHost::give_back_tunnel() {
+  --tunnels_;
+  shared_state_.give_back_tunnels(1);
+}
+
+std::unique_ptr<codec::GzipDecoder> RelayHost::take_decoder() {
+  if (free_decoders_.empty()) return std::make_unique<codec::GzipDecoder>();
+  std::unique_ptr<codec::GzipDecoder> decoder = std::move(free_decoders_.back());
+  free_decoders_.pop_back();
+  return decoder;
+}
+
+void RelayHost::give_back_decoder(std::unique_ptr<codec::GzipDecoder> decoder) {
+  if (free_decoders_.size() < kDecodersKept) free_decoders_.push_back(std::move(decoder));
+}
+
+void RelayHost::decode_later(Relay& relay) {
+  decoding_.push_back(&relay);
+  metrics_.set_decoding(decoding_.size());
+  // Zero would be this turn again.
+  if (!decode_timer_.armed()) decode_timer_.arm(Duration{1});
+}
+
+void RelayHost::decode_next() {
+  if (decoding_.empty()) return;
+  Relay* const relay = decoding_.front();
+  decoding_.pop_front();
+  if (!decoding_.empty()) decode_timer_.arm(Duration{1});
+  metrics_.set_decoding(decoding_.size());
+  relay->decode_on();
+}
+
+void RelayHost::stop_decoding(Relay& relay, std::unique_ptr<codec::GzipDecoder> decoder) {
+  std::erase(decoding_, &relay);
+  metrics_.set_decoding(decoding_.size());
+  give_back_decoder(std::move(decoder));
 }
 
 const access::Key* RelayHost::find_key(const codec::Http1Headers& headers) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,18 +77,23 @@ class RelayHost {
   // As the worker last read them.
   void set_overload(admission::OverloadActions actions) { overload_ = actions; }
   admission::OverloadActions overload() const { return overload_; }
-  // One of the worker's share of limits.tunnels; false when none is left.
+  // One of limits.tunnels, which all workers share; false when none is left.
   bool take_tunnel();
-  void give_back_tunnel() { --tunnels_; }
+  void give_back_tunnel();
   // What decoded bodies hold, of kDecodedBytesMax; relays add and subtract their own.
   std::size_t& decoded_bytes() { return decoded_bytes_; }
+  std::unique_ptr<codec::GzipDecoder> take_decoder();
+  void give_back_decoder(std::unique_ptr<codec::GzipDecoder> decoder);
+  // Calls decode_on() in a later turn: of one relay a turn, each in its turn.
+  void decode_later(Relay& relay);
+  // Of a relay that ends before its body was decoded.
+  void stop_decoding(Relay& relay, std::unique_ptr<codec::GzipDecoder> decoder);
 
   net::EventLoop& loop() { return loop_; }
   net::UpstreamPool& upstream() { return upstream_; }
   picker::Picker& picker() { return picker_; }
   router::ActionDesk<Relay>& actions() { return actions_; }
   exchange::ReadingDesk& desk() { return *desk_; }
-  codec::GzipDecoder& gzip() { return gzip_; }
   GatewayMetrics& metrics() { return metrics_; }
   fleet::TrafficTable& traffic() { return traffic_; }
   AccessLog* access_log() { return access_log_; }
@@ -97,15 +103,20 @@ class RelayHost {
   codec::Http1Headers& header_scratch() { return header_scratch_; }
 
  private:
+  void decode_next();
+
   net::EventLoop& loop_;
   Published<router::Generation>::Reader generation_;
   Published<model::PoolSnapshot>::Reader pool_snapshot_;
   Published<access::AccessRules>::Reader access_;
   access::KeyHasher hasher_;
-  codec::GzipDecoder gzip_;
+  std::vector<std::unique_ptr<codec::GzipDecoder>> free_decoders_;
+  std::deque<Relay*> decoding_;  // Bodies that wait for their next slice; a relay each at most.
+  net::Timer decode_timer_;
   std::size_t decoded_bytes_ = 0;
   admission::OverloadActions overload_;
-  std::uint32_t tunnels_ = 0;  // Asked for or open.
+  router::OverloadState& shared_state_;
+  std::uint32_t tunnels_ = 0;  // Of this worker, asked for or open.
   std::uint32_t tunnels_max_ = 0;
   AccessLog* access_log_;
   std::uint64_t process_seed_;

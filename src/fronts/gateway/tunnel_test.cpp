@@ -217,6 +217,27 @@ TEST_F(TunnelTest, OpenOnesAreBounded) {
   open_tunnel();
 }
 
+TEST_F(TunnelTest, AllWorkersShareOneBound) {
+  start("limits: {tunnels: 2}\ngateway: {workers: 2}");
+  open_tunnel();
+  {
+    GatewayWorker other(*loop_, *router_, &access_, WorkerPlace{.number = 1});
+    const auto bound = other.listen(net::SocketAddress::loopback(0), net::PortSharing::kExclusive);
+    ASSERT_TRUE(bound.has_value());
+    Client there(bound->port());
+    peers_.push_back(&there);
+    there.send(handshake());
+    ASSERT_TRUE(until([&] { return other.requests_running() == 1; }));
+    EXPECT_EQ(refusal(handshake()).status, 503) << "the other worker has the second one";
+    there.close();
+    ASSERT_TRUE(until([&] { return other.requests_running() == 0; }));
+    std::erase(peers_, &there);
+  }
+  EXPECT_TRUE(router_->overload().take_tunnel(2)) << "given back";
+  EXPECT_FALSE(router_->overload().take_tunnel(2));
+  router_->overload().give_back_tunnels(1);
+}
+
 TEST_F(TunnelTest, ADrainCutsThemOffInTheEnd) {
   start("gateway: {drainTimeout: 50ms}");
   Client& one = open_tunnel();
