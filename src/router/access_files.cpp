@@ -41,15 +41,11 @@ AccessFiles::LoadCounters AccessFiles::load_counters(const char* file) {
 
 Result<AccessFiles::File> AccessFiles::open(const std::string& path, Place place, Take take,
                                             const LoadCounters& loads) {
-  File file{path};
-  // Watched before it is read, or a change in between would go unseen.
-  auto watch = fleet::FileWatch::create(
-      loop_, path, [this, place, take, &loads] { on_change(this->*place, take, loads); });
-  if (!watch) return tl::unexpected(watch.error());
-  file.watch = std::move(*watch);
-  auto text = fleet::FileWatch::read_file(path);
-  if (!text) return tl::unexpected(text.error());
-  file.seen = std::move(*text);
+  auto file = fleet::WatchedFiles::open(loop_, {path}, [this, place, take, &loads] {
+    on_change((this->*place)->text(0), take, loads);
+  });
+  if (!file) return tl::unexpected(file.error());
+  if (const auto& text = (*file)->text(0); !text) return tl::unexpected(text.error());
   return file;
 }
 
@@ -59,7 +55,7 @@ Result<AccessFiles::Sources> AccessFiles::read(const config::ServeSettings& sett
     auto file = open(path, &AccessFiles::keys_file_, &AccessFiles::take_keys, keys_loads_);
     if (!file) return with_context(file.error(), "access.keysFile");
     config::Problems problems;
-    sources.keys = access::parse_keys_file(file->seen, path, problems);
+    sources.keys = access::parse_keys_file(*(*file)->text(0), path, problems);
     if (!sources.keys) {
       return fail(ErrorCode::kInvalidArgument, "access.keysFile: {}", problems.to_string());
     }
@@ -69,7 +65,7 @@ Result<AccessFiles::Sources> AccessFiles::read(const config::ServeSettings& sett
     auto file = open(path, &AccessFiles::engine_key_file_, &AccessFiles::take_engine_key,
                      engine_key_loads_);
     if (!file) return with_context(file.error(), "fleet.engineKeyFile");
-    auto authorization = access::engine_authorization(file->seen);
+    auto authorization = access::engine_authorization(*(*file)->text(0));
     if (!authorization) {
       return with_context(authorization.error(), "fleet.engineKeyFile: " + path);
     }
@@ -84,7 +80,7 @@ void AccessFiles::adopt(Sources sources) {
   engine_key_file_ = std::move(sources.engine_key_file);
   access::AccessRules next;
   if (sources.keys) {
-    router_.tell(LogLevel::kInfo, "{}: {} keys", keys_file_.path, sources.keys->size());
+    router_.tell(LogLevel::kInfo, "{}: {} keys", keys_file_->path(0), sources.keys->size());
     next.keys = access::KeyTable(std::move(*sources.keys), router_.access().load()->keys);
   }
   next.engine_authorization = std::move(sources.engine_authorization);
@@ -92,23 +88,17 @@ void AccessFiles::adopt(Sources sources) {
   publish(std::move(next));
 }
 
-void AccessFiles::on_change(File& file, Take take, const LoadCounters& loads) {
-  auto text = fleet::FileWatch::read_file(file.path);
-  // Other files of the folder change too, and one problem is told once.
-  std::string& seen = text ? *text : text.error().message;
-  if (seen == file.seen) return;
-  file.seen = std::move(seen);
-  const Result<void> taken =
-      text ? (this->*take)(file.seen) : fail(text.error().code, "{}", file.seen);
+void AccessFiles::on_change(const Result<std::string>& text, Take take, const LoadCounters& loads) {
+  const Result<void> taken = text ? (this->*take)(*text) : tl::unexpected(text.error());
   (taken ? loads.taken : loads.refused)->add();
   if (!taken) router_.tell(LogLevel::kError, "keeping the old keys: {}", taken.error().message);
 }
 
 Result<void> AccessFiles::take_keys(const std::string& text) {
   config::Problems problems;
-  auto keys = access::parse_keys_file(text, keys_file_.path, problems);
+  auto keys = access::parse_keys_file(text, keys_file_->path(0), problems);
   if (!keys) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
-  router_.tell(LogLevel::kInfo, "{}: {} keys", keys_file_.path, keys->size());
+  router_.tell(LogLevel::kInfo, "{}: {} keys", keys_file_->path(0), keys->size());
   const auto before = router_.access().load();
   publish({access::KeyTable(std::move(*keys), before->keys), before->engine_authorization});
   return {};
@@ -116,8 +106,8 @@ Result<void> AccessFiles::take_keys(const std::string& text) {
 
 Result<void> AccessFiles::take_engine_key(const std::string& text) {
   auto authorization = access::engine_authorization(text);
-  if (!authorization) return with_context(authorization.error(), engine_key_file_.path);
-  router_.tell(LogLevel::kInfo, "{}: the engines' key was read", engine_key_file_.path);
+  if (!authorization) return with_context(authorization.error(), engine_key_file_->path(0));
+  router_.tell(LogLevel::kInfo, "{}: the engines' key was read", engine_key_file_->path(0));
   on_engine_key_(*authorization);
   publish({router_.access().load()->keys, std::move(*authorization)});
   return {};

@@ -20,23 +20,17 @@
 
 #include "base/metrics.h"
 #include "core/access/key_table.h"
-#include "io/fleet/file_watch.h"
+#include "io/fleet/watched_files.h"
 #include "router/router.h"
 
 namespace fairlead::router {
 
 class AccessFiles {
  public:
-  struct File {
-    std::string path{};  // Empty: not configured.
-    std::unique_ptr<fleet::FileWatch> watch{};
-    std::string seen{};  // Its text, or why it could not be read.
-  };
-
   // What a configuration names, read and found good.
   struct Sources {
-    File keys_file{};
-    File engine_key_file{};
+    std::unique_ptr<fleet::WatchedFiles> keys_file{};  // Null: not configured.
+    std::unique_ptr<fleet::WatchedFiles> engine_key_file{};
     std::optional<std::vector<access::KeySetting>> keys{};  // Unset: nobody is asked for one.
     std::string engine_authorization{};
   };
@@ -50,6 +44,7 @@ class AccessFiles {
   void refresh_metrics();
 
  private:
+  using File = std::unique_ptr<fleet::WatchedFiles>;
   using Place = File AccessFiles::*;
   using Take = Result<void> (AccessFiles::*)(const std::string& text);
   struct LoadCounters {
@@ -65,7 +60,7 @@ class AccessFiles {
 
   LoadCounters load_counters(const char* file);
   Result<File> open(const std::string& path, Place place, Take take, const LoadCounters& loads);
-  void on_change(File& file, Take take, const LoadCounters& loads);
+  void on_change(const Result<std::string>& text, Take take, const LoadCounters& loads);
   Result<void> take_keys(const std::string& text);
   Result<void> take_engine_key(const std::string& text);
   void publish(access::AccessRules next);

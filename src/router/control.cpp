@@ -33,7 +33,7 @@ Result<std::unique_ptr<Control>> Control::create(Router& router,
   auto file = control->open_endpoints_file(fleet.endpoints_file);
   if (!file) return tl::unexpected(file.error());
   control->endpoints_file_ = std::move(*file);
-  if (auto set = control->set_members(fleet, control->endpoints_file_.seen); !set) {
+  if (auto set = control->set_members(fleet, control->endpoints_file_.get()); !set) {
     return tl::unexpected(set.error());
   }
   control->access_ = std::make_unique<AccessFiles>(
@@ -105,33 +105,28 @@ void Control::stop() {
   thread_.join();
 }
 
-// Watched before it is read, or a change in between would go unseen.
-Result<Control::EndpointsFile> Control::open_endpoints_file(const std::string& path) {
-  EndpointsFile file;
-  if (path.empty()) return file;
-  auto watch = fleet::FileWatch::create(*loop_, path, [this] { on_endpoints_file(); });
-  if (!watch) return tl::unexpected(watch.error());
-  auto text = fleet::FileWatch::read_file(path);
-  if (!text) return tl::unexpected(text.error());
-  file.watch = std::move(*watch);
-  file.seen = std::move(*text);
+Result<std::unique_ptr<fleet::WatchedFiles>> Control::open_endpoints_file(const std::string& path) {
+  if (path.empty()) return nullptr;
+  auto file = fleet::WatchedFiles::open(*loop_, {path}, [this] { on_endpoints_file(); });
+  if (!file) return file;
+  if (const auto& text = (*file)->text(0); !text) return tl::unexpected(text.error());
   return file;
 }
 
-// The configured endpoints and those of the endpoints file, whose text is given.
+// The configured endpoints and those of the endpoints file, null without one.
 Result<void> Control::set_members(const config::FleetSettings& settings,
-                                  const Result<std::string>& text) {
+                                  const fleet::WatchedFiles* file) {
   std::vector<config::EndpointSetting> members = settings.endpoints;
-  if (!settings.endpoints_file.empty()) {
+  if (file != nullptr) {
+    const Result<std::string>& text = file->text(0);
     if (!text) return tl::unexpected(text.error());
     config::Problems problems;
-    const auto from_file = config::parse_endpoints_file(*text, settings.endpoints_file, problems);
+    const auto from_file = config::parse_endpoints_file(*text, file->path(0), problems);
     if (!from_file) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
     members.insert(members.end(), from_file->begin(), from_file->end());
   }
   if (auto set = fleet_.set_members(members, loop_->now()); !set) {
-    return settings.endpoints_file.empty() ? tl::unexpected(set.error())
-                                           : with_context(set.error(), settings.endpoints_file);
+    return file == nullptr ? tl::unexpected(set.error()) : with_context(set.error(), file->path(0));
   }
   router_.tell(LogLevel::kInfo, "{} endpoint{} configured", members.size(),
                members.size() == 1 ? "" : "s");
@@ -139,13 +134,7 @@ Result<void> Control::set_members(const config::FleetSettings& settings,
 }
 
 void Control::on_endpoints_file() {
-  const config::FleetSettings& fleet = generation_->settings.fleet;
-  const auto text = fleet::FileWatch::read_file(fleet.endpoints_file);
-  // Other files of the folder change too, and one problem is told once.
-  const std::string& seen = text ? *text : text.error().message;
-  if (seen == endpoints_file_.seen) return;
-  endpoints_file_.seen = seen;
-  const auto taken = set_members(fleet, text);
+  const auto taken = set_members(generation_->settings.fleet, endpoints_file_.get());
   (taken ? file_taken_ : file_refused_).add();
   if (!taken && taken.error().code == ErrorCode::kLimitExceeded) {
     router_.tell(LogLevel::kError, "{}", taken.error().message);

@@ -23,8 +23,8 @@
 #include <vector>
 
 #include "core/fleet/fleet.h"
-#include "io/fleet/file_watch.h"
 #include "io/fleet/fleet_worker.h"
+#include "io/fleet/watched_files.h"
 #include "io/net/event_loop.h"
 #include "router/access_files.h"
 #include "router/overload_monitor.h"
@@ -88,18 +88,13 @@ class Control {
     Counter* reported_output_tokens;
   };
 
-  struct EndpointsFile {
-    std::unique_ptr<fleet::FileWatch> watch;  // Null without a file.
-    std::string seen;                         // Its text, or why it could not be read.
-  };
-
   Control(Router& router, std::unique_ptr<net::EventLoop> loop,
           const net::ResolverOptions& resolver);
   Result<void> adopt(const std::shared_ptr<const Generation>& next);
-  Result<void> set_members(const config::FleetSettings& settings, const Result<std::string>& text);
-  Result<EndpointsFile> open_endpoints_file(const std::string& path);
+  Result<void> set_members(const config::FleetSettings& settings, const fleet::WatchedFiles* file);
+  // Null without a path.
+  Result<std::unique_ptr<fleet::WatchedFiles>> open_endpoints_file(const std::string& path);
   void on_endpoints_file();
-  void on_configuration_file();
   void rebuild();
   void tick();
   void drain_observations();
@@ -117,11 +112,9 @@ class Control {
   net::Timer timer_;
   OverloadMonitor overload_;
   std::unique_ptr<AccessFiles> access_;
-  EndpointsFile endpoints_file_;
+  std::unique_ptr<fleet::WatchedFiles> endpoints_file_;
   GenerationSource build_;
-  std::string configuration_file_;
-  std::unique_ptr<fleet::FileWatch> configuration_watch_;
-  std::string configuration_seen_;
+  std::unique_ptr<fleet::WatchedFiles> configuration_file_;
   std::unique_ptr<TlsReload> tls_reload_;
   std::shared_ptr<const model::PoolSnapshot> pool_;
   std::vector<model::Observation> observations_;

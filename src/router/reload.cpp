@@ -28,27 +28,17 @@ Result<void> check_reloadable(const config::GatewaySettings& now,
 
 Result<void> Control::follow(const std::string& file, GenerationSource build) {
   build_ = std::move(build);
-  configuration_file_ = file;
   if (file.empty()) return {};
-  auto watch = fleet::FileWatch::create(*loop_, file, [this] { on_configuration_file(); });
-  if (!watch) return tl::unexpected(watch.error());
-  configuration_watch_ = std::move(*watch);
+  auto watched = fleet::WatchedFiles::open(*loop_, {file}, [this] { rebuild(); });
+  if (!watched) return tl::unexpected(watched.error());
   // A change that came between the build and the watch is noticed with the next one.
-  if (auto text = fleet::FileWatch::read_file(file)) configuration_seen_ = std::move(*text);
+  configuration_file_ = std::move(*watched);
   return {};
 }
 
 void Control::reload() {
   if (loop_->post([this] { rebuild(); }) == net::Posted::kQueued) return;
   router_.log().error("the control loop is too busy to reload; try again");
-}
-
-void Control::on_configuration_file() {
-  const auto text = fleet::FileWatch::read_file(configuration_file_);
-  const std::string& seen = text ? *text : text.error().message;
-  if (seen == configuration_seen_) return;
-  configuration_seen_ = seen;
-  rebuild();
 }
 
 void Control::rebuild() {
@@ -74,7 +64,7 @@ Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
   if (!access) return tl::unexpected(access.error());
   auto file = open_endpoints_file(settings.fleet.endpoints_file);
   if (!file) return tl::unexpected(file.error());
-  if (auto set = set_members(settings.fleet, file->seen); !set) {
+  if (auto set = set_members(settings.fleet, file->get()); !set) {
     if (set.error().code != ErrorCode::kLimitExceeded) return set;
     router_.tell(LogLevel::kError, "{}", set.error().message);
   }

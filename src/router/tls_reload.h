@@ -5,10 +5,8 @@
 #pragma once
 
 #include <memory>
-#include <string>
-#include <vector>
 
-#include "io/fleet/file_watch.h"
+#include "io/fleet/watched_files.h"
 #include "router/router.h"
 
 namespace fairlead::router {
@@ -19,13 +17,10 @@ class TlsReload {
 
  private:
   explicit TlsReload(Router& router);
-  std::string read_files() const;
   void on_change();
 
   Router& router_;
-  std::vector<std::string> files_;
-  std::string seen_;  // Their contents.
-  std::vector<std::unique_ptr<fleet::FileWatch>> watches_;
+  std::unique_ptr<fleet::WatchedFiles> files_;
   Counter& taken_;
   Counter& refused_;
 };

@@ -7,8 +7,11 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "io/fleet/testing/scratch_folder.h"
+#include "io/fleet/watched_files.h"
 #include "io/net/testing/loop_fixture.h"
 
 namespace fairlead::fleet {
@@ -105,6 +108,64 @@ TEST_F(FileWatchTest, ReadingIsBoundedAndNamesTheFile) {
   const auto a_folder = FileWatch::read_file(folder_.path().string());
   ASSERT_FALSE(a_folder.has_value());
   EXPECT_NE(a_folder.error().message.find(folder_.path().string()), std::string::npos);
+}
+
+class WatchedFilesTest : public ::testing::Test {
+ protected:
+  void open(std::vector<std::string> paths) {
+    auto opened = WatchedFiles::open(*loop_, std::move(paths), [this] { ++reports_; });
+    ASSERT_TRUE(opened.has_value()) << opened.error().message;
+    files_ = std::move(*opened);
+  }
+  bool reported(int times) {
+    return run_until(*loop_, [&] { return reports_ == times; });
+  }
+  bool silent() {
+    return !run_until(
+        *loop_, [&, before = reports_] { return reports_ > before; }, 3 * FileWatch::kSettle);
+  }
+
+  testing::ScratchFolder folder_;
+  std::unique_ptr<net::EventLoop> loop_ = make_loop();
+  int reports_ = 0;
+  std::unique_ptr<WatchedFiles> files_;
+};
+
+TEST_F(WatchedFilesTest, TextsAndTheReasonsWhyThereAreNoneAreReportedOnce) {
+  const std::string path = folder_.file("list");
+  open({path});
+  EXPECT_EQ(files_->path(0), path);
+  EXPECT_FALSE(files_->text(0).has_value()) << "not there yet";
+  folder_.write("list", "one");
+  ASSERT_TRUE(reported(1));
+  EXPECT_EQ(files_->text(0).value(), "one");
+  folder_.write("other", "x");
+  folder_.replace("list", "one");
+  EXPECT_TRUE(silent()) << "nothing new in it";
+  std::filesystem::remove(path);
+  ASSERT_TRUE(reported(2));
+  EXPECT_FALSE(files_->text(0).has_value());
+  folder_.write("other", "y");
+  EXPECT_TRUE(silent()) << "still the same reason";
+}
+
+TEST_F(WatchedFilesTest, FilesThatChangeTogetherAreReportedOnceAndFoldersMayDiffer) {
+  std::filesystem::create_directory(folder_.path() / "far");
+  open({folder_.file("cert"), folder_.file("key"), folder_.file("far/ca")});
+  folder_.write("cert", "c");
+  folder_.write("key", "k");
+  ASSERT_TRUE(reported(1));
+  EXPECT_EQ(files_->text(1).value(), "k");
+  EXPECT_TRUE(silent());
+  folder_.write("far/ca", "a");
+  ASSERT_TRUE(reported(2));
+  EXPECT_EQ(files_->text(2).value(), "a");
+}
+
+TEST_F(WatchedFilesTest, AFolderThatIsMissingIsNamed) {
+  const auto opened = WatchedFiles::open(*loop_, {folder_.file("absent/list")}, [] {});
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_NE(opened.error().message.find("absent"), std::string::npos);
 }
 
 }  // namespace
