@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// healthy_pool: for tests and benchmarks: endpoints e0, e1, ... in the slots of their numbers, which
-// serve the model "m". Pure function.
+// healthy_pool: for tests and benchmarks: endpoints e0, e1, ... in the slots of their numbers, all
+// serving the model "m". Pure function.
 #pragma once
 
 #include <cstdint>
