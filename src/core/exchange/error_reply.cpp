@@ -72,6 +72,8 @@ std::string_view default_message(ReplyReason reason) {
       return "No engine serves this model. GET /v1/models lists those that are served.";
     case ReplyReason::kFilteredOut:
       return "Every engine is excluded by the routing policy now. Try again shortly.";
+    case ReplyReason::kSaturated:
+      return "The engines are busy and this request may be shed. Try again after Retry-After.";
     case ReplyReason::kUpstreamFailed:
       return "The engine failed before it finished the answer. Try again.";
     case ReplyReason::kUpstreamTimeout:

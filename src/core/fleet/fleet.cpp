@@ -2,7 +2,9 @@
 #include "core/fleet/fleet.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -20,6 +22,24 @@ constexpr std::uint64_t kBudgetBytesMax = std::uint64_t{4} << 30;
 constexpr std::size_t kNamesMax = 5;
 
 using SettingsByName = std::map<std::string_view, const config::EndpointSetting*>;
+
+std::uint16_t hash_names(const std::vector<std::string>& names,
+                         std::array<std::uint32_t, kMaxAdapters>& hashes) {
+  for (std::size_t i = 0; i < std::min(names.size(), kMaxAdapters); ++i) {
+    hashes[i] = adapter_hash(names[i]);
+  }
+  constexpr std::size_t kMost = std::numeric_limits<std::uint16_t>::max();
+  return static_cast<std::uint16_t>(std::min(names.size(), kMost));
+}
+
+AdapterRow adapters_of(const codec::EngineMetrics& metrics) {
+  AdapterRow row;
+  if (!metrics.lora) return row;
+  row.active_count = hash_names(metrics.lora->running, row.active);
+  row.waiting_count = hash_names(metrics.lora->waiting, row.waiting);
+  row.max = metrics.lora->max_lora;
+  return row;
+}
 
 Result<SettingsByName> by_name(const std::vector<config::EndpointSetting>& members) {
   SettingsByName names;
@@ -312,9 +332,11 @@ void Fleet::on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& m
                       LoadTable& load, Time now) {
   Member* member = find(endpoint);
   if (member == nullptr || !metrics.any()) return;
-  load.write(endpoint.slot, {static_cast<float>(metrics.waiting.value_or(0)),
-                             static_cast<float>(metrics.running.value_or(0)),
-                             static_cast<float>(metrics.kv_usage.value_or(0)), now});
+  load.write(endpoint.slot,
+             {static_cast<float>(metrics.waiting.value_or(0)),
+              static_cast<float>(metrics.running.value_or(0)),
+              static_cast<float>(metrics.kv_usage.value_or(0)), now},
+             adapters_of(metrics));
   member->load_at = now;
   member->scrape_failures = 0;
   if (restarted(*member, metrics)) {

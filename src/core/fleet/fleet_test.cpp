@@ -421,6 +421,20 @@ TEST_F(FleetTest, ALargeFleetIsScrapedInBatchesAndEachEndpointOnceARound) {
   }
 }
 
+TEST_F(FleetTest, ScrapesTellTheAdaptersThatAnEngineHas) {
+  set({at_port("a", 1)});
+  probe("a", ProbeResult::kGood);
+  codec::EngineMetrics metrics = load_of(0, 1, 0);
+  metrics.lora = codec::LoraMetrics{{"sql", "chat"}, std::vector<std::string>(20, "code"), 30};
+  scrape("a", metrics);
+  EXPECT_EQ(load_.fit(0, adapter_hash("chat")).where, AdapterFit::Where::kActive);
+  EXPECT_EQ(load_.fit(0, adapter_hash("code")).where, AdapterFit::Where::kWaiting);
+  EXPECT_EQ(load_.fit(0, adapter_hash("other")).where, AdapterFit::Where::kNowhere);
+  EXPECT_EQ(load_.fit(0, adapter_hash("other")).room, 8.0F);
+  scrape("a", load_of(0, 1, 0));
+  EXPECT_EQ(load_.fit(0, adapter_hash("chat")).where, AdapterFit::Where::kNowhere);
+}
+
 TEST_F(FleetTest, ARestartForgetsAndAsksForTheModelsAgain) {
   set({at_port("a", 1)});
   probe("a", ProbeResult::kGood);

@@ -3,12 +3,17 @@
 //
 // Rows are written by control and copied into the candidate table by workers; a row is read field
 // by field, so two fields of one row may stem from neighbouring scrapes, which no policy minds.
+// Adapters are counted, and the first kMaxAdapters of either list are known by a 32-bit hash: an
+// equal hash of another name, or a list read between two scrapes, costs one request a worse place.
 // Units: requests, fraction of KV blocks in use, nanoseconds. Threads: one writer, any readers.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
 #include "base/assert.h"
 #include "base/time.h"
@@ -24,17 +29,49 @@ struct LoadRow {
   bool stale = false;  // Too old to be believed: see Fleet::kLoadStale.
 };
 
+inline constexpr std::size_t kMaxAdapters = 16;  // Of one list of one endpoint.
+
+// FNV-1a.
+constexpr std::uint32_t adapter_hash(std::string_view name) {
+  std::uint32_t hash = 2166136261U;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  return hash;
+}
+
+// The LoRA adapters of one engine. Of longer lists the first hashes count.
+struct AdapterRow {
+  std::array<std::uint32_t, kMaxAdapters> active{};   // In the engine's batch.
+  std::array<std::uint32_t, kMaxAdapters> waiting{};  // In its queue.
+  std::uint16_t active_count = 0;
+  std::uint16_t waiting_count = 0;
+  std::uint32_t max = 0;  // As many fit into one batch; 0: it has none.
+};
+
+// What the adapters of one engine mean to a request.
+struct AdapterFit {
+  enum class Where : std::uint8_t { kNowhere, kWaiting, kActive };
+  Where where = Where::kNowhere;
+  float room = 0;  // Batch places that no active or waiting adapter takes; may be negative.
+};
+
 class LoadTable {
  public:
-  LoadTable() : rows_(std::make_unique<Row[]>(model::kMaxEndpoints)) {}
+  LoadTable()
+      : rows_(std::make_unique<Row[]>(model::kMaxEndpoints)),
+        adapters_(std::make_unique<Adapters[]>(model::kMaxEndpoints)) {}
 
-  void write(std::uint32_t slot, const LoadRow& load) {
+  void write(std::uint32_t slot, const LoadRow& load, const AdapterRow& adapters = {}) {
     Row& row = at(slot);
     row.waiting.store(load.waiting, std::memory_order_relaxed);
     row.running.store(load.running, std::memory_order_relaxed);
     row.kv_usage.store(load.kv_usage, std::memory_order_relaxed);
     row.scraped_at.store(load.scraped_at.time_since_epoch().count(), std::memory_order_relaxed);
     row.stale.store(load.stale, std::memory_order_relaxed);
+    store(adapters.active, adapters.active_count, adapters_[slot].active);
+    store(adapters.waiting, adapters.waiting_count, adapters_[slot].waiting);
+    row.adapters.store(std::uint64_t{adapters.max} << 32 |
+                           std::uint64_t{adapters.waiting_count} << 16 | adapters.active_count,
+                       std::memory_order_relaxed);
   }
   // Until the next write.
   void mark_stale(std::uint32_t slot) { at(slot).stale.store(true, std::memory_order_relaxed); }
@@ -48,6 +85,23 @@ class LoadTable {
             row.stale.load(std::memory_order_relaxed)};
   }
 
+  // `hash` is that of the adapter asked for. Costs one read where the engine has no adapters.
+  AdapterFit fit(std::uint32_t slot, std::uint32_t hash) const {
+    const std::uint64_t counts = at(slot).adapters.load(std::memory_order_relaxed);
+    if (counts == 0) return {};
+    const std::size_t active = counts & 0xFFFF;
+    const std::size_t waiting = counts >> 16 & 0xFFFF;
+    const Adapters& cell = adapters_[slot];
+    AdapterFit found;
+    found.room = static_cast<float>(counts >> 32) - static_cast<float>(active + waiting);
+    if (holds(cell.active, active, hash)) {
+      found.where = AdapterFit::Where::kActive;
+    } else if (holds(cell.waiting, waiting, hash)) {
+      found.where = AdapterFit::Where::kWaiting;
+    }
+    return found;
+  }
+
  private:
   struct Row {
     std::atomic<float> waiting{0};
@@ -55,12 +109,31 @@ class LoadTable {
     std::atomic<float> kv_usage{0};
     std::atomic<std::int64_t> scraped_at{0};
     std::atomic<bool> stale{false};
+    std::atomic<std::uint64_t> adapters{0};  // max << 32 | waiting << 16 | active: how many.
   };
+  using Hashes = std::array<std::atomic<std::uint32_t>, kMaxAdapters>;
+  struct Adapters {
+    Hashes active;
+    Hashes waiting;
+  };
+  static void store(const std::array<std::uint32_t, kMaxAdapters>& from, std::size_t count,
+                    Hashes& to) {
+    for (std::size_t i = 0; i < std::min(count, kMaxAdapters); ++i) {
+      to[i].store(from[i], std::memory_order_relaxed);
+    }
+  }
+  static bool holds(const Hashes& list, std::size_t count, std::uint32_t hash) {
+    for (std::size_t i = 0; i < std::min(count, kMaxAdapters); ++i) {
+      if (list[i].load(std::memory_order_relaxed) == hash) return true;
+    }
+    return false;
+  }
   Row& at(std::uint32_t slot) const {
     FAIRLEAD_DEBUG_ASSERT(slot < model::kMaxEndpoints);
     return rows_[slot];
   }
   std::unique_ptr<Row[]> rows_;
+  std::unique_ptr<Adapters[]> adapters_;
 };
 
 }  // namespace fairlead::fleet

@@ -74,6 +74,30 @@ TEST(LoadTable, ARowReadsBackAsWritten) {
   EXPECT_EQ(table.read(model::kMaxEndpoints - 2).waiting, 0.0F);
 }
 
+TEST(LoadTable, AdaptersAreKnownByHashAndCountedBeyondWhatIsKept) {
+  using Where = AdapterFit::Where;
+  LoadTable table;
+  EXPECT_EQ(table.fit(3, adapter_hash("a")).where, Where::kNowhere);
+  EXPECT_EQ(table.fit(3, adapter_hash("a")).room, 0.0F);
+  AdapterRow row;
+  row.active[0] = adapter_hash("a");
+  row.active_count = 1;
+  row.waiting[0] = adapter_hash("b");
+  row.waiting_count = 1;
+  row.max = 4;
+  table.write(3, {}, row);
+  EXPECT_EQ(table.fit(3, adapter_hash("a")).where, Where::kActive);
+  EXPECT_EQ(table.fit(3, adapter_hash("b")).where, Where::kWaiting);
+  EXPECT_EQ(table.fit(3, adapter_hash("c")).where, Where::kNowhere);
+  EXPECT_EQ(table.fit(3, adapter_hash("c")).room, 2.0F);
+  row.waiting_count = 40;
+  table.write(3, {}, row);
+  EXPECT_EQ(table.fit(3, adapter_hash("b")).room, -37.0F);
+  table.write(3, {});
+  EXPECT_EQ(table.fit(3, adapter_hash("a")).where, Where::kNowhere) << "a new row has none";
+  EXPECT_EQ(table.fit(4, adapter_hash("a")).room, 0.0F);
+}
+
 TEST(PlacementLedger, ColdStampsAscendAndForgettingIsNever) {
   PlacementLedger ledger;
   EXPECT_EQ(ledger.last_cold(4), 0U);

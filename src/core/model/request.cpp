@@ -3,6 +3,13 @@
 
 namespace fairlead::model {
 
+std::string_view InferenceRequest::header(std::string_view lower_name) const {
+  for (auto header = headers.rbegin(); header != headers.rend(); ++header) {
+    if (header->name == lower_name) return header->value;
+  }
+  return {};
+}
+
 std::string_view to_string(UpstreamFailure failure) {
   switch (failure) {
     case UpstreamFailure::kConnectRefused:
@@ -55,6 +62,8 @@ std::string_view to_string(ReplyReason reason) {
       return "unknown_model";
     case ReplyReason::kFilteredOut:
       return "filtered_out";
+    case ReplyReason::kSaturated:
+      return "saturated";
     case ReplyReason::kUpstreamFailed:
       return "upstream_failed";
     case ReplyReason::kUpstreamTimeout:
@@ -107,6 +116,7 @@ int http_status(ReplyReason reason) {
     case ReplyReason::kNotFound:
       return 404;
     case ReplyReason::kFilteredOut:
+    case ReplyReason::kSaturated:
     case ReplyReason::kRateLimitedRequests:
     case ReplyReason::kRateLimitedTokens:
     case ReplyReason::kRateLimitedConcurrency:

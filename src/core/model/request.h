@@ -16,8 +16,13 @@ namespace fairlead::model {
 
 enum class Streaming : std::uint8_t { kWhole, kStreamed };
 
+struct RequestHeader {
+  std::string_view name;  // Lower case.
+  std::string_view value;
+};
+
 struct InferenceRequest {
-  std::string_view model;               // Model or adapter id.
+  std::string_view model;               // Model or adapter id to be served, after any rewrite.
   std::string_view session;             // Affinity token the client sent back; empty when none.
   std::span<const std::uint64_t> keys;  // Chained prefix keys, one per whole block.
   std::uint64_t prompt_tokens = 0;      // Exact, or bytes / 4.
@@ -27,6 +32,15 @@ struct InferenceRequest {
   // Holds state that the request names: it alone can serve it, and gets it where it takes traffic.
   std::optional<EndpointRef> holder{};
   std::string_view id{};  // What client and logs call it; nothing is decided by it.
+  // Below 0: may be shed when the pool is busy. A front without objectives leaves 0.
+  std::int32_t priority = 0;
+  std::string_view objective{};  // Its name, from which the priority came; empty when none.
+  // As many as the front's own limits let through; empty from a front that hands none on, which
+  // then does not fill scheduling::Column::kHeaders.
+  std::span<const RequestHeader> headers{};
+
+  // The last one's value, empty when there is none.
+  std::string_view header(std::string_view lower_name) const;
 };
 
 // How one try at one endpoint failed.
@@ -63,6 +77,7 @@ enum class ReplyReason : std::uint8_t {
   kNoEndpoint,              // The pool is empty or nothing is healthy: 503.
   kUnknownModel,            // 404.
   kFilteredOut,             // Every endpoint was removed by a filter: 429, as llm-d.
+  kSaturated,               // 429, an admitter shed a request of negative priority.
   kUpstreamFailed,          // All tries failed: 502.
   kUpstreamTimeout,         // 504.
   kBadRequest,              // 400.
@@ -82,7 +97,7 @@ enum class ReplyReason : std::uint8_t {
   kUpgradeRequired,         // 426, a route that is a WebSocket.
   kOriginNotAllowed,        // 403, a web page that may not open one.
 };
-inline constexpr std::size_t kReplyReasonCount = 22;
+inline constexpr std::size_t kReplyReasonCount = 23;
 
 std::string_view to_string(ReplyReason reason);
 int http_status(ReplyReason reason);

@@ -9,6 +9,24 @@ namespace {
 // A prompt is new when no endpoint holds more than this share of it.
 constexpr double kColdShare = 0.1;
 
+float age_of(Time scraped_at, Time now) {
+  if (scraped_at == Time{}) return scheduling::kMetricsAgeMax;
+  const double age = to_seconds(std::max(Duration{}, now - scraped_at));
+  return static_cast<float>(std::min<double>(age, scheduling::kMetricsAgeMax));
+}
+
+float column_of(fleet::AdapterFit::Where where) {
+  switch (where) {
+    case fleet::AdapterFit::Where::kNowhere:
+      return scheduling::kAdapterNowhere;
+    case fleet::AdapterFit::Where::kWaiting:
+      return scheduling::kAdapterWaiting;
+    case fleet::AdapterFit::Where::kActive:
+      return scheduling::kAdapterActive;
+  }
+  return scheduling::kAdapterNowhere;
+}
+
 }  // namespace
 
 std::string_view to_string(Exclusion why) {
@@ -29,12 +47,7 @@ std::string_view to_string(Exclusion why) {
 
 scheduling::Columns filled_columns() {
   using scheduling::Column;
-  return {Column::kWaiting,        Column::kRunning,
-          Column::kKvUsage,        Column::kInFlightRequests,
-          Column::kInFlightTokens, Column::kUnstarted,
-          Column::kCachedTokens,   Column::kOwnUncachedTokens,
-          Column::kColdOrder,      Column::kHealth,
-          Column::kLabels,         Column::kModels};
+  return scheduling::kAllColumns.missing_from({Column::kHeaders, Column::kPriority});
 }
 
 CandidateBuilder::CandidateBuilder(SharedState shared) : shared_(shared) {}
@@ -95,11 +108,11 @@ const scheduling::Candidates& CandidateBuilder::build(const model::InferenceRequ
   }
   table_.resize(chosen_.size());
   std::ranges::copy(chosen_, table_.endpoint.begin());
-  fill(request);
+  fill(request, now);
   return table_;
 }
 
-void CandidateBuilder::fill(const model::InferenceRequest& request) {
+void CandidateBuilder::fill(const model::InferenceRequest& request, Time now) {
   if (chosen_.empty()) return;
   matched_.assign(chosen_.back()->ref.slot + 1, 0);
   if (!request.keys.empty()) shared_.knowledge.match(request.keys, matched_);
@@ -107,6 +120,7 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
   const auto prompt = static_cast<double>(request.prompt_tokens);
   // The last token of a prompt is always computed.
   const double cacheable = std::max(0.0, prompt - 1);
+  const std::uint32_t adapter = fleet::adapter_hash(request.model);
   double best_cached = 0;
   bool any_stale = false;
   for (std::size_t row = 0; row < chosen_.size(); ++row) {
@@ -117,6 +131,10 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
         std::min(cacheable, static_cast<double>(matched_[slot]) * request.block_tokens);
     best_cached = std::max(best_cached, cached);
     any_stale |= load.stale;
+    const fleet::AdapterFit fit = shared_.load.fit(slot, adapter);
+    table_.adapter[row] = column_of(fit.where);
+    table_.adapter_room[row] = fit.room;
+    table_.metrics_age[row] = age_of(load.scraped_at, now);
     table_.waiting[row] = load.waiting;
     table_.running[row] = load.running;
     table_.kv_usage[row] = load.kv_usage;

@@ -45,7 +45,8 @@ struct Excluded {
   Exclusion why = Exclusion::kTakesNoTraffic;
 };
 
-// The columns CandidateBuilder fills: all of them.
+// The columns CandidateBuilder fills: all but those that are facts of the request, which a front
+// adds that has them.
 scheduling::Columns filled_columns();
 
 class CandidateBuilder {
@@ -74,7 +75,7 @@ class CandidateBuilder {
               Random& random, Masks masks);
   bool select_holder(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
                      std::span<const std::uint32_t> tried);
-  void fill(const model::InferenceRequest& request);
+  void fill(const model::InferenceRequest& request, Time now);
   void raise_stale_load();
   void rank_cold_placements();
 

@@ -32,13 +32,23 @@ std::string_view to_string(Column column) {
       return "labels";
     case Column::kModels:
       return "models";
+    case Column::kMetricsAge:
+      return "metrics_age";
+    case Column::kAdapter:
+      return "adapter";
+    case Column::kAdapterRoom:
+      return "adapter_room";
+    case Column::kHeaders:
+      return "headers";
+    case Column::kPriority:
+      return "priority";
   }
   return "unknown";
 }
 
 std::string to_string(Columns columns) {
   std::string out;
-  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kModels); bit <<= 1) {
+  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kPriority); bit <<= 1) {
     const auto column = static_cast<Column>(bit);
     if (!columns.has(column)) continue;
     if (!out.empty()) out += ", ";

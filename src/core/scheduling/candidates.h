@@ -33,6 +33,12 @@ enum class Column : std::uint32_t {
   kHealth = 1U << 9,
   kLabels = 1U << 10,
   kModels = 1U << 11,
+  kMetricsAge = 1U << 12,   // Seconds since the endpoint's last scrape.
+  kAdapter = 1U << 13,      // What its engine has of the adapter this request names.
+  kAdapterRoom = 1U << 14,  // Adapters that its engine can still take into a batch.
+  // Facts of the request that some fronts have only.
+  kHeaders = 1U << 15,
+  kPriority = 1U << 16,
 };
 
 class Columns {
@@ -53,11 +59,26 @@ class Columns {
   std::uint32_t bits_ = 0;
 };
 
+inline constexpr Columns kAllColumns{
+    Column::kWaiting,        Column::kRunning,   Column::kKvUsage,      Column::kInFlightRequests,
+    Column::kInFlightTokens, Column::kUnstarted, Column::kCachedTokens, Column::kOwnUncachedTokens,
+    Column::kColdOrder,      Column::kHealth,    Column::kLabels,       Column::kModels,
+    Column::kMetricsAge,     Column::kAdapter,   Column::kAdapterRoom,  Column::kHeaders,
+    Column::kPriority};
+
+// Values of the column `adapter`.
+inline constexpr float kAdapterNowhere = 0;
+inline constexpr float kAdapterWaiting = 1;
+inline constexpr float kAdapterActive = 2;
+// The age of metrics that were never scraped, and the most that is told: 30 years.
+inline constexpr float kMetricsAgeMax = 1e9F;
+
 std::string_view to_string(Column column);
 // The names of all columns in the set, comma separated.
 std::string to_string(Columns columns);
 
-using Rows = std::vector<std::uint32_t>;  // Row numbers, ascending.
+// Row numbers, ascending unless a filter gave them an order of its own.
+using Rows = std::vector<std::uint32_t>;
 
 struct Candidates {
   std::vector<const model::Endpoint*> endpoint;
@@ -70,6 +91,9 @@ struct Candidates {
   std::vector<float> cached_tokens;
   std::vector<float> own_uncached_tokens;
   std::vector<float> cold_order;
+  std::vector<float> metrics_age;
+  std::vector<float> adapter;
+  std::vector<float> adapter_room;
 
   std::size_t size() const { return endpoint.size(); }
   void resize(std::size_t rows);
@@ -91,6 +115,9 @@ inline constexpr std::array kFigures = {
     Figure{"cached_tokens", &Candidates::cached_tokens},
     Figure{"own_uncached_tokens", &Candidates::own_uncached_tokens},
     Figure{"cold_order", &Candidates::cold_order},
+    Figure{"metrics_age", &Candidates::metrics_age},
+    Figure{"adapter", &Candidates::adapter},
+    Figure{"adapter_room", &Candidates::adapter_room},
 };
 
 }  // namespace fairlead::scheduling
