@@ -89,6 +89,10 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
   Decision& decision = mine.decision;
   const auto& table = builder_.build(request, pool, masked_until_,
                                      std::span(mine.tried, decision.attempts), now, random_);
+  if (decision.attempts == 0 && table.size() > 0 && !profile.admitters.empty() &&
+      profile.admit(request, table, random_) != scheduling::Admission::kAdmitted) {
+    return refuse(id, request, profile, random_, model::ReplyReason::kSaturated, now, outbox);
+  }
   const Random chance = random_;
   scheduling::Choice choice;
   if (table.size() > 0) {
@@ -99,12 +103,7 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
     const auto reason = table.size() > 0        ? model::ReplyReason::kFilteredOut
                         : decision.attempts > 0 ? model::ReplyReason::kUpstreamFailed
                                                 : model::ReplyReason::kNoEndpoint;
-    Decision none;
-    none.prompt_tokens = request.prompt_tokens;
-    none.attempts = decision.attempts + 1;
-    note(request, profile, chance, none, reason, now);
-    reply(id, reason, outbox);
-    return;
+    return refuse(id, request, profile, chance, reason, now, outbox);
   }
   const model::EndpointRef endpoint = table.endpoint[choice.row]->ref;
   if (builder_.cold()) ports_.shared.ledger.note_cold(endpoint.slot);
@@ -120,8 +119,22 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
               request.prompt_tokens,
               static_cast<std::uint64_t>(table.cached_tokens[choice.row]),
               decision.attempts + 1};
+  for (const std::uint32_t row : choice.ranking.fallbacks()) {
+    decision.fallbacks[decision.fallback_count++] = table.endpoint[row]->ref;
+  }
   note(request, profile, chance, decision, model::ReplyReason::kNone, now);
   outbox.push_back({id, Action::Kind::kForward, endpoint, model::ReplyReason::kNone, {}});
+}
+
+// Nobody is chosen for a request that was read: that is a decision too.
+void Picker::refuse(RequestId id, const model::InferenceRequest& request,
+                    const scheduling::Profile& profile, const Random& chance,
+                    model::ReplyReason reason, Time now, Outbox& outbox) {
+  Decision none;
+  none.prompt_tokens = request.prompt_tokens;
+  none.attempts = state(id).decision.attempts + 1;
+  note(request, profile, chance, none, reason, now);
+  reply(id, reason, outbox);
 }
 
 void Picker::note(const model::InferenceRequest& request, const scheduling::Profile& profile,

@@ -13,6 +13,7 @@
 // Thread-compatible: one per worker. Time is an argument; chance comes from its seed.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -67,6 +68,10 @@ struct Decision {
   std::uint64_t prompt_tokens = 0;
   std::uint64_t cached_tokens = 0;  // Predicted.
   std::uint32_t attempts = 0;
+  // Where a proxy should turn when the endpoint fails it, in this order; the picker itself decides
+  // anew when it is told of a failure.
+  std::array<model::EndpointRef, scheduling::kMaxFallbacks> fallbacks{};
+  std::uint32_t fallback_count = 0;
 };
 
 // Whether a failed try left the client untouched, so that another endpoint may be asked.
@@ -152,6 +157,9 @@ class Picker {
   RequestId allocate();
   void decide(RequestId id, const model::InferenceRequest& request, const model::PoolSnapshot& pool,
               const scheduling::Profile& profile, Time now, Outbox& outbox);
+  void refuse(RequestId id, const model::InferenceRequest& request,
+              const scheduling::Profile& profile, const Random& chance, model::ReplyReason reason,
+              Time now, Outbox& outbox);
   void reply(RequestId id, model::ReplyReason reason, Outbox& outbox) const;
   void note(const model::InferenceRequest& request, const scheduling::Profile& profile,
             const Random& chance, const Decision& decision, model::ReplyReason reply, Time now);

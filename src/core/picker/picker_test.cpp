@@ -276,6 +276,76 @@ TEST_F(PickerTest, AReturningEndpointGetsItsShareOnly) {
   EXPECT_NEAR(returned, 4000 * 0.2 / 4, 50);
 }
 
+TEST_F(PickerTest, FallbacksAreNamedInOrderAndBelongToTheLastDecision) {
+  const scheduling::Registry registry = scheduling::builtin_registry();
+  profile.picker = make(registry.picker("max-score-picker"), "maxNumOfEndpoints: 3");
+  for (std::uint32_t slot = 0; slot < 4; ++slot) history.record(slot, std::span(keys).first(slot));
+  const RequestId id = start();
+  EXPECT_EQ(outbox[0].endpoint.slot, 3U);
+  const auto slots = [&] {
+    const Decision& decision = picker.decision(id);
+    std::vector<std::uint32_t> named;
+    for (const auto& ref : std::span(decision.fallbacks).first(decision.fallback_count)) {
+      named.push_back(ref.slot);
+    }
+    return named;
+  };
+  EXPECT_EQ(slots(), (std::vector<std::uint32_t>{2, 1}));
+  EXPECT_EQ(inflight.total().requests, 1) << "only the first is counted";
+  EXPECT_EQ(fail(id, UpstreamFailure::kConnectRefused).endpoint.slot, 2U);
+  EXPECT_EQ(slots(), (std::vector<std::uint32_t>{1, 0})) << "without the one that failed";
+  picker.on_end(id, Outcome::kCompleted, now);
+}
+
+TEST_F(PickerTest, AnAdmitterShedsRequestsOfNegativePriorityOnceAndBeforeTheFilters) {
+  const scheduling::Registry registry = scheduling::builtin_registry();
+  profile.admitters.push_back({"detector", make(registry.admitter("utilization-detector"))});
+  profile.filters.push_back({"nobody", make(registry.filter("encode-filter"))});
+  for (std::uint32_t slot = 0; slot < 4; ++slot) load.write(slot, {5, 0, 0, now});
+  const auto reason_at = [&](std::int32_t priority) {
+    request.priority = priority;
+    const RequestId id = start(Action::Kind::kReply);
+    picker.on_end(id, Outcome::kRejected, now);
+    return outbox[0].reason;
+  };
+  EXPECT_EQ(reason_at(-1), ReplyReason::kSaturated);
+  EXPECT_GT(outbox[0].retry_after, Duration{});
+  EXPECT_EQ(model::http_status(ReplyReason::kSaturated), 429);
+  EXPECT_EQ(reason_at(0), ReplyReason::kFilteredOut);
+  load.write(0, {4, 0, 0, now});
+  EXPECT_EQ(reason_at(-1), ReplyReason::kFilteredOut) << "not saturated any more";
+  profile.filters.clear();
+  const RequestId id = start();
+  load.write(0, {5, 0, 0, now});
+  EXPECT_EQ(fail(id, UpstreamFailure::kConnectRefused).kind, Action::Kind::kForward)
+      << "it was admitted already";
+  picker.on_end(id, Outcome::kCompleted, now);
+  for (model::Endpoint& endpoint : pool.endpoints) endpoint.health = model::Health::kEjected;
+  EXPECT_EQ(reason_at(-1), ReplyReason::kNoEndpoint) << "nobody is there to be saturated";
+}
+
+TEST_F(PickerTest, ColumnsTellAdaptersAndTheAgeOfMetrics) {
+  fleet::AdapterRow adapters;
+  adapters.active[0] = fleet::adapter_hash("m");
+  adapters.active_count = 1;
+  adapters.max = 3;
+  load.write(1, {0, 0, 0, now - std::chrono::milliseconds(250)}, adapters);
+  adapters.waiting = adapters.active;
+  adapters.waiting_count = 1;
+  adapters.active_count = 0;
+  load.write(2, {0, 0, 0, now}, adapters);
+  CandidateBuilder builder({inflight, load, ledger, history});
+  Random random(1);
+  const auto& table = builder.build(request, pool, {}, {}, now, random);
+  using Values = std::vector<float>;
+  EXPECT_EQ(table.adapter, (Values{0, scheduling::kAdapterActive, scheduling::kAdapterWaiting, 0}));
+  EXPECT_EQ(table.adapter_room, (Values{0, 2, 2, 0}));
+  EXPECT_EQ(table.metrics_age,
+            (Values{scheduling::kMetricsAgeMax, 0.25F, 0, scheduling::kMetricsAgeMax}));
+  EXPECT_TRUE(filled_columns().has(scheduling::Column::kMetricsAge));
+  EXPECT_FALSE(filled_columns().has(scheduling::Column::kHeaders)) << "a front adds these";
+}
+
 TEST_F(PickerTest, NewPrefixesArePlacedInTurn) {
   const scheduling::Registry registry = scheduling::builtin_registry();
   profile.scorers.clear();

@@ -6,7 +6,7 @@
 
 namespace fairlead::scheduling {
 
-// Every type name is unique, which a test checks.
+// Every type name is unique within its kind, which a test checks.
 Registry builtin_registry();
 
 }  // namespace fairlead::scheduling

@@ -181,7 +181,7 @@ TEST(Pickers, DistributionsAreWhatTheyClaim) {
     std::map<std::size_t, int> counts;
     const auto picker = make(registry.picker(type));
     for (int i = 0; i < 30000; ++i) {
-      ++counts[picker->pick(rows, totals, table.candidates, chance.context)];
+      ++counts[picker->pick(rows, totals, table.candidates, chance.context).choice()];
     }
     return counts;
   };
@@ -203,7 +203,8 @@ TEST(MaxScorePicker, TiesAreUniform) {
   const std::vector<float> totals = {2, 1, 2};
   const auto picker = make(registry.picker("max-score-picker"));
   for (int i = 0; i < 20000; ++i) {
-    ++counts[picker->pick(all_rows(table.candidates), totals, table.candidates, chance.context)];
+    ++counts[picker->pick(all_rows(table.candidates), totals, table.candidates, chance.context)
+                 .choice()];
   }
   EXPECT_NEAR(counts[0], 10000, 400);
   EXPECT_EQ(counts[1], 0);

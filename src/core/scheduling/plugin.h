@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three contracts a scheduling profile is made of: filters narrow the rows, scorers rate them,
-// one picker chooses. Plugins are const after construction; what must survive a reload
-// (round-robin position, cold placements) is reached through DecisionContext.
+// The contracts of plugins. A scheduling profile is made of three: filters narrow the rows, scorers
+// rate them, one picker chooses. Two stand around it: admitters may refuse a request before it, and
+// reporters tell a proxy in front what an answer used. Plugins are const after construction; what
+// must survive a reload (round-robin position, cold placements) is reached through DecisionContext.
 // Threads: called concurrently by all workers. A plugin must not block, allocate per row, log per
 // row or read a clock.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -16,6 +18,8 @@
 #include "core/config/section.h"
 #include "core/fleet/placement_ledger.h"
 #include "core/scheduling/candidates.h"
+#include "core/scheduling/ranking.h"
+#include "core/scheduling/usage.h"
 
 namespace fairlead::scheduling {
 
@@ -27,7 +31,8 @@ struct DecisionContext {
 class Filter {
  public:
   virtual ~Filter() = default;
-  // Erases rows from `rows`, keeping their order. An empty result ends the decision.
+  // Erases rows from `rows`, keeping their order unless it is the filter's purpose to set one. An
+  // empty result ends the decision.
   virtual void narrow(const model::InferenceRequest& request, const Candidates& table, Rows& rows,
                       DecisionContext& context) const = 0;
 };
@@ -45,10 +50,38 @@ class Scorer {
 class Picker {
  public:
   virtual ~Picker() = default;
-  // Returns an index into `rows` (not empty). `totals[i]` is the weighted total of rows[i], higher
+  // Returns indices into `rows` (not empty), at least one: the choice, and in what order a proxy
+  // should turn to others when that one fails. `totals[i]` is the weighted total of rows[i], higher
   // is better.
-  virtual std::size_t pick(std::span<const std::uint32_t> rows, std::span<const float> totals,
-                           const Candidates& table, DecisionContext& context) const = 0;
+  virtual Ranking pick(std::span<const std::uint32_t> rows, std::span<const float> totals,
+                       const Candidates& table, DecisionContext& context) const = 0;
+};
+
+enum class Admission : std::uint8_t {
+  kAdmitted,
+  kSaturated,  // The pool is too busy for a request of this priority.
+};
+
+class Admitter {
+ public:
+  virtual ~Admitter() = default;
+  // Asked once a request, over every candidate, before the filters. The table is not empty.
+  virtual Admission admit(const model::InferenceRequest& request, const Candidates& table,
+                          Random& random) const = 0;
+};
+
+// A number that travels with the end of an answer, as dynamic metadata of the proxy.
+struct ReportedAttribute {
+  std::string_view name_space;  // Both live as long as the reporter.
+  std::string_view name;
+  std::int64_t value = 0;
+};
+
+class Reporter {
+ public:
+  virtual ~Reporter() = default;
+  // Asked once an answer, at its end; nothing when there is nothing to tell.
+  virtual std::optional<ReportedAttribute> report(const Usage& usage) const = 0;
 };
 
 enum class Stability : std::uint8_t { kAlpha, kBeta };
@@ -75,6 +108,27 @@ struct PickerSpec {
   Stability stability;
   Columns reads;
   std::unique_ptr<Picker> (*create)(config::Section& parameters);
+};
+
+// When an admitter of this type stands before the profile.
+enum class AdmitsWhen : std::uint8_t {
+  kDeclared,       // It is in the list of plugins.
+  kNamedDetector,  // It is named as the saturation detector.
+};
+
+struct AdmitterSpec {
+  std::string_view type;
+  Stability stability;
+  Columns reads;
+  AdmitsWhen when;
+  std::unique_ptr<Admitter> (*create)(config::Section& parameters);
+};
+
+// A reporter works when it is in the list of plugins.
+struct ReporterSpec {
+  std::string_view type;
+  Stability stability;
+  std::unique_ptr<Reporter> (*create)(config::Section& parameters);
 };
 
 }  // namespace fairlead::scheduling

@@ -13,10 +13,7 @@
 namespace fairlead::scheduling {
 namespace {
 
-constexpr Columns kAll{
-    Column::kWaiting,        Column::kRunning,   Column::kKvUsage,      Column::kInFlightRequests,
-    Column::kInFlightTokens, Column::kUnstarted, Column::kCachedTokens, Column::kOwnUncachedTokens,
-    Column::kColdOrder,      Column::kHealth,    Column::kLabels,       Column::kModels};
+constexpr Columns kAll = kAllColumns;
 
 struct Outcome {
   BuiltPolicy policy;
@@ -200,7 +197,7 @@ TEST(PolicyConfig, PluginErrorsAreAllReportedAtTheirPlace) {
   const Outcome outcome = build(
       "plugins:\n"
       "- name: nameless\n"
-      "- type: lora-affinity-scorer\n"
+      "- type: slo-headroom-tier-filter\n"
       "- type: queue-scorrer\n"
       "- type: queue-scorer\n"
       "  parameters: {a: 1}\n"
@@ -218,7 +215,7 @@ TEST(PolicyConfig, PluginErrorsAreAllReportedAtTheirPlace) {
   EXPECT_EQ(outcome.policy.profile, nullptr);
   EXPECT_EQ(outcome.problems,
             "f:2: plugins[0]: \"type\" is missing\n"
-            "f:3: plugins[1].type: not supported yet: lora-affinity-scorer\n"
+            "f:3: plugins[1].type: not supported yet: slo-headroom-tier-filter\n"
             "f:4: plugins[2].type: unknown plugin type \"queue-scorrer\"; did you mean "
             "\"queue-scorer\"?\n"
             "f:6: plugins[3].parameters.a: unknown key\n"
@@ -265,7 +262,7 @@ TEST(PolicyConfig, ProfileErrorsAreAllReportedAtTheirPlace) {
                         "- type: random-picker\n"
                         "- type: max-score-picker\n"
                         "- type: openai-parser\n"
-                        "- type: lora-affinity-scorer\n"
+                        "- type: slo-headroom-tier-filter\n"
                         "schedulingProfiles:\n"
                         "- plugins:\n"
                         "  - pluginRef: queue-scorer\n"
@@ -276,12 +273,12 @@ TEST(PolicyConfig, ProfileErrorsAreAllReportedAtTheirPlace) {
                         "  - pluginRef: random-picker\n"
                         "  - pluginRef: max-score-picker\n"
                         "  - pluginRef: openai-parser\n"
-                        "  - pluginRef: lora-affinity-scorer\n"
+                        "  - pluginRef: slo-headroom-tier-filter\n"
                         "  - pluginRef: queue-scorers\n"
                         "  - weight: 1\n"
                         "  - {pluginRef: queue-scorer,\n"
                         "     wait: 1}\n"),
-            "f:8: plugins[6].type: not supported yet: lora-affinity-scorer\n"
+            "f:8: plugins[6].type: not supported yet: slo-headroom-tier-filter\n"
             "f:10: schedulingProfiles[0]: \"name\" is missing\n"
             "f:12: schedulingProfiles[0].plugins[0].weight: must be from 0 to 1000000, is -1\n"
             "f:13: schedulingProfiles[0].plugins[1].pluginRef: \"queue-scorer\" is in the profile "

@@ -10,15 +10,12 @@
 namespace fairlead::scheduling {
 namespace {
 
-// `told.rows` are those before the filter, `left` those after it, both ascending.
+// `told.rows` are those before the filter, `left` those after it, in its own order.
 void note_removals(const std::string& filter, const Rows& left, Explanation& told) {
-  auto next = left.begin();
+  Rows sorted = left;
+  std::ranges::sort(sorted);
   for (const std::uint32_t row : told.rows) {
-    if (next != left.end() && *next == row) {
-      ++next;
-    } else {
-      told.removed.push_back({row, &filter});
-    }
+    if (!std::ranges::binary_search(sorted, row)) told.removed.push_back({row, &filter});
   }
   told.rows = left;
 }
@@ -41,6 +38,17 @@ std::string_view to_string(Reason reason) {
       return "holder";
   }
   return "unknown";
+}
+
+Admission Profile::admit(const model::InferenceRequest& request, const Candidates& table,
+                         Random& random, const std::string** refused_by) const {
+  for (const NamedAdmitter& entry : admitters) {
+    const Admission admission = entry.admitter->admit(request, table, random);
+    if (admission == Admission::kAdmitted) continue;
+    if (refused_by != nullptr) *refused_by = &entry.name;
+    return admission;
+  }
+  return Admission::kAdmitted;
 }
 
 void Runner::add_scores(const Profile& profile, const model::InferenceRequest& request,
@@ -96,8 +104,13 @@ Choice Runner::decide(const Profile& profile, const model::InferenceRequest& req
     told->rows = rows_;
     told->totals = totals_;
   }
-  const std::size_t picked = profile.picker->pick(rows_, totals_, table, context);
-  FAIRLEAD_ASSERT(picked < rows_.size());
+  const Ranking ranking = profile.picker->pick(rows_, totals_, table, context);
+  FAIRLEAD_ASSERT(ranking.size() > 0);
+  for (const std::uint32_t index : ranking.all()) {
+    FAIRLEAD_ASSERT(index < rows_.size());
+    choice.ranking.push(rows_[index]);
+  }
+  const std::size_t picked = ranking.choice();
   choice.row = rows_[picked];
   choice.total = totals_[picked];
   choice.runner_up = std::numeric_limits<float>::lowest();

@@ -30,7 +30,22 @@ struct Profile {
   std::vector<WeightedScorer> scorers;
   std::string picker_name;
   std::unique_ptr<Picker> picker;
+  // Around the three: asked before the filters, and at the end of an answer.
+  struct NamedAdmitter {
+    std::string name;
+    std::unique_ptr<Admitter> admitter;
+  };
+  struct NamedReporter {
+    std::string name;
+    std::unique_ptr<Reporter> reporter;
+  };
+  std::vector<NamedAdmitter> admitters;
+  std::vector<NamedReporter> reporters;
   Columns reads;  // The union over its plugins.
+
+  // The first admitter that refuses decides; `refused_by`, which may be null, is told which.
+  Admission admit(const model::InferenceRequest& request, const Candidates& table, Random& random,
+                  const std::string** refused_by = nullptr) const;
 };
 
 // Why the chosen row won, in one word, for access log and metrics.
@@ -52,6 +67,7 @@ struct Choice {
   Reason reason = Reason::kOnlyCandidate;
   float total = 0;                          // Of the winner; a cost is negative.
   float runner_up = 0;                      // The best other total.
+  Ranking ranking;                          // Rows of the table, `row` first, then the fallbacks.
   std::size_t rows_left = 0;                // After the filters.
   const std::string* emptied_by = nullptr;  // The filter that removed the last row.
 };

@@ -14,25 +14,32 @@ namespace fairlead::scheduling {
 
 class Registry {
  public:
-  // A type name that is already taken, by any kind, is an error.
+  // A type name is an error when its kind has it already. One type may be of several kinds: a
+  // profile that names it gets each of them.
   Result<void> add(const FilterSpec& spec);
   Result<void> add(const ScorerSpec& spec);
   Result<void> add(const PickerSpec& spec);
+  Result<void> add(const AdmitterSpec& spec);
+  Result<void> add(const ReporterSpec& spec);
 
   const FilterSpec* filter(std::string_view type) const;
   const ScorerSpec* scorer(std::string_view type) const;
   const PickerSpec* picker(std::string_view type) const;
+  const AdmitterSpec* admitter(std::string_view type) const;
+  const ReporterSpec* reporter(std::string_view type) const;
 
   const std::vector<FilterSpec>& filters() const { return filters_; }
   const std::vector<ScorerSpec>& scorers() const { return scorers_; }
   const std::vector<PickerSpec>& pickers() const { return pickers_; }
+  const std::vector<AdmitterSpec>& admitters() const { return admitters_; }
+  const std::vector<ReporterSpec>& reporters() const { return reporters_; }
 
  private:
-  Result<void> check_free(std::string_view type) const;
-
   std::vector<FilterSpec> filters_;
   std::vector<ScorerSpec> scorers_;
   std::vector<PickerSpec> pickers_;
+  std::vector<AdmitterSpec> admitters_;
+  std::vector<ReporterSpec> reporters_;
 };
 
 }  // namespace fairlead::scheduling

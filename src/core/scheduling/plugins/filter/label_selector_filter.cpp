@@ -88,4 +88,8 @@ FilterSpec label_selector_filter_spec() {
   return {"label-selector-filter", Stability::kBeta, {Column::kLabels}, create};
 }
 
+FilterSpec by_label_selector_spec() {
+  return {"by-label-selector", Stability::kBeta, {Column::kLabels}, create};
+}
+
 }  // namespace fairlead::scheduling

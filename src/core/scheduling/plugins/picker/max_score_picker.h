@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// max-score-picker: the highest total; ties are broken uniformly at random.
-// Parameters: maxNumOfEndpoints 1; more has no effect here, because a retry decides anew.
+// max-score-picker: the highest total; ties are broken uniformly at random. Behind it stand the
+// next highest, by the same rule.
+// Parameters: maxNumOfEndpoints 1 (max_endpoints.h).
 #pragma once
 
 #include "core/scheduling/plugin.h"

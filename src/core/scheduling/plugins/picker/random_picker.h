@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// random-picker: uniform over the rows. Parameters: maxNumOfEndpoints 1, as in max-score-picker.
+// random-picker: uniform over the rows, without replacement where several are wanted.
+// Parameters: maxNumOfEndpoints 1 (max_endpoints.h).
 #pragma once
 
 #include "core/scheduling/plugin.h"

@@ -6,9 +6,9 @@ namespace {
 
 class RoundRobinPicker final : public Picker {
  public:
-  std::size_t pick(std::span<const std::uint32_t> rows, std::span<const float>, const Candidates&,
-                   DecisionContext& context) const override {
-    return context.ledger.next_turn() % rows.size();
+  Ranking pick(std::span<const std::uint32_t> rows, std::span<const float>, const Candidates&,
+               DecisionContext& context) const override {
+    return Ranking(context.ledger.next_turn() % rows.size());
   }
 };
 

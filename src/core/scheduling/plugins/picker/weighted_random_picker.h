@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// weighted-random-picker: draws a row with probability proportional to its total (Efraimidis and
-// Spirakis' A-Res: the largest U^(1/total)). Totals of 0 or less are drawn only when all are.
-// Parameters: maxNumOfEndpoints 1, as in max-score-picker.
+// weighted-random-picker: draws rows with probability proportional to their totals, without
+// replacement (Efraimidis and Spirakis' A-Res: the largest U^(1/total) first). Totals of 0 or less
+// have key 0: they are drawn, uniformly, when no other is left.
+// Parameters: maxNumOfEndpoints 1 (max_endpoints.h).
 #pragma once
 
 #include "core/scheduling/plugin.h"
