@@ -16,6 +16,13 @@ void InFlightShare::first_token() {
   unstarted_ = 0;
 }
 
+void InFlightShare::rebind(model::EndpointRef endpoint) {
+  if (table_ == nullptr) return;
+  table_->add(endpoint_.slot, -1, -uncached_tokens_, -unstarted_);
+  endpoint_ = endpoint;
+  table_->add(endpoint_.slot, 1, uncached_tokens_, unstarted_);
+}
+
 void InFlightShare::release() {
   if (table_ == nullptr) return;
   table_->add(endpoint_.slot, -1, -uncached_tokens_, -unstarted_);

@@ -42,6 +42,8 @@ class InFlightShare {
 
   // The first token came: prefill is over.
   void first_token();
+  // It is at this endpoint after all; what has ended of it stays so.
+  void rebind(model::EndpointRef endpoint);
   // The request ended, or is about to be tried elsewhere.
   void release();
   bool held() const { return table_ != nullptr; }

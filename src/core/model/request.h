@@ -31,6 +31,8 @@ struct InferenceRequest {
   Streaming streaming = Streaming::kWhole;
   // Holds state that the request names: it alone can serve it, and gets it where it takes traffic.
   std::optional<EndpointRef> holder{};
+  // The slots of the endpoints among which a proxy wants one to be chosen, ascending; unset: all.
+  std::optional<std::span<const std::uint32_t>> only_slots{};
   std::string_view id{};  // What client and logs call it; nothing is decided by it.
   // Below 0: may be shed when the pool is busy. A front without objectives leaves 0.
   std::int32_t priority = 0;

@@ -27,6 +27,10 @@ float column_of(fleet::AdapterFit::Where where) {
   return scheduling::kAdapterNowhere;
 }
 
+bool is_allowed(const model::InferenceRequest& request, std::uint32_t slot) {
+  return !request.only_slots || std::ranges::binary_search(*request.only_slots, slot);
+}
+
 }  // namespace
 
 std::string_view to_string(Exclusion why) {
@@ -35,6 +39,8 @@ std::string_view to_string(Exclusion why) {
       return "takes no traffic";
     case Exclusion::kOtherModel:
       return "serves other models";
+    case Exclusion::kOutsideSubset:
+      return "is not among those that the proxy allows";
     case Exclusion::kTried:
       return "was tried already";
     case Exclusion::kMasked:
@@ -67,6 +73,8 @@ void CandidateBuilder::select(const model::InferenceRequest& request,
       excluded_.push_back({endpoint.ref, Exclusion::kTakesNoTraffic});
     } else if (!any_model && !endpoint.serves(request.model)) {
       excluded_.push_back({endpoint.ref, Exclusion::kOtherModel});
+    } else if (!is_allowed(request, slot)) {
+      excluded_.push_back({endpoint.ref, Exclusion::kOutsideSubset});
     } else if (std::ranges::find(tried, slot) != tried.end()) {
       excluded_.push_back({endpoint.ref, Exclusion::kTried});
     } else if (honoured && slot < masked_until.size() && masked_until[slot] > now) {
@@ -87,7 +95,8 @@ bool CandidateBuilder::select_holder(const model::InferenceRequest& request,
   const std::uint32_t slot = request.holder->slot;
   const model::Endpoint* const holder = pool.find(slot);
   if (holder == nullptr || !(holder->ref == *request.holder) || !holder->takes_traffic() ||
-      !holder->serves(request.model) || std::ranges::find(tried, slot) != tried.end()) {
+      !holder->serves(request.model) || !is_allowed(request, slot) ||
+      std::ranges::find(tried, slot) != tried.end()) {
     return false;
   }
   chosen_.assign(1, holder);

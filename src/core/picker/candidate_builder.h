@@ -34,9 +34,10 @@ struct SharedState {
 enum class Exclusion : std::uint8_t {
   kTakesNoTraffic,  // Ejected, or not known to be healthy yet.
   kOtherModel,
-  kTried,      // For this request.
-  kMasked,     // It just failed a request of this worker.
-  kReturning,  // This decision is not of the share it takes after an ejection.
+  kOutsideSubset,  // The proxy wants another.
+  kTried,          // For this request.
+  kMasked,         // It just failed a request of this worker.
+  kReturning,      // This decision is not of the share it takes after an ejection.
 };
 std::string_view to_string(Exclusion why);
 

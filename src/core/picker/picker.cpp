@@ -157,6 +157,26 @@ void Picker::on_dispatched(RequestId id, std::span<const std::uint64_t> keys) {
 
 void Picker::on_first_token(RequestId id) { state(id).share.first_token(); }
 
+void Picker::on_served(RequestId id, model::EndpointRef endpoint,
+                       std::span<const std::uint64_t> keys, Time now) {
+  State& mine = state(id);
+  Decision& decision = mine.decision;
+  if (decision.endpoint == endpoint) return;
+  blame(decision.endpoint, UpstreamFailure::kResetBeforeResponse, now);
+  for (std::uint32_t i = 0; i < decision.fallback_count; ++i) {
+    if (decision.fallbacks[i] == endpoint) break;
+    blame(decision.fallbacks[i], UpstreamFailure::kResetBeforeResponse, now);
+  }
+  mine.share.rebind(endpoint);
+  decision.endpoint = endpoint;
+  if (!keys.empty()) ports_.recorder.record(endpoint.slot, keys);
+}
+
+void Picker::blame(model::EndpointRef endpoint, UpstreamFailure failure, Time now) {
+  ports_.observations.observe({endpoint, model::Observation::Kind::kFailure, failure, now});
+  mask(endpoint.slot, now + limits_.failure_mask);
+}
+
 void Picker::mask(std::uint32_t slot, Time until) {
   if (slot >= masked_until_.size()) masked_until_.resize(slot + 1);
   masked_until_[slot] = std::max(masked_until_[slot], until);
@@ -169,11 +189,7 @@ void Picker::on_upstream_failed(RequestId id, UpstreamFailure failure, Replay re
   State& mine = state(id);
   mine.share.release();
   // A pooled connection that died idle says nothing about the endpoint.
-  if (failure != UpstreamFailure::kStaleConnection) {
-    ports_.observations.observe(
-        {mine.decision.endpoint, model::Observation::Kind::kFailure, failure, now});
-    mask(mine.decision.endpoint.slot, now + limits_.failure_mask);
-  }
+  if (failure != UpstreamFailure::kStaleConnection) blame(mine.decision.endpoint, failure, now);
   if (replay == Replay::kImpossible || !worth_another_try(failure) ||
       mine.decision.attempts >= limits_.max_attempts) {
     reply(id, reason_of(failure), outbox);

@@ -130,6 +130,10 @@ class Picker {
                        const scheduling::Profile& profile, Time now, Outbox& outbox);
   // The request's last byte was handed to the endpoint's connection.
   void on_dispatched(RequestId id, std::span<const std::uint64_t> keys);
+  // A proxy brought it to one of its fall-backs: the in-flight share and the prompt's history are
+  // there from here on, and those asked before it have failed.
+  void on_served(RequestId id, model::EndpointRef endpoint, std::span<const std::uint64_t> keys,
+                 Time now);
   void on_first_token(RequestId id);
   void on_upstream_failed(RequestId id, model::UpstreamFailure failure, Replay replay,
                           const model::InferenceRequest& request, const model::PoolSnapshot& pool,
@@ -163,6 +167,7 @@ class Picker {
   void reply(RequestId id, model::ReplyReason reason, Outbox& outbox) const;
   void note(const model::InferenceRequest& request, const scheduling::Profile& profile,
             const Random& chance, const Decision& decision, model::ReplyReason reply, Time now);
+  void blame(model::EndpointRef endpoint, model::UpstreamFailure failure, Time now);
   void mask(std::uint32_t slot, Time until);
 
   Ports ports_;

@@ -112,6 +112,56 @@ TEST_F(PickerTest, FirstTokenReleasesPrefillWorkButNotTheRequest) {
   EXPECT_EQ(sink.seen[0].kind, model::Observation::Kind::kSuccess);
 }
 
+TEST_F(PickerTest, AFallBackOfTheProxyTakesOverShareAndHistoryAndTheFirstChoiceIsBlamed) {
+  profile.picker =
+      make(scheduling::builtin_registry().picker("max-score-picker"), "maxNumOfEndpoints: 3");
+  const RequestId id = start();
+  const Decision decision = picker.decision(id);
+  ASSERT_EQ(decision.fallback_count, 2U);
+  const model::EndpointRef first = decision.endpoint;
+  const model::EndpointRef served = decision.fallbacks[1];
+  picker.on_dispatched(id, keys);
+  picker.on_served(id, served, keys, now);
+  EXPECT_EQ(picker.decision(id).endpoint, served);
+  EXPECT_EQ(inflight.read(first.slot).requests, 0);
+  EXPECT_EQ(inflight.read(served.slot).requests, 1);
+  EXPECT_EQ(inflight.read(served.slot).uncached_tokens, 1024);
+  EXPECT_EQ(history.held_blocks(served.slot), 4U);
+  ASSERT_EQ(sink.seen.size(), 2U);
+  EXPECT_EQ(sink.seen[0].endpoint, first);
+  EXPECT_EQ(sink.seen[1].endpoint, decision.fallbacks[0]);
+  picker.on_served(id, served, keys, now);
+  EXPECT_EQ(sink.seen.size(), 2U) << "told twice, done once";
+  // The two that failed are avoided for a moment.
+  const RequestId next = start();
+  EXPECT_NE(outbox[0].endpoint, first);
+  EXPECT_NE(outbox[0].endpoint, decision.fallbacks[0]);
+  picker.on_end(next, Outcome::kCompleted, now);
+  picker.on_first_token(id);
+  EXPECT_EQ(inflight.read(served.slot).uncached_tokens, 0);
+  picker.on_end(id, Outcome::kCompleted, now);
+  EXPECT_EQ(sink.seen.back().endpoint, served);
+}
+
+TEST_F(PickerTest, ASubsetIsNeverLeft) {
+  const std::uint32_t allowed[] = {1, 3};
+  request.only_slots = allowed;
+  std::vector<RequestId> ids;
+  for (int i = 0; i < 8; ++i) {
+    ids.push_back(start());
+    EXPECT_TRUE(outbox[0].endpoint.slot == 1 || outbox[0].endpoint.slot == 3);
+  }
+  for (const RequestId id : ids) picker.on_end(id, Outcome::kCompleted, now);
+  request.holder = model::EndpointRef{2, 1};
+  const RequestId held = start();
+  EXPECT_NE(outbox[0].endpoint.slot, 2U) << "not even for a holder";
+  picker.on_end(held, Outcome::kCompleted, now);
+  request.only_slots = std::span<const std::uint32_t>();
+  const RequestId none = start(Action::Kind::kReply);
+  EXPECT_EQ(outbox[0].reason, ReplyReason::kNoEndpoint);
+  picker.on_end(none, Outcome::kRejected, now);
+}
+
 TEST_F(PickerTest, HistoryIsWrittenAfterDispatchAndBringsTheNextTurnBack) {
   const RequestId first = start();
   const std::uint32_t slot = outbox[0].endpoint.slot;
