@@ -20,7 +20,7 @@ struct BodyStoreLimits {
 
 class BodyStore;
 
-// One body. Move is not needed: it lives in its request.
+// One body, a part of its request.
 class StoredBody {
  public:
   explicit StoredBody(BodyStore& store) : store_(store) {}
@@ -37,6 +37,7 @@ class StoredBody {
 
  private:
   bool charge(std::size_t capacity);
+  bool reserve(std::size_t size);
 
   BodyStore& store_;
   std::string bytes_;

@@ -139,6 +139,20 @@ void append_error_event(const ErrorText& error, ErrorShape shape, std::string& o
   out += "\n\n";
 }
 
+std::string_view dropped_reason(ReplyReason reason) {
+  switch (reason) {
+    case ReplyReason::kNoEndpoint:
+      return "rejected-no-endpoints";
+    case ReplyReason::kFilteredOut:
+    case ReplyReason::kOverloaded:
+      return "rejected-saturated";
+    case ReplyReason::kDraining:
+      return "rejected-shutting-down";
+    default:
+      return {};
+  }
+}
+
 std::uint64_t retry_after_seconds(ReplyReason reason, Duration wanted) {
   const int status = model::http_status(reason);
   if (status != 429 && status != 503) return 0;

@@ -31,6 +31,10 @@ void append_error(const ErrorText& error, ErrorShape shape, std::string& out);
 // The same as one server-sent event.
 void append_error_event(const ErrorText& error, ErrorShape shape, std::string& out);
 
+// The value of llm-d's x-llm-d-request-dropped-reason for this reason; empty: it has none.
+inline constexpr std::string_view kDroppedReasonHeader = "x-llm-d-request-dropped-reason";
+std::string_view dropped_reason(model::ReplyReason reason);
+
 // Seconds for the Retry-After header, rounded up; 0: send none.
 std::uint64_t retry_after_seconds(model::ReplyReason reason, Duration wanted);
 

@@ -5,8 +5,8 @@
 // forwarding and asks only where to.
 //
 //   kStart ─▶ kCollecting ─▶ kDeciding ─▶ kForwarded ─▶ kOver
-//                 │              └▶ reply ─────────────▶  ▲
-//                 └ 413, 400, 404 ────────────────────────┘
+//                 │              └▶ reply ──────────────▶ ▲
+//                 └ 413, 400, 404 ────────────────────────┘    kForeign: Envoy answers by itself.
 //
 // Body modes are told by Envoy in the first message (ExtProcSettings::assumed where it does not):
 //   full duplex       the body is collected and scanned, then one header reply and the body back in
@@ -93,9 +93,8 @@ enum class ExtProcFault : std::uint8_t {
   kSecondResponseHeaders,
   kResponseBodyBeforeHeaders,  // In full duplex, where Envoy never leaves the head out.
   kResponseBodyNotAsked,
-  kResponseAfterEnd,  // With the same exception.
 };
-inline constexpr std::size_t kExtProcFaultCount = 11;
+inline constexpr std::size_t kExtProcFaultCount = 10;
 std::string_view to_string(ExtProcFault fault);  // snake_case, a metric label.
 
 struct ExtProcCounters {
@@ -207,7 +206,6 @@ class ExtProcStream {
   void clear();
 
   bool running() const { return phase_ != Phase::kIdle && phase_ != Phase::kOver; }
-  bool decided() const { return phase_ == Phase::kForwarded; }
   // Valid from on_decide() to the end.
   ExtProcRequest request() const;
   const ResponseWatch& response() const { return watch_; }
@@ -215,10 +213,20 @@ class ExtProcStream {
   std::string_view request_id() const { return request_id_; }
 
  private:
-  enum class Phase : std::uint8_t { kIdle, kStart, kCollecting, kDeciding, kForwarded, kOver };
+  enum class Phase : std::uint8_t {
+    kIdle,
+    kStart,
+    kCollecting,
+    kDeciding,
+    kForwarded,
+    kForeign,
+    kOver,
+  };
   // Which reply carries the header changes.
   enum class ChangesIn : std::uint8_t { kHeadersReply, kBodyReply };
-  enum class ResponsePhase : std::uint8_t { kNone, kHeaders, kBody, kOver };
+  enum class ResponsePhase : std::uint8_t { kNone, kHeaders, kBody };
+  // Where bytes lie that are sent: in body_, or in a message that is being read.
+  enum class Source : std::uint8_t { kStored, kPassing };
   using Mode = codec::BodySendMode;
   using Side = codec::ProcessingSide;
 
@@ -228,47 +236,61 @@ class ExtProcStream {
   void fault(ExtProcFault fault);
   void end(model::Outcome outcome);
   void finish(StreamStatus status, std::string_view message, model::Outcome outcome);
+  void send_reply() { port_.send(out_, {}); }
+  void send_body_reply(Side side);
   void send_trailers(Side side);
-  void send_pieces(Side side, std::string_view bytes, codec::BodyEnd end);
+  void send_piece(Side side, std::string_view bytes, codec::BodyEnd end, Source source);
+  void send_pieces(Side side, std::string_view bytes, codec::BodyEnd end, Source source);
 
-  // extproc_request.cpp: the request.
+  // extproc_request.cpp: the request, up to its decision.
   void on_request_headers(const codec::ProcessingRequest& message);
   void on_request_body(const codec::ProcessingRequest& message);
-  void on_request_trailers(const codec::ProcessingRequest& message);
-  bool read_head(const codec::ProcessingRequest& message);
+  void on_request_trailers();
+  bool read_head(std::string_view headers);
   void read_controls();
-  void read_request_id();
+  std::string_view header(std::string_view name) const {
+    return codec::header_value(headers_, name);
+  }
   bool refuse_head();
   bool decides_at_head() const;
-  void collect(std::string_view bytes);
-  void collect_buffered(const codec::ProcessingRequest& message);
-  void body_after_decision(const codec::ProcessingRequest& message);
+  bool store(std::string_view bytes);
+  void duplex_body(std::string_view bytes);
+  void replied_body(std::string_view bytes);
   void read_body_and_decide(std::string_view body);
   codec::ScanStatus read_facts(std::string_view body);
   bool rewrite_model();
+  void decide_at_head();
   void decide();
   bool is_full_duplex() const { return request_mode_ == Mode::kFullDuplexStreamed; }
+  bool is_buffered() const {
+    return request_mode_ == Mode::kBuffered || request_mode_ == Mode::kBufferedPartial;
+  }
 
-  // extproc_forward.cpp: what Envoy is told of a decision.
+  // extproc_forward.cpp: what Envoy is told of the decision.
   void build_changes(const ExtProcTarget& target);
+  void set_length();
+  bool is_set(std::string_view name) const;
   void send_decision(const ExtProcTarget& target);
-  void send_request_rest();
-  void request_done();
-  void close_early();
+  void send_body_replies();
+  void send_request_bytes(std::string_view bytes, Source source);
+  bool request_complete() const;
+  void conclude_request();
   bool closes_early() const;
 
   // extproc_response.cpp: the answer.
   void on_response_headers(const codec::ProcessingRequest& message);
   void on_response_body(const codec::ProcessingRequest& message);
-  void on_response_trailers(const codec::ProcessingRequest& message);
-  void note_foreign_answer();
-  void begin_watch(std::string_view headers);
+  void on_response_trailers();
+  void begin_response();
+  bool read_response_head(std::string_view headers);
   void watch(std::string_view bytes);
   void pass_piece(std::string_view bytes, codec::BodyEnd end);
-  void reply_to_piece(std::string_view bytes, codec::BodyEnd end);
+  void reply_to_piece(std::string_view bytes);
   void note_first_token();
   void response_done();
+  bool rest_is_unseen() const;
   model::Outcome outcome_of_response() const;
+  model::Outcome outcome_if_gone() const;
 
   ExtProcShared shared_;
   ExtProcPort& port_;
@@ -285,21 +307,22 @@ class ExtProcStream {
   std::string_view path_;
   ExtProcControls controls_;
   std::string request_id_;
-  Route route_ = Route::kNone;
-  Handling handling_ = Handling::kRefuse;
-  std::string_view allow_;
+  RouteMatch match_;
   SubsetHint subset_;
   RequestFacts facts_;
   StoredBody body_;
+  std::string model_;  // Of a WebSocket's query.
   std::size_t body_bytes_ = 0;
+  bool ended_at_head_ = false;
   bool request_ended_ = false;  // Envoy's last message of the request was seen.
-  bool trailers_due_ = false;   // They want a reply.
-  bool body_rewritten_ = false;
-  ChangesIn changes_in_ = ChangesIn::kHeadersReply;
-  std::uint32_t replies_due_ = 0;  // To bodies, in the modes that want one for each.
+  bool body_seen_ = false;
+  bool trailers_due_ = false;     // They want a reply.
+  std::uint32_t bodies_due_ = 0;  // Likewise, in the modes that want one for each.
+  bool collected_ = false;        // The decision was made on the body.
+  bool dispatched_ = false;
 
   // Towards Envoy.
-  std::vector<codec::Http1Header> set_;
+  codec::Http1Headers set_;
   std::vector<std::string_view> remove_;
   std::string length_;  // Content-Length.
   std::string session_token_;
@@ -308,8 +331,6 @@ class ExtProcStream {
 
   // The answer.
   ResponsePhase response_phase_ = ResponsePhase::kNone;
-  bool foreign_answer_ = false;
-  bool response_body_replied_ = false;  // In the buffered modes: there is one.
   int status_ = 0;
   codec::Http1ResponseHead response_head_;
   ResponseWatch watch_;

@@ -59,6 +59,9 @@ codec::RequestKind kind_of(Route route) {
 void RequestFacts::clear() {
   keys_.clear();
   model_.clear();
+  client_model_.clear();
+  model_range_ = {};
+  model_replaced_ = false;
   session_.clear();
   prompt_tokens_ = max_output_tokens_ = previous_response_ = 0;
   holder_.reset();
@@ -68,7 +71,7 @@ void RequestFacts::clear() {
 
 codec::ScanStatus RequestFacts::read(Route route, std::span<const codec::Http1Header> headers,
                                      std::string_view body, const KeySettings& settings,
-                                     ReadingDesk& desk) {
+                                     ReadingDesk& desk, std::string_view served_model) {
   clear();
   const codec::ScanStatus status =
       takes_form(route)
@@ -77,6 +80,7 @@ codec::ScanStatus RequestFacts::read(Route route, std::span<const codec::Http1He
   if (!status.ok()) return status;
   decode_session_token(codec::header_value(headers, kSessionTokenHeader), session_);
   derive(route, desk.scanned);
+  replace_model(desk.scanned, served_model);
   if (fills_cache(route)) derive_keys(settings, desk);
   // Its views die with the body.
   desk.scanned.clear();
@@ -100,6 +104,15 @@ void RequestFacts::derive(Route route, const codec::ScannedRequest& scanned) {
   if (only_tokenizes(route)) return;
   prompt_tokens_ = tokens::estimate_tokens(scanned.text_bytes) + scanned.prompt_tokens;
   if (takes_form(route)) prompt_tokens_ += scanned.opaque_bytes / kAudioBytesPerToken;
+}
+
+void RequestFacts::replace_model(const codec::ScannedRequest& scanned,
+                                 std::string_view served_model) {
+  model_range_ = scanned.model_range;
+  if (served_model.empty() || served_model == model_ || model_range_.empty()) return;
+  client_model_.swap(model_);
+  model_ = served_model;
+  model_replaced_ = true;
 }
 
 void RequestFacts::derive_keys(const KeySettings& settings, ReadingDesk& desk) {

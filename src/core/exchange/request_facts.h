@@ -43,27 +43,37 @@ struct ReadingDesk {
 
 class RequestFacts {
  public:
-  // Of a kScan route. After an error there are no facts.
+  // Of a kScan route. After an error there are no facts. `served_model` stands in for the body's
+  // where that can be replaced in the body; empty: none.
   [[nodiscard]] codec::ScanStatus read(Route route, std::span<const codec::Http1Header> headers,
                                        std::string_view body, const KeySettings& settings,
-                                       ReadingDesk& desk);
-  // Of a kTunnel route: no prompt is known before its bytes flow.
+                                       ReadingDesk& desk, std::string_view served_model = {});
+  // Of a kTunnel route, and of what is decided without its body: no prompt is known.
   void set_tunnel(std::string_view model, std::span<const codec::Http1Header> headers);
   void clear();
   // The id of the answer that it continues, by codec::AnswerIdHash; 0: none.
   std::uint64_t previous_response() const { return previous_response_; }
   void set_holder(model::EndpointRef holder) { holder_ = holder; }
+  // The model that the body names, whatever stands in for it.
+  std::string_view client_model() const { return model_replaced_ ? client_model_ : model_; }
+  bool model_replaced() const { return model_replaced_; }
+  // Where in the body it stands, with its quotes; empty when it is no JSON string.
+  codec::ByteRange model_range() const { return model_range_; }
 
   // Views into this object, valid until the next call of the above.
   model::InferenceRequest request() const;
 
  private:
   void derive(Route route, const codec::ScannedRequest& scanned);
+  void replace_model(const codec::ScannedRequest& scanned, std::string_view served_model);
   void derive_keys(const KeySettings& settings, ReadingDesk& desk);
 
   std::vector<std::uint64_t> keys_;
   std::string model_;
+  std::string client_model_;
   std::string session_;
+  codec::ByteRange model_range_;
+  bool model_replaced_ = false;
   std::uint64_t prompt_tokens_ = 0;
   std::uint64_t max_output_tokens_ = 0;
   std::uint64_t previous_response_ = 0;

@@ -39,6 +39,7 @@ constexpr std::array kEntries = {
 };
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
+constexpr std::string_view kVersionPrefix = "/v1";
 
 }  // namespace
 
@@ -96,6 +97,21 @@ RouteMatch match_route(std::string_view method, std::string_view path) {
     return {Route::kModels, Handling::kModel, {}, path.substr(kModelPrefix.size())};
   }
   return {};
+}
+
+RouteMatch match_route_suffix(std::string_view method, std::string_view path) {
+  const RouteMatch exact = match_route(method, path);
+  if (exact.route != Route::kNone) return exact;
+  const Entry* longest = nullptr;
+  std::size_t longest_bytes = 0;
+  for (const Entry& entry : kEntries) {
+    std::string_view suffix = entry.path;
+    if (suffix.starts_with(kVersionPrefix)) suffix.remove_prefix(kVersionPrefix.size());
+    if (suffix.size() <= longest_bytes || !path.ends_with(suffix)) continue;
+    longest = &entry;
+    longest_bytes = suffix.size();
+  }
+  return longest == nullptr ? RouteMatch{} : match_route(method, longest->path);
 }
 
 bool decode_path_part(std::string_view part, std::string& out) {

@@ -69,5 +69,8 @@ QueryModel model_of_query(std::string_view query, std::string& out);
 
 // `path` has no query.
 RouteMatch match_route(std::string_view method, std::string_view path);
+// The same for a proxy that may have put something in front of the path: where no path is equal,
+// the longest known one counts that `path` ends with, `/v1` left out (`/openai/chat/completions`).
+RouteMatch match_route_suffix(std::string_view method, std::string_view path);
 
 }  // namespace fairlead::exchange

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// The request's way through an ExtProcStream, up to its decision.
+#include <charconv>
+
+#include "core/codec/gzip_body.h"
+#include "core/codec/json_completion.h"
+#include "core/codec/json_text.h"
+#include "core/exchange/extproc_stream.h"
+#include "core/exchange/request_head.h"
+
+namespace fairlead::exchange {
+namespace {
+
+using model::ReplyReason;
+
+// What llm-d takes a request without any path for.
+constexpr std::string_view kAssumedPath = "/v1/completions";
+
+std::string_view without_query(std::string_view path) { return path.substr(0, path.find('?')); }
+
+std::string_view query_of(std::string_view path) {
+  const std::size_t mark = path.find('?');
+  return mark == std::string_view::npos ? std::string_view() : path.substr(mark + 1);
+}
+
+}  // namespace
+
+ExtProcRequest ExtProcStream::request() const {
+  ExtProcRequest request;
+  request.inference = facts_.request();
+  request.inference.id = request_id_;
+  request.client_model = facts_.client_model();
+  request.route = match_.route;
+  request.method = method_;
+  request.path = path_;
+  request.headers = headers_;
+  request.controls = controls_;
+  request.subset = &subset_;
+  request.previous_response = facts_.previous_response();
+  request.body_bytes = body_bytes_;
+  return request;
+}
+
+void ExtProcStream::on_request_headers(const codec::ProcessingRequest& message) {
+  if (phase_ != Phase::kStart) return fault(ExtProcFault::kSecondRequestHeaders);
+  phase_ = Phase::kCollecting;
+  request_ended_ = ended_at_head_ = message.end_of_stream;
+  if (!read_head(message.headers)) return;
+  subset_.read(message.metadata);
+  if (refuse_head()) return;
+  if (decides_at_head()) return decide_at_head();
+  collected_ = true;
+  if (is_full_duplex()) return;
+  // Envoy sends the body when the head has been answered, and keeps the head until then.
+  out_.clear();
+  codec::append_headers_reply({}, out_);
+  send_reply();
+}
+
+// False: the stream has ended.
+bool ExtProcStream::read_head(std::string_view headers) {
+  if (headers.size() > settings_->head_bytes_max) {
+    port_.make_request_id(request_id_);
+    reply({ReplyReason::kHeaderTooLarge, {}, {}});
+    return false;
+  }
+  head_ = headers;
+  codec::HeaderMapReader reader(head_);
+  codec::Http1Header next;
+  while (reader.next(next)) headers_.push_back(next);
+  if (!reader.ok()) {
+    fault(ExtProcFault::kMalformed);
+    return false;
+  }
+  method_ = header(":method");
+  for (const std::string_view name : {":path", "x-original-path", "x-forwarded-path"}) {
+    if (path_.empty()) path_ = header(name);
+  }
+  if (path_.empty()) path_ = kAssumedPath;
+  match_ = match_route_suffix(method_, without_query(path_));
+  read_controls();
+  const std::string_view sent = header(settings_->request_id_header);
+  if (is_request_id(sent)) {
+    request_id_ = sent;
+  } else {
+    port_.make_request_id(request_id_);
+  }
+  return true;
+}
+
+void ExtProcStream::read_controls() {
+  const auto either = [this](std::string_view name, std::string_view deprecated) {
+    const std::string_view value = header(name);
+    return value.empty() ? header(deprecated) : value;
+  };
+  controls_.fairness_id =
+      either("x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id");
+  controls_.objective = either("x-llm-d-inference-objective", "x-gateway-inference-objective");
+  controls_.model_rewrite = either("x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite");
+  controls_.slo_ttft_ms = either("x-llm-d-slo-ttft-ms", "x-slo-ttft-ms");
+  controls_.slo_tpot_ms = either("x-llm-d-slo-tpot-ms", "x-slo-tpot-ms");
+}
+
+bool ExtProcStream::decides_at_head() const {
+  return ended_at_head_ || settings_->body == BodyUse::kIgnored ||
+         match_.handling != Handling::kScan || request_mode_ == Mode::kNone ||
+         request_mode_ == Mode::kStreamed;
+}
+
+// Whether the head alone is enough to refuse the request; then it was.
+bool ExtProcStream::refuse_head() {
+  if (ended_at_head_ || settings_->body == BodyUse::kIgnored) return false;
+  const bool is_known = match_.handling == Handling::kScan || match_.handling == Handling::kTunnel;
+  if (!is_known && settings_->unknown_path == UnknownPath::kRefused) {
+    reply({match_.allow.empty() ? ReplyReason::kNotFound : ReplyReason::kMethodNotAllowed, {}, {}});
+    return true;
+  }
+  if (decides_at_head()) return false;
+  if (codec::body_coding(headers_) != codec::BodyCoding::kIdentity) {
+    reply({ReplyReason::kUnsupportedEncoding, {}, {}});
+    return true;
+  }
+  const std::string_view length = header("content-length");
+  std::uint64_t bytes = 0;
+  std::from_chars(length.data(), length.data() + length.size(), bytes);
+  // Of which only a part is shown in this mode.
+  if (request_mode_ == Mode::kBufferedPartial || bytes <= settings_->body_bytes_max) return false;
+  reply({ReplyReason::kTooLarge, {}, {}});
+  return true;
+}
+
+void ExtProcStream::on_request_body(const codec::ProcessingRequest& message) {
+  if (phase_ == Phase::kStart) return fault(ExtProcFault::kBodyBeforeHeaders);
+  if (request_ended_) {
+    // Envoy 1.35 and later may deliver the last piece of a large body twice.
+    if (!is_full_duplex() || !message.end_of_stream || ended_at_head_ || trailers_due_) {
+      return fault(ExtProcFault::kRequestAfterEnd);
+    }
+    ++shared_.counters.repeated_ends;
+    return;
+  }
+  if (request_mode_ == Mode::kNone || (is_buffered() && body_seen_)) {
+    return fault(ExtProcFault::kBodyNotAsked);
+  }
+  body_seen_ = true;
+  request_ended_ = message.end_of_stream;
+  body_bytes_ += message.body.size();
+  if (phase_ == Phase::kCollecting || phase_ == Phase::kDeciding) subset_.read(message.metadata);
+  if (is_full_duplex()) return duplex_body(message.body);
+  replied_body(message.body);
+}
+
+// False: it does not fit, and the client was told.
+bool ExtProcStream::store(std::string_view bytes) {
+  if (body_.view().size() + bytes.size() > settings_->body_bytes_max) {
+    reply({ReplyReason::kTooLarge, {}, {}});
+    return false;
+  }
+  if (!body_.append(bytes)) {
+    reply({ReplyReason::kOverloaded, {}, {}});
+    return false;
+  }
+  return true;
+}
+
+void ExtProcStream::duplex_body(std::string_view bytes) {
+  switch (phase_) {
+    case Phase::kCollecting:
+      if (store(bytes) && request_ended_) read_body_and_decide(body_.view());
+      return;
+    case Phase::kDeciding:
+      static_cast<void>(store(bytes));
+      return;
+    case Phase::kForwarded:
+      send_request_bytes(bytes, Source::kPassing);
+      return conclude_request();
+    default:
+      return;
+  }
+}
+
+// In the modes in which each body message wants a reply.
+void ExtProcStream::replied_body(std::string_view bytes) {
+  if (phase_ != Phase::kCollecting) {
+    ++bodies_due_;
+    if (phase_ == Phase::kForwarded) return send_body_replies();
+    if (phase_ == Phase::kForeign) return send_body_reply(Side::kRequest);
+    return;
+  }
+  if (bytes.size() > settings_->body_bytes_max) return reply({ReplyReason::kTooLarge, {}, {}});
+  // Only a body that will be changed is needed after it was read.
+  if (controls_.model_rewrite.empty()) return read_body_and_decide(bytes);
+  if (store(bytes)) read_body_and_decide(body_.view());
+}
+
+void ExtProcStream::on_request_trailers() {
+  if (phase_ == Phase::kStart) return fault(ExtProcFault::kBodyBeforeHeaders);
+  if (request_ended_) return fault(ExtProcFault::kRequestAfterEnd);
+  request_ended_ = trailers_due_ = true;
+  switch (phase_) {
+    case Phase::kCollecting:
+      if (is_full_duplex()) return read_body_and_decide(body_.view());
+      // The head has been answered and there is no body whose reply could say where to go.
+      return reply(
+          {ReplyReason::kBadRequest, "The request body is empty; send a JSON object.", {}});
+    case Phase::kForwarded:
+      return conclude_request();
+    case Phase::kForeign:
+      return send_trailers(Side::kRequest);
+    default:
+      return;
+  }
+}
+
+codec::ScanStatus ExtProcStream::read_facts(std::string_view body) {
+  const auto read = [&](std::string_view text) {
+    return facts_.read(match_.route, headers_, text, settings_->keys, shared_.desk,
+                       controls_.model_rewrite);
+  };
+  const codec::ScanStatus status = read(body);
+  const bool may_be_cut = request_mode_ == Mode::kBufferedPartial && !request_ended_;
+  if (status.ok() || !may_be_cut) return status;
+  // Envoy showed the beginning of a body that does not fit into its buffer.
+  const bool is_readable = codec::complete_json(body, piece_) && read(piece_).ok();
+  // A model whose name was cut, or stands behind the cut, is none.
+  if (!is_readable || facts_.model_range().end > body.size()) facts_.set_tunnel({}, headers_);
+  return {};
+}
+
+void ExtProcStream::read_body_and_decide(std::string_view body) {
+  const codec::ScanStatus status = read_facts(body);
+  if (!status.ok()) {
+    const bool too_large = status.error == codec::ScanError::kBodyTooLarge;
+    return reply({too_large ? ReplyReason::kTooLarge : ReplyReason::kBadRequest, status.message(),
+                  status.field});
+  }
+  if (!facts_.model_replaced() || rewrite_model()) decide();
+}
+
+// In the stored bytes, so that everything else in them stays. False: the client was told.
+bool ExtProcStream::rewrite_model() {
+  piece_.clear();
+  codec::append_json_string(piece_, facts_.request().model);
+  const codec::ByteRange range = facts_.model_range();
+  if (!body_.splice(range.begin, range.end, piece_)) {
+    reply({ReplyReason::kOverloaded, {}, {}});
+    return false;
+  }
+  piece_.clear();
+  codec::append_json_string(piece_, facts_.client_model());
+  swap_.set(facts_.request().model, piece_);
+  return true;
+}
+
+void ExtProcStream::decide_at_head() {
+  model_.clear();
+  if (match_.handling == Handling::kTunnel &&
+      model_of_query(query_of(path_), model_) != QueryModel::kFound) {
+    model_.clear();
+  }
+  facts_.set_tunnel(model_, headers_);
+  decide();
+}
+
+void ExtProcStream::decide() {
+  phase_ = Phase::kDeciding;
+  port_.on_decide(request());
+}
+
+}  // namespace fairlead::exchange

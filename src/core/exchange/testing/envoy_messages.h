@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Envoy writes and reads on an ext_proc stream, as plain values for tests: messages encoded,
+// replies decoded. The codec that both use has libprotobuf for a referee in its own tests.
+// Threads: values and pure functions.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/codec/ext_proc.h"
+
+namespace fairlead::exchange::testing {
+
+using HeaderList = std::vector<std::pair<std::string, std::string>>;
+using codec::BodySendMode;
+using codec::ProcessingPhase;
+using codec::ProcessingSide;
+
+struct EnvoyMessage {
+  ProcessingPhase phase = ProcessingPhase::kNone;
+  HeaderList headers{};
+  std::string body{};
+  bool end = false;
+  std::optional<codec::ProtocolConfiguration> protocol{};
+  std::string metadata{};
+  bool observability = false;
+};
+std::string encode(const EnvoyMessage& message);
+
+// Serialized Metadata.
+std::string subset_metadata(const std::vector<std::string>& endpoints);
+std::string served_metadata(std::string_view endpoint);
+
+enum class ReplyKind { kNone, kHeaders, kBody, kTrailers, kImmediate };
+enum class BodyReplyKind { kKept, kCleared, kReplaced, kStreamed };
+
+struct EnvoyReply {
+  ReplyKind kind = ReplyKind::kNone;
+  ProcessingSide side = ProcessingSide::kRequest;
+  HeaderList set{};
+  std::vector<std::string> remove{};
+  bool clears_route_cache = false;
+  BodyReplyKind body_kind = BodyReplyKind::kKept;
+  std::string body{};  // An immediate reply's too.
+  bool end = false;
+  int status = 0;
+  std::string details{};
+  std::string metadata_endpoints{};  // Of the dynamic metadata.
+
+  // Empty: not set.
+  std::string header(std::string_view name) const;
+  bool removes(std::string_view name) const;
+};
+// False for what is no ProcessingResponse.
+bool decode(std::string_view message, EnvoyReply& out);
+
+}  // namespace fairlead::exchange::testing
