@@ -169,6 +169,7 @@ void Control::tick() {
 void Control::reset_slot(std::uint32_t slot) {
   const config::PrefixSettings& prefix = generation_->settings.prefix;
   router_.history().forget(slot);
+  router_.media().forget(slot);
   router_.history().set_budget(slot, prefix.bytes_per_endpoint.value_or(prefix.bytes_unreported));
   router_.ledger().forget(slot);
   router_.load().write(slot, {});
@@ -187,6 +188,7 @@ void Control::apply(const fleet::Effect& effect) {
       break;
     case fleet::Effect::Kind::kForget:
       router_.history().forget(slot);
+      router_.media().forget(slot);
       router_.ledger().forget(slot);
       router_.tell(LogLevel::kWarning, "endpoint {}: {}; its prefix history is forgotten",
                    effect.name, effect.why);

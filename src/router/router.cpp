@@ -74,8 +74,9 @@ picker::Limits Router::picker_limits(const config::ServeSettings& settings) {
 }
 
 picker::Picker Router::make_picker(std::uint32_t worker) {
-  return picker::Picker({{inflight_, load_, ledger_, history_}, history_, *this, &decisions_.add()},
-                        picker_limits(generation_.load()->settings), mix64(process_seed_ + worker));
+  return picker::Picker(
+      {{inflight_, load_, ledger_, history_, &media_}, history_, *this, &decisions_.add(), &media_},
+      picker_limits(generation_.load()->settings), mix64(process_seed_ + worker));
 }
 
 }  // namespace fairlead::router

@@ -76,6 +76,8 @@ class Router final : public picker::ObservationSink {
   fleet::PlacementLedger& ledger() { return ledger_; }
   fleet::TrafficTable& traffic() { return traffic_; }
   SharedHistory& history() { return history_; }
+  // Which media were sent where, each item a prompt of one key.
+  SharedHistory& media() { return media_; }
   SharedResponses& responses() { return responses_; }
   OverloadState& overload() { return overload_; }
   const DecisionLogs& decisions() const { return decisions_; }
@@ -112,6 +114,7 @@ class Router final : public picker::ObservationSink {
   fleet::PlacementLedger ledger_;
   fleet::TrafficTable traffic_;
   SharedHistory history_;
+  SharedHistory media_{1, model::kMediaItemsKept};
   SharedResponses responses_;
   OverloadState overload_;
   DecisionLogs decisions_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/exchange/request_facts.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 
 #include "core/codec/answer_id.h"
@@ -58,6 +60,7 @@ codec::RequestKind kind_of(Route route) {
 
 void RequestFacts::clear() {
   keys_.clear();
+  media_.clear();
   model_.clear();
   client_model_.clear();
   model_range_ = {};
@@ -82,6 +85,9 @@ codec::ScanStatus RequestFacts::read(Route route, std::span<const codec::Http1He
   derive(route, desk.scanned);
   replace_model(desk.scanned, served_model);
   if (fills_cache(route)) derive_keys(settings, desk);
+  if (settings.media == MediaItems::kHashed && !takes_form(route)) {
+    derive_media(settings.process_seed, desk.scanned);
+  }
   // Its views die with the body.
   desk.scanned.clear();
   return status;
@@ -131,9 +137,19 @@ void RequestFacts::derive_keys(const KeySettings& settings, ReadingDesk& desk) {
       1U, static_cast<std::uint32_t>(tokens_a_byte * static_cast<double>(settings.block_bytes)));
 }
 
+void RequestFacts::derive_media(std::uint64_t seed, const codec::ScannedRequest& scanned) {
+  for (const codec::PromptSpan& span : scanned.spans) {
+    if (span.kind != codec::SpanKind::kOpaque || media_.size() == model::kMaxMediaItems) continue;
+    media_.push_back(
+        {XXH3_64bits_withSeed(span.text.data(), span.text.size(), seed), span.text.size()});
+  }
+}
+
 model::InferenceRequest RequestFacts::request() const {
-  return {model_,        session_,           keys_,      prompt_tokens_,
-          block_tokens_, max_output_tokens_, streaming_, holder_};
+  model::InferenceRequest request{model_,        session_,           keys_,      prompt_tokens_,
+                                  block_tokens_, max_output_tokens_, streaming_, holder_};
+  request.media = media_;
+  return request;
 }
 
 }  // namespace fairlead::exchange

@@ -5,6 +5,7 @@
 // The other routes yield a model and a size, and are placed by load.
 // The facts own their memory (model, session, keys), because a request may be decided again after
 // the body's buffer or the scanner moved on; the memory is reused by the next request.
+// Of opaque parts also a hash and a size each, for whoever remembers where they were sent.
 // Units: tokens are counted where the client sent token ids, else 4 bytes are one. Opaque parts
 // (images) are part of the keys but not of the token count; an audio file counts by its bytes, and
 // what only a tokenizer reads counts for nothing.
@@ -27,9 +28,13 @@
 
 namespace fairlead::exchange {
 
+// Whether images and sounds are hashed one by one, which only some policies ask for.
+enum class MediaItems : std::uint8_t { kIgnored, kHashed };
+
 struct KeySettings {
   std::uint64_t process_seed = 0;
   std::size_t block_bytes = prefix::kDefaultBlockBytes;
+  MediaItems media = MediaItems::kIgnored;
 };
 
 // What reading one body needs and the next may reuse: one a worker, because the pieces of a large
@@ -67,8 +72,10 @@ class RequestFacts {
   void derive(Route route, const codec::ScannedRequest& scanned);
   void replace_model(const codec::ScannedRequest& scanned, std::string_view served_model);
   void derive_keys(const KeySettings& settings, ReadingDesk& desk);
+  void derive_media(std::uint64_t seed, const codec::ScannedRequest& scanned);
 
   std::vector<std::uint64_t> keys_;
+  std::vector<model::MediaItem> media_;
   std::string model_;
   std::string client_model_;
   std::string session_;

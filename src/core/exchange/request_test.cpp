@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The request's side: routes, session tokens, facts, and the head towards an engine.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -114,6 +115,33 @@ TEST_F(Facts, AModelNameWithEscapesSurvivesTheScannersNextScan) {
   const std::string body = R"({"model":"oth\u0065r","messages":[]})";
   ASSERT_TRUE(desk_.scanner.scan(codec::RequestKind::kChatCompletions, body, other).ok());
   EXPECT_EQ(facts_.request().model, "llama");
+}
+
+TEST_F(Facts, MediaAreHashedOneByOneWhereAPolicyAsks) {
+  const auto body = [](std::string_view parts) {
+    return fmt::format(R"({{"model":"m","messages":[{{"role":"user","content":[{}]}}]}})", parts);
+  };
+  const std::string cat = R"({"type":"image_url","image_url":{"url":"data:cat"}})";
+  const std::string dog = R"({"type":"image_url","image_url":{"url":"data:a-dog"}})";
+  const std::string text = R"({"type":"text","text":"and"})";
+  ASSERT_TRUE(read(body(cat)).ok());
+  EXPECT_TRUE(facts_.request().media.empty()) << "nobody asks";
+  settings_.media = MediaItems::kHashed;
+  ASSERT_TRUE(read(body(cat + "," + text + "," + dog)).ok());
+  const auto both = facts_.request().media;
+  ASSERT_EQ(both.size(), 2U);
+  EXPECT_EQ(both[0].bytes, 18U);
+  EXPECT_EQ(both[1].bytes, 20U);
+  const std::uint64_t cat_hash = both[0].hash;
+  EXPECT_NE(cat_hash, both[1].hash);
+  ASSERT_TRUE(read(body(dog + "," + cat)).ok());
+  EXPECT_EQ(facts_.request().media[1].hash, cat_hash) << "wherever it stands";
+  std::string many = cat;
+  for (std::size_t i = 0; i < model::kMaxMediaItems; ++i) many += "," + cat;
+  ASSERT_TRUE(read(body(many)).ok());
+  EXPECT_EQ(facts_.request().media.size(), model::kMaxMediaItems);
+  ASSERT_TRUE(read(chat("text")).ok());
+  EXPECT_TRUE(facts_.request().media.empty());
 }
 
 TEST_F(Facts, KeysShareAPrefixAndNothingElse) {

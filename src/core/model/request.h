@@ -21,6 +21,15 @@ struct RequestHeader {
   std::string_view value;
 };
 
+// An image, a sound or a film in a prompt.
+struct MediaItem {
+  std::uint64_t hash = 0;   // Of its bytes as the client wrote them.
+  std::uint64_t bytes = 0;  // As many.
+};
+inline constexpr std::size_t kMaxMediaItems = 64;  // Of a request; more are not looked at.
+// Remembered of an endpoint, the last ones: as many as llm-d lets 4,096 MB hold, at 2 MiB each.
+inline constexpr std::size_t kMediaItemsKept = 2048;
+
 struct InferenceRequest {
   std::string_view model;               // Model or adapter id to be served, after any rewrite.
   std::string_view session;             // Affinity token the client sent back; empty when none.
@@ -40,6 +49,7 @@ struct InferenceRequest {
   // As many as the front's own limits let through; empty from a front that hands none on, which
   // then does not fill scheduling::Column::kHeaders.
   std::span<const RequestHeader> headers{};
+  std::span<const MediaItem> media{};  // At most kMaxMediaItems.
 
   // The last one's value, empty when there is none.
   std::string_view header(std::string_view lower_name) const;

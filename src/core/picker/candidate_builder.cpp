@@ -154,6 +154,7 @@ void CandidateBuilder::fill(const model::InferenceRequest& request, Time now) {
     table_.own_uncached_tokens[row] = static_cast<float>(prompt - cached);
   }
   if (any_stale) raise_stale_load();
+  if (!request.media.empty() && shared_.media != nullptr) fill_media(request.media);
   cold_ = best_cached <= kColdShare * prompt;
   if (cold_) rank_cold_placements();
 }
@@ -175,6 +176,22 @@ void CandidateBuilder::raise_stale_load() {
     table_.running[row] = std::max(table_.running[row], worst.running);
     table_.kv_usage[row] = std::max(table_.kv_usage[row], worst.kv_usage);
   }
+}
+
+void CandidateBuilder::fill_media(std::span<const model::MediaItem> media) {
+  double total = 0;
+  for (const model::MediaItem& item : media) total += static_cast<double>(item.bytes);
+  if (total == 0) return;
+  for (const model::MediaItem& item : media) {
+    std::ranges::fill(matched_, 0);
+    shared_.media->match(std::span(&item.hash, 1), matched_);
+    const auto share = static_cast<float>(static_cast<double>(item.bytes) / total);
+    for (std::size_t row = 0; row < chosen_.size(); ++row) {
+      if (matched_[chosen_[row]->ref.slot] > 0) table_.media_cached[row] += share;
+    }
+  }
+  // The shares of all items may add up to a hair more than the whole.
+  for (float& cached : table_.media_cached) cached = std::min(cached, 1.0F);
 }
 
 void CandidateBuilder::rank_cold_placements() {

@@ -28,6 +28,8 @@ struct SharedState {
   const fleet::LoadTable& load;
   fleet::PlacementLedger& ledger;
   const prefix::PrefixKnowledge& knowledge;
+  // Which media were sent where: each item is a prompt of one key. Null: nobody remembers.
+  const prefix::PrefixKnowledge* media = nullptr;
 };
 
 // Why an endpoint of the pool is no row of the table.
@@ -78,6 +80,7 @@ class CandidateBuilder {
                      std::span<const std::uint32_t> tried);
   void fill(const model::InferenceRequest& request, Time now);
   void raise_stale_load();
+  void fill_media(std::span<const model::MediaItem> media);
   void rank_cold_placements();
 
   SharedState shared_;

@@ -111,6 +111,11 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
       fleet::InFlightShare(ports_.shared.inflight, endpoint,
                            static_cast<std::int64_t>(table.own_uncached_tokens[choice.row]));
   mine.tried[decision.attempts] = endpoint.slot;
+  if (ports_.media != nullptr && profile.reads.has(scheduling::Column::kMediaCached)) {
+    for (const model::MediaItem& item : request.media) {
+      ports_.media->record(endpoint.slot, std::span(&item.hash, 1));
+    }
+  }
   decision = {endpoint,
               request.holder == endpoint ? scheduling::Reason::kHolder : choice.reason,
               choice.total,

@@ -114,6 +114,9 @@ struct Ports {
   DispatchRecorder& recorder;
   ObservationSink& observations;
   DecisionSink* decisions = nullptr;  // Null: nobody asks.
+  // Where media are written down, each as a prompt of one key, when they are placed and the profile
+  // asks where they are. Null: nowhere.
+  DispatchRecorder* media = nullptr;
 };
 
 struct Counters {

@@ -396,6 +396,84 @@ TEST_F(PickerTest, ColumnsTellAdaptersAndTheAgeOfMetrics) {
   EXPECT_FALSE(filled_columns().has(scheduling::Column::kHeaders)) << "a front adds these";
 }
 
+TEST_F(PickerTest, MediaAreWrittenDownWhereTheyGoWhenThePolicyAsks) {
+  const scheduling::Registry registry = scheduling::builtin_registry();
+  prefix::RoutedHistory sent{1, model::kMediaItemsKept};
+  Recorder media_recorder{sent};
+  Picker knowing(
+      {{inflight, load, ledger, history, &sent}, recorder, sink, nullptr, &media_recorder}, {}, 3);
+  const std::vector<model::MediaItem> media = {{501, 10}, {502, 30}};
+  request.media = media;
+  RequestId id = knowing.on_request(request, pool, profile, now, outbox);
+  knowing.on_end(id, Outcome::kCompleted, now);
+  EXPECT_EQ(sent.figures().held_blocks, 0U) << "nobody asks";
+  profile = {};
+  profile.scorers.push_back({"mm", make(registry.scorer("mm-embeddings-cache-scorer")), 1});
+  profile.picker = make(registry.picker("max-score-picker"));
+  profile.reads = scheduling::Columns{scheduling::Column::kMediaCached};
+  id = knowing.on_request(request, pool, profile, now, outbox);
+  const std::uint32_t slot = outbox.back().endpoint.slot;
+  knowing.on_end(id, Outcome::kCompleted, now);
+  EXPECT_EQ(sent.held_blocks(slot), 2U);
+  for (int i = 0; i < 8; ++i) {
+    id = knowing.on_request(request, pool, profile, now, outbox);
+    EXPECT_EQ(outbox.back().endpoint.slot, slot);
+    EXPECT_EQ(knowing.decision(id).total, 1.0F);
+    knowing.on_end(id, Outcome::kCompleted, now);
+  }
+}
+
+// Matched size over whole size, by hand. Item i has the hash i + 1.
+TEST_F(PickerTest, TheShareOfMediaIsBySize) {
+  struct Vector {
+    std::vector<std::uint64_t> sizes;
+    std::vector<std::vector<std::uint64_t>> held;  // Of each endpoint: which items.
+    std::vector<float> expected;
+  };
+  const Vector vectors[] = {
+      {{}, {{}, {}, {}, {}}, {0, 0, 0, 0}},
+      {{100}, {{0}, {}, {}, {}}, {1, 0, 0, 0}},
+      {{100}, {{}, {}, {}, {}}, {0, 0, 0, 0}},
+      {{100}, {{0}, {0}, {0}, {0}}, {1, 1, 1, 1}},
+      {{100, 100}, {{0}, {1}, {0, 1}, {}}, {0.5F, 0.5F, 1, 0}},
+      {{100, 300}, {{0}, {1}, {0, 1}, {}}, {0.25F, 0.75F, 1, 0}},
+      {{300, 100}, {{0}, {1}, {}, {0, 1}}, {0.75F, 0.25F, 0, 1}},
+      {{1, 1, 2}, {{0}, {2}, {0, 2}, {1}}, {0.25F, 0.5F, 0.75F, 0.25F}},
+      {{1, 1, 2}, {{0, 1}, {0, 1, 2}, {}, {2, 1}}, {0.5F, 1, 0, 0.75F}},
+      {{5, 3}, {{7}, {0}, {1}, {7, 8}}, {0, 0.625F, 0.375F, 0}},  // Others' items do not count.
+      {{10, 20, 30, 40}, {{3}, {2}, {1}, {0}}, {0.4F, 0.3F, 0.2F, 0.1F}},
+      {{10, 20, 30, 40}, {{3, 2}, {2, 1}, {1, 0}, {0, 3}}, {0.7F, 0.5F, 0.3F, 0.5F}},
+      {{10, 20, 30, 40}, {{0, 1, 2}, {1, 2, 3}, {}, {0, 1, 2, 3}}, {0.6F, 0.9F, 0, 1}},
+      {{0}, {{0}, {}, {}, {}}, {0, 0, 0, 0}},  // Of no size at all.
+      {{0, 8}, {{0}, {1}, {0, 1}, {}}, {0, 1, 1, 0}},
+      {{7, 7, 7, 7, 7, 7, 7}, {{0}, {0, 1}, {0, 1, 2}, {}}, {1.0F / 7, 2.0F / 7, 3.0F / 7, 0}},
+      {{1000000, 1}, {{1}, {0}, {}, {0, 1}}, {1.0F / 1000001, 1000000.0F / 1000001, 0, 1}},
+      {{2, 2, 2, 2}, {{0, 2}, {1, 3}, {0, 1, 2, 3}, {3}}, {0.5F, 0.5F, 1, 0.25F}},
+      {{16, 48}, {{}, {}, {}, {0}}, {0, 0, 0, 0.25F}},
+      {{16, 48}, {{}, {1}, {}, {}}, {0, 0.75F, 0, 0}},
+      {{9, 1}, {{0, 5, 6}, {1, 5}, {5}, {6, 1, 0}}, {0.9F, 0.1F, 0, 1}},
+  };
+  for (const Vector& vector : vectors) {
+    SCOPED_TRACE(&vector - vectors);
+    prefix::RoutedHistory sent{1, model::kMediaItemsKept};
+    for (std::uint32_t slot = 0; slot < 4; ++slot) {
+      for (const std::uint64_t item : vector.held[slot]) {
+        sent.record(slot, std::vector<std::uint64_t>{item + 1});
+      }
+    }
+    std::vector<model::MediaItem> media;
+    for (const std::uint64_t size : vector.sizes) media.push_back({media.size() + 1, size});
+    request.media = media;
+    CandidateBuilder builder({inflight, load, ledger, history, &sent});
+    Random random(1);
+    const auto& table = builder.build(request, pool, {}, {}, now, random);
+    for (std::size_t row = 0; row < 4; ++row) {
+      EXPECT_NEAR(static_cast<double>(table.media_cached[row]),
+                  static_cast<double>(vector.expected[row]), 1e-6);
+    }
+  }
+}
+
 TEST_F(PickerTest, NewPrefixesArePlacedInTurn) {
   const scheduling::Registry registry = scheduling::builtin_registry();
   profile.scorers.clear();

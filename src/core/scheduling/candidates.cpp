@@ -38,6 +38,8 @@ std::string_view to_string(Column column) {
       return "adapter";
     case Column::kAdapterRoom:
       return "adapter_room";
+    case Column::kMediaCached:
+      return "media_cached";
     case Column::kHeaders:
       return "headers";
     case Column::kPriority:

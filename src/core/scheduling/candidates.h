@@ -36,9 +36,10 @@ enum class Column : std::uint32_t {
   kMetricsAge = 1U << 12,   // Seconds since the endpoint's last scrape.
   kAdapter = 1U << 13,      // What its engine has of the adapter this request names.
   kAdapterRoom = 1U << 14,  // Adapters that its engine can still take into a batch.
+  kMediaCached = 1U << 15,  // Share of this request's media, by bytes, that were sent there before.
   // Facts of the request that some fronts have only.
-  kHeaders = 1U << 15,
-  kPriority = 1U << 16,
+  kHeaders = 1U << 16,
+  kPriority = 1U << 17,
 };
 
 class Columns {
@@ -63,8 +64,8 @@ inline constexpr Columns kAllColumns{
     Column::kWaiting,        Column::kRunning,   Column::kKvUsage,      Column::kInFlightRequests,
     Column::kInFlightTokens, Column::kUnstarted, Column::kCachedTokens, Column::kOwnUncachedTokens,
     Column::kColdOrder,      Column::kHealth,    Column::kLabels,       Column::kModels,
-    Column::kMetricsAge,     Column::kAdapter,   Column::kAdapterRoom,  Column::kHeaders,
-    Column::kPriority};
+    Column::kMetricsAge,     Column::kAdapter,   Column::kAdapterRoom,  Column::kMediaCached,
+    Column::kHeaders,        Column::kPriority};
 
 // Values of the column `adapter`.
 inline constexpr float kAdapterNowhere = 0;
@@ -94,6 +95,7 @@ struct Candidates {
   std::vector<float> metrics_age;
   std::vector<float> adapter;
   std::vector<float> adapter_room;
+  std::vector<float> media_cached;
 
   std::size_t size() const { return endpoint.size(); }
   void resize(std::size_t rows);
@@ -118,6 +120,7 @@ inline constexpr std::array kFigures = {
     Figure{"metrics_age", &Candidates::metrics_age},
     Figure{"adapter", &Candidates::adapter},
     Figure{"adapter_room", &Candidates::adapter_room},
+    Figure{"media_cached", &Candidates::media_cached},
 };
 
 }  // namespace fairlead::scheduling

@@ -25,6 +25,7 @@
 #include "core/scheduling/plugins/scorer/kv_cache_utilization_scorer.h"
 #include "core/scheduling/plugins/scorer/load_aware_scorer.h"
 #include "core/scheduling/plugins/scorer/lora_affinity_scorer.h"
+#include "core/scheduling/plugins/scorer/mm_embeddings_cache_scorer.h"
 #include "core/scheduling/plugins/scorer/no_hit_lru_scorer.h"
 #include "core/scheduling/plugins/scorer/prefix_cache_scorer.h"
 #include "core/scheduling/plugins/scorer/queue_scorer.h"
@@ -58,6 +59,7 @@ Registry builtin_registry() {
       kv_cache_utilization_scorer_spec(),
       load_aware_scorer_spec(),
       lora_affinity_scorer_spec(),
+      mm_embeddings_cache_scorer_spec(),
       no_hit_lru_scorer_spec(),
       prefix_cache_scorer_spec(),
       queue_scorer_spec(),

@@ -40,6 +40,7 @@ Table random_table(std::size_t rows, Random& random) {
     c.metrics_age[row] = static_cast<float>(random.uniform());
     c.adapter[row] = static_cast<float>(random.below(3));
     c.adapter_room[row] = static_cast<float>(random.below(6)) - 3;
+    c.media_cached[row] = static_cast<float>(random.uniform());
     table.endpoints[row]->labels = {
         {"llm-d.ai/context-length-range", random.below(2) == 0 ? "0-9000" : "9000-70000"},
         {"llm-d.ai/role", random.below(2) == 0 ? "encode" : "decode"}};
@@ -68,7 +69,7 @@ TEST(Catalog, ATypeIsOnceOfAKindAndAllKindsArePresent) {
     return types.size();
   };
   EXPECT_EQ(count(registry().filters()), 12U);
-  EXPECT_EQ(count(registry().scorers()), 13U);
+  EXPECT_EQ(count(registry().scorers()), 14U);
   EXPECT_EQ(count(registry().pickers()), 4U);
   EXPECT_EQ(count(registry().admitters()), 3U);
   EXPECT_EQ(count(registry().reporters()), 1U);

@@ -179,7 +179,9 @@ Result<DecisionReport> Explainer::dry_run(std::string_view path, std::string_vie
   exchange::RequestFacts facts;
   const codec::ScanStatus status =
       facts.read(match.route, {}, body,
-                 {router_.process_seed(), generation->settings.prefix.block_bytes}, desk);
+                 {router_.process_seed(), generation->settings.prefix.block_bytes,
+                  exchange::MediaItems::kHashed},
+                 desk);
   if (!status.ok()) {
     return fail(ErrorCode::kInvalidArgument, "the body is refused: {}", status.message());
   }
@@ -196,7 +198,7 @@ Result<DecisionReport> Explainer::dry_run(std::string_view path, std::string_vie
   Random chance(mix64(router_.process_seed() ^ ++dry_runs_));
   fleet::PlacementLedger ledger(router_.ledger().turn());
   picker::CandidateBuilder builder(
-      {router_.inflight(), router_.load(), router_.ledger(), router_.history()});
+      {router_.inflight(), router_.load(), router_.ledger(), router_.history(), &router_.media()});
   const auto& table = builder.build(request, *pool, {}, {}, control_.now(), chance);
   scheduling::DecisionContext context{chance, ledger};
   scheduling::Explanation told;

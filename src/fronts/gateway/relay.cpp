@@ -115,7 +115,10 @@ void Relay::decode_on() {
 
 void Relay::scan_and_decide() {
   const codec::Http1Headers& headers = exchange_->head().headers;
-  const exchange::KeySettings keys{host_.process_seed(), generation_->settings.prefix.block_bytes};
+  const bool media = generation_->profile.reads.has(scheduling::Column::kMediaCached);
+  const exchange::KeySettings keys{
+      host_.process_seed(), generation_->settings.prefix.block_bytes,
+      media ? exchange::MediaItems::kHashed : exchange::MediaItems::kIgnored};
   const codec::ScanStatus status = facts_.read(match_.route, headers, body_, keys, host_.desk());
   if (!status.ok()) {
     const auto reason = status.error == codec::ScanError::kBodyTooLarge ? ReplyReason::kTooLarge
