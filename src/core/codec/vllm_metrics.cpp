@@ -326,13 +326,16 @@ EngineMetrics EngineMetricsReader::read_whole(std::string_view text) {
   Scrape scrape;
   std::size_t family_end = 0;
   for_each_sample(text, [&](std::size_t at, std::size_t name, std::string_view line) {
-    const bool goes_on = !places_.empty() && places_.back().name == name && at == family_end;
-    if (!goes_on) places_.push_back({at, name});
-    family_end = at + line.size() + 1;
     scrape.sample(kNames[name], line);
+    const bool goes_on = !places_.empty() && places_.back().name == name && at == family_end;
+    family_end = at + line.size() + 1;
+    if (!goes_on && kNames[name].wanted != Wanted::kCacheConfig) places_.push_back({at, name});
   });
   if (places_.size() > kPlacesMax) places_.clear();
-  return scrape.take();
+  EngineMetrics metrics = scrape.take();
+  block_size_ = metrics.block_size;
+  num_gpu_blocks_ = metrics.num_gpu_blocks;
+  return metrics;
 }
 
 std::optional<EngineMetrics> EngineMetricsReader::read_places(std::string_view text) {
@@ -352,7 +355,10 @@ std::optional<EngineMetrics> EngineMetricsReader::read_places(std::string_view t
       behind = at + line.size() + 1;
     }
   }
-  return scrape.take();
+  EngineMetrics metrics = scrape.take();
+  metrics.block_size = block_size_;
+  metrics.num_gpu_blocks = num_gpu_blocks_;
+  return metrics;
 }
 
 }  // namespace fairlead::codec

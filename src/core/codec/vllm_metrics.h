@@ -46,7 +46,8 @@ struct EngineMetrics {
 // Reads one engine's texts, one after the other. The next text is nearly the last one again, so
 // it is looked at only where the last one had what is wanted, and read whole when that is not
 // there, or after kByPlaceMax texts read by their places: a family that appears is seen by then.
-// Series that join or leave a known family are seen at once.
+// Series that join or leave a known family are seen at once. The size of the engine's cache, whose
+// lines are long and never change, is read with whole texts only and remembered in between.
 class EngineMetricsReader {
  public:
   static constexpr unsigned kByPlaceMax = 15;
@@ -64,6 +65,8 @@ class EngineMetricsReader {
   std::optional<EngineMetrics> read_places(std::string_view text);
 
   std::vector<Place> places_;
+  std::optional<std::uint64_t> block_size_;
+  std::optional<std::uint64_t> num_gpu_blocks_;
   unsigned by_place_ = 0;
   std::uint64_t whole_reads_ = 0;
 };

@@ -85,7 +85,8 @@ class UpstreamObserver {
   virtual void on_connected(ConnectionUse) {}
   // Interim responses (100, 103) are skipped. The views are valid during the call.
   virtual void on_response_head(const codec::Http1ResponseHead& head) = 0;
-  // The next raw bytes of the body, and the payload among them; valid during the call.
+  // The next raw bytes of the body, and the payload among them; valid during the call, and those of
+  // the last call until on_complete() returns.
   virtual void on_body(std::string_view raw, std::span<const std::string_view> payload) = 0;
   // The response is whole. The connection is back in the pool if it can be reused.
   virtual void on_complete() = 0;

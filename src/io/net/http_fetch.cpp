@@ -56,6 +56,8 @@ void HttpFetch::start(const SocketAddress& address, const FetchOptions& options,
 void HttpFetch::begin() {
   ++attempts_;
   body_.clear();
+  whole_ = {};
+  announced_bytes_ = 0;
   status_ = 0;
   UpstreamCall call;
   call.pieces[0] = head_;
@@ -76,7 +78,10 @@ void HttpFetch::on_timer() {
               to_string(UpstreamFailure::kTotalTimeout)));
 }
 
-void HttpFetch::on_response_head(const codec::Http1ResponseHead& head) { status_ = head.status; }
+void HttpFetch::on_response_head(const codec::Http1ResponseHead& head) {
+  status_ = head.status;
+  announced_bytes_ = head.body.length;
+}
 
 void HttpFetch::on_body(std::string_view, std::span<const std::string_view> payload) {
   for (const std::string_view piece : payload) {
@@ -85,11 +90,18 @@ void HttpFetch::on_body(std::string_view, std::span<const std::string_view> payl
       return report(fail(ErrorCode::kLimitExceeded, "{}: the reply is larger than {} bytes",
                          address_.to_string(), body_bytes_max_));
     }
-    body_.append(piece);
+    if (piece.size() == announced_bytes_) {
+      whole_ = piece;
+    } else {
+      body_.append(piece);
+    }
   }
 }
 
-void HttpFetch::on_complete() { report(FetchReply{status_, body_, pool_.loop().now() - started_}); }
+void HttpFetch::on_complete() {
+  const std::string_view body = whole_.empty() ? std::string_view(body_) : whole_;
+  report(FetchReply{status_, body, pool_.loop().now() - started_});
+}
 
 void HttpFetch::on_failed(const UpstreamError& error) {
   if (error.failure == UpstreamFailure::kStale && attempts_ == 1) return begin();

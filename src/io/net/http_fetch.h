@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -72,6 +73,8 @@ class HttpFetch final : private UpstreamObserver {
   std::string head_;
   std::string_view sent_;  // The body of a POST.
   std::string body_;
+  std::string_view whole_;             // The body when it came in one piece, which is not copied.
+  std::uint64_t announced_bytes_ = 0;  // Of the body; 0: not said.
   std::size_t body_bytes_max_ = 0;
   Time started_;
   Duration timeout_{};

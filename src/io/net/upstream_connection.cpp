@@ -296,8 +296,11 @@ bool UpstreamConnection::nothing_behind() {
 }
 
 void UpstreamConnection::complete() {
+  const bool nothing_left = input_.empty();
+  // on_body()'s last views live until on_complete() returns.
+  const Buffer seen = std::move(input_);
   const bool reusable =
-      parser_.head().keep_alive && input_.empty() && request_sent() && nothing_behind() && usable();
+      parser_.head().keep_alive && nothing_left && request_sent() && nothing_behind() && usable();
   UpstreamRequest* request = unbind();
   ++pool_.counters_.completed;
   input_.release();
