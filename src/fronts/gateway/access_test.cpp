@@ -289,6 +289,46 @@ TEST_F(CorsTest, AnswersPreflightsWithoutAKeyAndMarksEveryAnswer) {
   EXPECT_EQ(engine.requests.size(), 1U);
 }
 
+// A key is looked up when the head is there, and not again with the body, unless keys changed.
+TEST_F(AccessTest, AKeyHoldsForItsRequestAloneAndForTheKeysInForce) {
+  ScriptedEngine& engine = this->engine();
+  start({engine.port()});
+  set_keys({{"a", ""}, {"b", ""}});
+  const std::string body = chat_body(std::string(40'000, 'x'));
+  const auto head = [&](const char* name) {
+    return "POST " + std::string(kChat) + " HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer sk-" +
+           name + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n";
+  };
+  const auto begin = [&](const char* name) -> Client& {
+    Client& one = client();
+    one.send(head(name) + body.substr(0, 10));
+    for (int i = 0; i < 20; ++i) turn();
+    return one;
+  };
+  Client& b = begin("b");
+  Client& a = begin("a");
+  a.send(body.substr(10));
+  EXPECT_EQ(wait_for(a).status, 200);
+  EXPECT_EQ(logged("tenant"), "\"a\"");
+  b.send(body.substr(10));
+  EXPECT_EQ(wait_for(b).status, 200);
+  EXPECT_EQ(logged("tenant"), "\"b\"");
+  // The next request of a connection is looked up for itself, though its body comes at once.
+  a.next();
+  a.post(kChat, chat_body(), "Authorization: Bearer sk-b\r\n");
+  EXPECT_EQ(wait_for(a).status, 200);
+  EXPECT_EQ(logged("tenant"), "\"b\"");
+  Client& gone = begin("b");
+  Client& moved = begin("b");
+  set_keys({{"a", ""}});
+  gone.send(body.substr(10));
+  EXPECT_EQ(wait_for(gone).status, 401);
+  set_keys({{"0", ""}, {"b", ""}});
+  moved.send(body.substr(10));
+  EXPECT_EQ(wait_for(moved).status, 200);
+  EXPECT_EQ(logged("tenant"), "\"b\"");
+}
+
 class GzipTest : public GatewayTest {
  protected:
   static constexpr const char* kGzip = "Content-Encoding: gzip\r\n";

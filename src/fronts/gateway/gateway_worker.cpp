@@ -134,12 +134,13 @@ void GatewayWorker::beat() {
 }
 
 // Bodies take memory: of those that nobody could use, or that nobody known sends, none is read.
-net::BodyWish GatewayWorker::wish_for_body(const codec::Http1RequestHead& head) {
+net::BodyWish GatewayWorker::wish_for_body(const codec::Http1RequestHead& head,
+                                           std::uint64_t& note) {
   const exchange::RouteMatch match = exchange::match_route(head.method, head.path());
   const bool refused =
       match.handling == exchange::Handling::kRefuse ||
       host_.overload().has(admission::OverloadAction::kShedRequests) ||
-      (host_.access().keys.asks_for_key() && host_.find_key(head.headers) == nullptr);
+      (host_.access().keys.asks_for_key() && host_.find_key(head.headers, note) == nullptr);
   return refused ? net::BodyWish::kSkip : net::BodyWish::kRead;
 }
 

@@ -49,7 +49,7 @@ class GatewayWorker final : private net::RequestHandler {
   void report_sockets();
 
  private:
-  net::BodyWish wish_for_body(const codec::Http1RequestHead& head) override;
+  net::BodyWish wish_for_body(const codec::Http1RequestHead& head, std::uint64_t& note) override;
   void on_request(net::ServerExchange& exchange) override;
   void on_refusal(const net::Http1Refusal& refusal, net::RefusalReply& reply) override;
   void follow_generation();

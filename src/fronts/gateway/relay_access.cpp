@@ -37,7 +37,8 @@ ReplyReason reason_of(access::Refusal refusal) {
 
 bool Relay::authenticate() {
   if (!host_.access().keys.asks_for_key()) return true;
-  const access::Key* const key = host_.find_key(exchange_->head().headers);
+  std::uint64_t note = exchange_->note();
+  const access::Key* const key = host_.find_key(exchange_->head().headers, note);
   if (key == nullptr) {
     // Who has no key does not choose what is traced.
     trace_.clear();

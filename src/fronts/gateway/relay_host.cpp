@@ -14,6 +14,9 @@ namespace {
 constexpr std::uint64_t kIdStream = 0x72657175657374;
 constexpr std::uint64_t kTraceStream = 0x7472616365;
 
+// More than a table has keys.
+constexpr std::uint64_t kNotesPerTable = std::uint64_t{1} << 20;
+
 constexpr std::size_t kDecodersKept = 4;  // Each with 40 KiB.
 
 net::UpstreamPoolOptions upstream_options(const router::Router& router) {
@@ -119,10 +122,21 @@ void RelayHost::stop_decoding(Relay& relay, std::unique_ptr<codec::GzipDecoder> 
   give_back_decoder(std::move(decoder));
 }
 
-const access::Key* RelayHost::find_key(const codec::Http1Headers& headers) {
+const access::Key* RelayHost::find_key(const codec::Http1Headers& headers, std::uint64_t& note) {
+  const access::KeyTable& table = access_.get().keys;
+  if (noted_rules_.get() != &access_.get()) {
+    noted_rules_ = access_.share();
+    ++noted_number_;
+  }
+  if (note != 0 && note / kNotesPerTable == noted_number_) {
+    return &table.keys()[note % kNotesPerTable];
+  }
   const std::string_view shown = exchange::client_key(headers);
   const auto digest = shown.empty() ? std::nullopt : hasher_.digest(shown);
-  return digest ? access_.get().keys.find(*digest) : nullptr;
+  const access::Key* const key = digest ? table.find(*digest) : nullptr;
+  if (key == nullptr) return nullptr;
+  note = noted_number_ * kNotesPerTable + static_cast<std::uint64_t>(key - table.keys().data());
+  return key;
 }
 
 std::shared_ptr<const UpstreamTarget> RelayHost::target(model::EndpointRef ref) {

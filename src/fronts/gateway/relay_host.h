@@ -71,8 +71,9 @@ class RelayHost {
   void adopt(const router::Generation& generation);
   // Valid until the next call; shared_access() is the same, to be kept.
   const access::AccessRules& access() { return access_.get(); }
-  // The key that a client shows in its headers; null: none that is known.
-  const access::Key* find_key(const codec::Http1Headers& headers);
+  // The key that a client shows in its headers; null: none that is known. `note`, 0 at first, keeps
+  // what was found for the next call with the same headers, as long as the same keys are in force.
+  const access::Key* find_key(const codec::Http1Headers& headers, std::uint64_t& note);
   std::shared_ptr<const access::AccessRules> shared_access() { return access_.share(); }
   // As the worker last read them.
   void set_overload(admission::OverloadActions actions) { overload_ = actions; }
@@ -110,6 +111,9 @@ class RelayHost {
   Published<model::PoolSnapshot>::Reader pool_snapshot_;
   Published<access::AccessRules>::Reader access_;
   access::KeyHasher hasher_;
+  // Those of the newest note, alive, so that no others can be where they were; and their number.
+  std::shared_ptr<const access::AccessRules> noted_rules_;
+  std::uint64_t noted_number_ = 0;
   std::vector<std::unique_ptr<codec::GzipDecoder>> free_decoders_;
   std::deque<Relay*> decoding_;  // Bodies that wait for their next slice; a relay each at most.
   net::Timer decode_timer_;

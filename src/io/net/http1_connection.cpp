@@ -136,6 +136,7 @@ void Http1Connection::begin_body() {
   }
   state_ = State::kBody;
   body_skipped_ = false;
+  note_ = 0;
   arm_body_timer();
   if (!has_length && head.body.kind == codec::BodyKind::kNone) {
     place_ = Place::kInput;
@@ -143,7 +144,7 @@ void Http1Connection::begin_body() {
   }
   const auto length = static_cast<std::size_t>(head.body.length);
   const bool whole = has_length && rest.size() >= length;
-  if (!whole && server_.handler_.wish_for_body(head) == BodyWish::kSkip) {
+  if (!whole && server_.handler_.wish_for_body(head, note_) == BodyWish::kSkip) {
     place_ = Place::kInput;
     body_skipped_ = true;
     return dispatch();

@@ -109,6 +109,7 @@ class Http1Connection final : public ServerConnection, private StreamHandler, pr
   bool keep_alive_ = false;  // As promised in the response head.
   bool fin_sent_ = false;
   bool half_close_told_ = false;  // For this request.
+  std::uint64_t note_ = 0;        // The handler's, of this request.
   bool body_skipped_ = false;     // Of this request; its bytes are still to come.
   codec::BodyFraming framing_;
   std::uint64_t response_left_ = 0;  // Of a response with a length.

@@ -183,6 +183,7 @@ Time Http1Exchange::received_at() const { return connection_.received_at_; }
 Time Http1Exchange::complete_at() const { return connection_.complete_at_; }
 bool Http1Exchange::accepts_chunked() const { return head().version == codec::Http1Version::k11; }
 bool Http1Exchange::started() const { return connection_.started_; }
+std::uint64_t Http1Exchange::note() const { return connection_.note_; }
 void Http1Exchange::set_observer(ExchangeObserver* observer) { connection_.observer_ = observer; }
 
 void Http1Exchange::send_response(int status, HeaderSpan headers, std::string_view body) {

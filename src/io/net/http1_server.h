@@ -129,6 +129,7 @@ class Http1Exchange final : public ServerExchange {
   Time complete_at() const override;
   bool accepts_chunked() const override;
   bool started() const override;
+  std::uint64_t note() const override;
   void set_observer(ExchangeObserver* observer) override;
   void send_response(int status, HeaderSpan headers, std::string_view body) override;
   void start(int status, HeaderSpan headers, codec::BodyFraming framing) override;
@@ -155,8 +156,12 @@ class RequestHandler {
  public:
   // A head came whose body is still to come. kSkip, for a request that is refused by its head
   // alone: on_request() follows at once, without a body, and what comes of it takes no memory; an
-  // HTTP/1.1 connection ends behind the answer.
-  virtual BodyWish wish_for_body(const codec::Http1RequestHead&) { return BodyWish::kRead; }
+  // HTTP/1.1 connection ends behind the answer. `note`, 0 before, is what the exchange's note()
+  // will say, so that nothing is found out twice.
+  virtual BodyWish wish_for_body(const codec::Http1RequestHead&, std::uint64_t& note) {
+    note = 0;
+    return BodyWish::kRead;
+  }
   // Answer now or later. The exchange may be kept until it ends.
   virtual void on_request(ServerExchange& exchange) = 0;
   // Shapes the reply to a request that the server refuses.

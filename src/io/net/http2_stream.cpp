@@ -38,7 +38,7 @@ void Http2Stream::begin(Http2Connection& connection, std::int32_t id) {
   head_.body = codec::BodyFraming::chunked();
   head_.expect_continue = false;
   head_bytes_ = cookies_ = 0;
-  sent_bytes_ = 0;
+  sent_bytes_ = note_ = 0;
   observer_ = nullptr;
   received_at_ = loop_.now();
   timer_.arm(server_.options_.head_timeout);
@@ -153,7 +153,7 @@ void Http2Stream::on_head(Follows follows) {
     head_.body = codec::BodyFraming::none();
     return on_request_end();
   }
-  if (server_.handler_.wish_for_body(head_) == BodyWish::kSkip) return dispatch();
+  if (server_.handler_.wish_for_body(head_, note_) == BodyWish::kSkip) return dispatch();
   arm_body_timer();
   if (!head_.expect_continue) return;
   const nghttp2_nv status = {reinterpret_cast<std::uint8_t*>(const_cast<char*>(":status")),

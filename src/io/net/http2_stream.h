@@ -34,6 +34,7 @@ class Http2Stream final : public ServerExchange {
   Time complete_at() const override { return complete_at_; }
   bool accepts_chunked() const override { return false; }
   bool started() const override { return started_; }
+  std::uint64_t note() const override { return note_; }
   void set_observer(ExchangeObserver* observer) override { observer_ = observer; }
   using ServerExchange::send_response;
   using ServerExchange::start;
@@ -101,6 +102,7 @@ class Http2Stream final : public ServerExchange {
   Http2Connection* connection_ = nullptr;
   ExchangeObserver* observer_ = nullptr;
   std::int32_t id_ = 0;
+  std::uint64_t note_ = 0;  // The handler's, of this request.
   State state_ = State::kFree;
   bool request_done_ = false;  // The client sent END_STREAM.
   bool started_ = false;

@@ -58,6 +58,8 @@ class ServerExchange {
   // False for HTTP/1.0 and HTTP/2 clients: do not relay chunked bytes with write_raw() to them.
   virtual bool accepts_chunked() const = 0;
   virtual bool started() const = 0;  // A response head was written.
+  // Of RequestHandler::wish_for_body(); 0 when nobody asked for the wish.
+  virtual std::uint64_t note() const = 0;
 
   virtual void set_observer(ExchangeObserver* observer) = 0;
 
