@@ -212,6 +212,76 @@ std::vector<EndpointSetting> read_endpoints(Section& section, std::string_view k
   return endpoints;
 }
 
+namespace {
+
+// A host without a port; an IPv6 address may stand in brackets.
+std::optional<std::string> read_host(std::string_view text) {
+  if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
+  const bool is_v6_text = text.find(':') != std::string_view::npos;
+  const auto read = read_host_port(
+      is_v6_text ? fmt::format("[{}]:1", text) : fmt::format("{}:1", text), Names::kAllowed);
+  return read ? std::optional(read->host) : std::nullopt;
+}
+
+std::vector<EndpointSetting> read_discovered(Section& section, std::string_view key) {
+  std::vector<EndpointSetting> endpoints;
+  std::map<std::string, std::string> names;
+  std::map<std::string, std::string> addresses;
+  for (Section& entry : section.children(key)) {
+    const std::string name = entry.required_text("name");
+    const std::string name_space = entry.text("namespace", "default");
+    const std::string host_text = entry.required_text("address");
+    const std::string port_text = entry.required_text("port");
+    EndpointSetting endpoint;
+    endpoint.labels = entry.text_map("labels");
+    entry.finish();
+    if (name.empty() || host_text.empty() || port_text.empty()) continue;
+
+    endpoint.name = fmt::format("{}/{}", name_space, name);
+    if (endpoint.name.size() > kMaxHostBytes || !is_visible(endpoint.name)) {
+      entry.error("name",
+                  "must be at most 253 bytes, with its namespace, without white space or "
+                  "control characters");
+      continue;
+    }
+    const auto host = read_host(host_text);
+    if (!host) {
+      entry.error("address",
+                  fmt::format("{} is no address and no host name", in_quotes(host_text)));
+    }
+    std::uint16_t port = 0;
+    const char* const end = port_text.data() + port_text.size();
+    const auto [stop, error] = std::from_chars(port_text.data(), end, port);
+    if (error != std::errc{} || stop != end || port == 0) {
+      entry.error("port", fmt::format("must be from 1 to 65535, is {}", in_quotes(port_text)));
+    }
+    if (!host || error != std::errc{} || stop != end || port == 0) continue;
+    endpoint.address = {*host, port};
+    const bool has_twin = taken(addresses, to_string(endpoint.address), entry, "address");
+    if (taken(names, endpoint.name, entry, "name") || has_twin) continue;
+    endpoints.push_back(std::move(endpoint));
+  }
+  return endpoints;
+}
+
+// A whole file of endpoints, or nothing when something in it is wrong.
+std::optional<std::vector<EndpointSetting>> parse_file(
+    std::string_view text, std::string_view file, Problems& problems,
+    std::vector<EndpointSetting> (*read)(Section&, std::string_view)) {
+  Problems own;
+  Section root = Section::parse(text, file, own);
+  if (!own.has_errors() && !root.has("endpoints")) {
+    root.error("", "\"endpoints\" is missing; write `endpoints: []` for an empty pool");
+  }
+  auto endpoints = read(root, "endpoints");
+  root.finish();
+  for (const Problem& problem : own.list()) problems.add(problem);
+  if (own.has_errors()) return std::nullopt;
+  return endpoints;
+}
+
+}  // namespace
+
 std::string to_yaml(const EndpointSetting& endpoint) {
   std::string labels;
   for (const auto& [key, value] : endpoint.labels) {
@@ -227,16 +297,13 @@ std::string to_yaml(const EndpointSetting& endpoint) {
 std::optional<std::vector<EndpointSetting>> parse_endpoints_file(std::string_view text,
                                                                  std::string_view file,
                                                                  Problems& problems) {
-  Problems own;
-  Section root = Section::parse(text, file, own);
-  if (!own.has_errors() && !root.has("endpoints")) {
-    root.error("", "\"endpoints\" is missing; write `endpoints: []` for an empty pool");
-  }
-  auto endpoints = read_endpoints(root, "endpoints");
-  root.finish();
-  for (const Problem& problem : own.list()) problems.add(problem);
-  if (own.has_errors()) return std::nullopt;
-  return endpoints;
+  return parse_file(text, file, problems, read_endpoints);
+}
+
+std::optional<std::vector<EndpointSetting>> parse_discovery_file(std::string_view text,
+                                                                 std::string_view file,
+                                                                 Problems& problems) {
+  return parse_file(text, file, problems, read_discovered);
 }
 
 }  // namespace fairlead::config

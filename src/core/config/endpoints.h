@@ -7,7 +7,8 @@
 //       address: 10.0.0.7:8000   # Or [v6]:port, name:port, http:// or https:// and these.
 //       labels: {llm-d.ai/role: decode}
 //
-// `url` is an alias of `address`. Pure functions over values.
+// `url` is an alias of `address`. The file of llm-d's file-discovery is read too. Pure functions
+// over values.
 #pragma once
 
 #include <cstdint>
@@ -56,6 +57,15 @@ std::string to_yaml(const EndpointSetting& endpoint);
 // The endpoints file. An empty list is allowed; a missing key is not, so that a half-written file
 // never empties the pool. nullopt when the file has any error: keep the old endpoints.
 std::optional<std::vector<EndpointSetting>> parse_endpoints_file(std::string_view text,
+                                                                 std::string_view file,
+                                                                 Problems& problems);
+
+// The file of llm-d's file-discovery, by the same rules. An endpoint is named namespace/name, as in
+// session tokens; the address may be an IPv4 or IPv6 address or a host name.
+//
+//   endpoints:
+//     - {name: gpu-0, namespace: default, address: 10.0.0.7, port: "8000", labels: {a: b}}
+std::optional<std::vector<EndpointSetting>> parse_discovery_file(std::string_view text,
                                                                  std::string_view file,
                                                                  Problems& problems);
 

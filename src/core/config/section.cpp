@@ -24,6 +24,14 @@ constexpr std::size_t kMaxKeysNamed = 16;
 // A number out of range is shown as it was written, if anybody would write it.
 constexpr std::size_t kMaxNumberShown = 40;
 
+// Whether YAML reads the text without quotes as the same text, in a flow collection too.
+bool is_plain_word(std::string_view text) {
+  constexpr std::string_view kBytes =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-";
+  return !text.empty() && text != "-" && text != "null" && text != "Null" && text != "NULL" &&
+         text.find_first_not_of(kBytes) == std::string_view::npos;
+}
+
 std::string describe(const Node& node) {
   switch (node.kind) {
     case Kind::kNull:
@@ -36,6 +44,27 @@ std::string describe(const Node& node) {
       break;
   }
   return node.plain ? in_quotes(node.text) : fmt::format("the text {}", in_quotes(node.text));
+}
+
+std::string flow_text(const Node& node) {
+  std::string out;
+  switch (node.kind) {
+    case Kind::kNull:
+      return "~";
+    case Kind::kScalar:
+      return node.plain && is_plain_word(node.text) ? node.text : yaml_quoted(node.text);
+    case Kind::kSequence:
+      for (const auto& item : node.items) out += (out.empty() ? "" : ", ") + flow_text(*item);
+      return "[" + out + "]";
+    case Kind::kMapping:
+      break;
+  }
+  for (const Node::Entry& entry : node.entries) {
+    if (entry.value->kind == Kind::kNull) continue;
+    const std::string key = is_plain_word(entry.key) ? entry.key : yaml_quoted(entry.key);
+    out += fmt::format("{}{}: {}", out.empty() ? "" : ", ", key, flow_text(*entry.value));
+  }
+  return "{" + out + "}";
 }
 
 template <class Number>
@@ -331,9 +360,15 @@ void Section::warning(std::string_view key, std::string_view message) const {
   state_->report(key, message, Severity::kWarning);
 }
 
+std::size_t Section::problem_count() const { return state_->problems->list().size(); }
+
 const std::string& Section::path() const { return state_->path; }
 
 int Section::line() const { return state_->line; }
+
+std::string Section::flow_yaml() const {
+  return state_->node ? flow_text(*state_->node) : std::string("{}");
+}
 
 void Section::finish() const {
   if (!state_->node) return;

@@ -90,8 +90,13 @@ class Section {
   // An empty key means the section itself.
   void error(std::string_view key, std::string_view message) const;
   void warning(std::string_view key, std::string_view message) const;
+  // Of the whole document so far, warnings too; grows no more once it is kMaxListed.
+  std::size_t problem_count() const;
   const std::string& path() const;
   int line() const;
+  // The section as written, in YAML's flow form on one line, without what is null: {a: "1", b:
+  // [c]}.
+  std::string flow_yaml() const;
 
   // Reports the keys that no getter asked for; children finish themselves.
   void finish() const;
