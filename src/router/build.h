@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds a Generation from one configuration document: the settings of `fairlead serve` and its
-// scheduling policy, with every problem of the document reported at once. Pure text in, value out;
-// thread-safe.
+// Builds a Generation from one configuration document: the settings of `fairlead serve` or
+// `fairlead epp` and the scheduling policy, with every problem of the document reported at once.
+// Pure text in, value out; thread-safe.
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
+#include "core/config/epp_settings.h"
 #include "core/config/section.h"
 #include "router/router.h"
 
@@ -16,5 +19,21 @@ namespace fairlead::router {
 // document's own.
 std::shared_ptr<Generation> build_generation(std::string_view yaml, std::string_view file,
                                              std::string_view policy, config::Problems& problems);
+
+// What `fairlead epp` runs by. The generation's settings have what its flags and the key `epp` say
+// of workers, limits, drain, scraping, tracing and the log.
+struct EppPlan {
+  config::EppSettings settings;
+  std::shared_ptr<Generation> generation;
+  std::string effective;  // The whole EndpointPickerConfig, with its defaults.
+  std::string graph;      // What feeds what, a line each.
+  std::string responses;  // Which responses pass the picker, and why.
+};
+
+// nullopt when `problems` has errors. Where endpoints come from a file, that file is not read here.
+std::optional<EppPlan> build_epp(std::string_view yaml, std::string_view file,
+                                 const config::GivenFlags& flags,
+                                 const config::EppEnvironment& environment,
+                                 config::Problems& problems);
 
 }  // namespace fairlead::router

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "router/build.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "core/scheduling/policy_config.h"
 
@@ -65,6 +67,93 @@ plugins:
   EXPECT_NE(text.find("workers"), std::string::npos) << text;
   EXPECT_NE(text.find("bodyBytez"), std::string::npos) << text;
   EXPECT_NE(text.find("no-such-plugin"), std::string::npos) << text;
+}
+
+struct Planned {
+  std::optional<EppPlan> plan;
+  std::string problems;
+};
+
+Planned plan_epp(std::string_view yaml, std::vector<std::string_view> words = {}) {
+  config::Problems problems;
+  words.insert(words.begin(), "--pool-name=p");
+  const auto names = config::epp_flag_names();
+  const auto flags = config::parse_go_flags(words, names, problems);
+  Planned planned{build_epp(yaml, "f", flags, {}, problems), {}};
+  planned.problems = problems.to_string();
+  return planned;
+}
+
+constexpr std::string_view kFleet = "fleet: {endpoints: [{address: '127.0.0.1:1'}]}\n";
+
+TEST(BuildEpp, FlagsAndTheKeyEppReachTheSettings) {
+  const Planned planned = plan_epp(std::string(kFleet) +
+                                       "epp: {workers: 2, requestBytesMax: 1Mi}\n"
+                                       "log: {level: error}\ntracing: {endpoint: '127.0.0.1:2'}\n",
+                                   {"--refresh-metrics-interval=80ms", "-v=4", "--tracing=false"});
+  ASSERT_TRUE(planned.plan.has_value()) << planned.problems;
+  const config::ServeSettings& settings = planned.plan->generation->settings;
+  EXPECT_EQ(planned.problems, "");
+  EXPECT_EQ(planned.plan->generation->policy, "blend");
+  EXPECT_EQ(settings.gateway.workers, 2U);
+  EXPECT_EQ(settings.limits.body_bytes, 1U << 20);
+  EXPECT_EQ(settings.log.level, LogLevel::kDebug);
+  EXPECT_EQ(settings.tracing.endpoint, "");
+  EXPECT_EQ(settings.fleet.scrape_interval, std::chrono::milliseconds(80));
+  EXPECT_EQ(planned.plan->responses, "full: no plugin needs them, but the metrics of responses do");
+}
+
+TEST(BuildEpp, TheMetricsSourceIsAskedEverySoManyTicks) {
+  const auto interval = [](std::string_view of_source, std::string_view tick) {
+    const Planned planned =
+        plan_epp(fmt::format("{}plugins: [{{type: queue-scorer}}, {{type: metrics-data-source, "
+                             "parameters: {{interval: {}}}}}]\n",
+                             kFleet, of_source),
+                 {"--refresh-metrics-interval", tick});
+    EXPECT_TRUE(planned.plan.has_value()) << planned.problems;
+    if (!planned.plan) return std::int64_t{0};
+    const Duration found = planned.plan->generation->settings.fleet.scrape_interval;
+    return std::chrono::duration_cast<std::chrono::milliseconds>(found).count();
+  };
+  EXPECT_EQ(interval("200ms", "50ms"), 200);
+  EXPECT_EQ(interval("220ms", "100ms"), 200);
+  EXPECT_EQ(interval("60ms", "100ms"), 60);
+  EXPECT_EQ(interval("1ms", "100ms"), 50);
+}
+
+TEST(BuildEpp, ResponsesMayPassByOnlyWhereNobodyNeedsThem) {
+  const std::string none = std::string(kFleet) + "epp: {responseProcessing: none}\n";
+  const Planned fine = plan_epp(none);
+  ASSERT_TRUE(fine.plan.has_value()) << fine.problems;
+  EXPECT_EQ(fine.plan->responses, "none: no plugin needs them; their metrics stay at zero");
+  EXPECT_EQ(plan_epp(none + "policy: fairlead\n").problems,
+            "f:2: epp.responseProcessing: none is not possible: externality-cost-scorer reads "
+            "inflight_requests, inflight_tokens, unstarted, which only responses bring down\n");
+  EXPECT_EQ(
+      plan_epp(none + "plugins: [{type: queue-scorer}, {type: concurrency-detector}]\n"
+                      "flowControl: {saturationDetector: {pluginRef: concurrency-detector}}\n")
+          .problems,
+      "f:2: epp.responseProcessing: none is not possible: concurrency-detector counts "
+      "requests in flight\n");
+}
+
+TEST(BuildEpp, EndpointsComeFromOnePlace) {
+  EXPECT_NE(plan_epp("{}").problems.find("--pool-name: not supported yet: finding"),
+            std::string::npos);
+  constexpr std::string_view kDiscovery =
+      "plugins: [{type: queue-scorer}, {type: file-discovery, parameters: {path: e.yaml}}]\n"
+      "dataLayer: {discovery: {pluginRef: file-discovery}}\n";
+  const Planned discovered = plan_epp(kDiscovery);
+  ASSERT_TRUE(discovered.plan.has_value()) << discovered.problems;
+  EXPECT_EQ(discovered.plan->generation->picker.discovery->path, "e.yaml");
+  EXPECT_EQ(plan_epp(std::string(kDiscovery) + std::string(kFleet)).problems,
+            "f:3: fleet: gives endpoints, and dataLayer.discovery does too; keep one of them\n");
+}
+
+TEST(BuildEpp, ExperimentalTypesWantTheirFlag) {
+  const std::string sticky = std::string(kFleet) + "plugins: [{type: session-affinity-scorer}]\n";
+  EXPECT_FALSE(plan_epp(sticky).plan.has_value());
+  EXPECT_TRUE(plan_epp(sticky, {"--allow-experimental-plugins"}).plan.has_value());
 }
 
 }  // namespace

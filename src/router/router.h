@@ -23,6 +23,7 @@
 #include "core/fleet/traffic_table.h"
 #include "core/model/endpoint.h"
 #include "core/picker/picker.h"
+#include "core/scheduling/picker_config.h"
 #include "core/scheduling/profile.h"
 #include "io/net/steady_clock.h"
 #include "io/net/tls_context.h"
@@ -39,6 +40,7 @@ struct Generation {
   config::ServeSettings settings;
   std::string policy;  // The shipped policy's name, or "custom".
   scheduling::Profile profile;
+  scheduling::PickerConfig picker;  // What goes with it; `fairlead epp` works by it.
 };
 
 // TLS as the first generation's settings want it.

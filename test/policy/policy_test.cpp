@@ -27,7 +27,7 @@ scheduling::Profile shipped(std::string_view name) {
   const scheduling::Registry registry = scheduling::builtin_registry();
   config::Problems problems;
   config::Section root = config::Section::parse(scheduling::shipped_policy(name), name, problems);
-  auto built = scheduling::build_policy(root, registry, picker::filled_columns(), problems);
+  auto built = scheduling::build_policy(root, registry, {picker::filled_columns()}, problems);
   EXPECT_FALSE(problems.has_errors()) << problems.to_string();
   return std::move(*built.profile);
 }

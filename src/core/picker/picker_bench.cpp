@@ -53,7 +53,7 @@ scheduling::Profile default_profile() {
   const scheduling::Registry registry = scheduling::builtin_registry();
   config::Section root =
       config::Section::parse(scheduling::shipped_policy("fairlead"), "fairlead", problems);
-  return std::move(*scheduling::build_policy(root, registry, filled_columns(), problems).profile);
+  return std::move(*scheduling::build_policy(root, registry, {filled_columns()}, problems).profile);
 }
 
 void decision_us(benchmark::State& state) {

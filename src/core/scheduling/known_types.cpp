@@ -1,177 +1,388 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/scheduling/known_types.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 namespace fairlead::scheduling {
 namespace {
 
+using config::Section;
+using enum Form;
 using enum Unhonoured;
 
-constexpr std::array<ParameterRule, 6> kPrefixParameters{{
-    {"autoTune", kWarn, "true"},
-    {"blockSizeTokens", kWarn, ""},
-    {"blockSize", kWarn, ""},
-    {"maxPrefixBlocksToMatch", kWarn, ""},
-    {"maxPrefixTokensToMatch", kWarn, ""},
-    {"lruCapacityPerServer", kWarn, ""},
-}};
-constexpr std::array<ParameterRule, 5> kInFlightParameters{{
-    {"addEstimatedOutputTokens", kRefuse, "false"},
-    {"outputRatio", kWarn, ""},
-    {"maxEstimatedOutputTokens", kWarn, ""},
-    {"prefixMatchInfoProducerName", kWarn, "approx-prefix-cache-producer"},
-    {"syncCrossReplicaState", kWarn, "false"},
-}};
-constexpr std::array<ParameterRule, 4> kTokenParameters{{
-    {"estimate", kWarn, ""},
-    {"modelName", kWarn, ""},
-    {"vllm", kWarn, ""},
-    {"udsTokenizerConfig", kWarn, ""},
-}};
-constexpr std::array<ParameterRule, 8> kMetricsSourceParameters{{
-    {"scheme", kRefuse, "http"},
-    {"path", kRefuse, "/metrics"},
-    {"port", kRefuse, ""},
-    {"insecureSkipVerify", kWarn, "true"},
-    {"caCertPath", kWarn, ""},
-    {"clientCertPath", kWarn, ""},
-    {"clientKeyPath", kWarn, ""},
-    {"interval", kWarn, ""},
-}};
-constexpr std::array<ParameterRule, 3> kMetricsExtractorParameters{{
-    {"engineLabelKey", kWarn, "llm-d.ai/engine-type"},
-    {"defaultEngine", kRefuse, "vllm"},
-    {"engineConfigs", kRefuse, ""},
-}};
-
-constexpr std::array<BuiltInType, 7> kBuiltIn{{
-    {"approx-prefix-cache-producer", Role::kProducer,
-     "prefix history is always kept; its block and size are set under prefix:", kPrefixParameters},
-    {"inflight-load-producer", Role::kProducer,
-     "requests and uncached prompt tokens in flight are always counted", kInFlightParameters},
-    {"token-producer", Role::kProducer, "tokens are estimated as bytes / 4", kTokenParameters},
-    {"metrics-data-source", Role::kSource,
-     "http://endpoint/metrics is always scraped, every fleet.scrapeInterval",
-     kMetricsSourceParameters},
-    {"core-metrics-extractor", Role::kExtractor, "vLLM's metric names are read",
-     kMetricsExtractorParameters},
-    {"single-profile-handler", Role::kHandler, "there is one profile", {}},
-    {"openai-parser", Role::kParser, "OpenAI's API is always understood", {}},
-}};
-
-constexpr std::array kOther = std::to_array<std::string_view>({
-    // Filters.
-    "label-selector-filter",
-    "by-label-selector",
-    "by-label",
-    "encode-filter",
-    "decode-filter",
-    "prefill-filter",
-    "session-affinity-filter",
-    "multicluster-session-affinity-filter",
-    "endpoint-attribute-filter",
-    "topology-affinity-filter",
-    "utilization-filter",
-    "prefix-cache-affinity-filter",
-    "slo-headroom-tier-filter",
-    "header-based-testing-filter",
-    // Scorers.
-    "queue-scorer",
-    "running-requests-size-scorer",
-    "kv-cache-utilization-scorer",
-    "lora-affinity-scorer",
-    "prefix-cache-scorer",
-    "precise-prefix-cache-scorer",
-    "load-aware-scorer",
-    "active-request-scorer",
-    "token-load-scorer",
-    "no-hit-lru-scorer",
-    "context-length-aware",
-    "session-affinity-scorer",
-    "header-label-affinity-scorer",
-    "endpoint-attribute-scorer",
-    "topology-affinity-scorer",
-    "mm-embeddings-cache-scorer",
-    "latency-scorer",
-    "multicluster-queue-scorer",
-    "multicluster-kv-cache-utilization-scorer",
-    "multicluster-prefix-cache-scorer",
-    // Pickers.
-    "max-score-picker",
-    "random-picker",
-    "weighted-random-picker",
-    // Profile handlers and deciders.
-    "data-parallel-profile-handler",
-    "header-profile-handler",
-    "disagg-profile-handler",
-    "pd-profile-handler",
-    "disagg-headers-handler",
-    "prefill-header-handler",
-    "prefix-based-pd-decider",
-    "always-disagg-pd-decider",
-    "always-disagg-multimodal-decider",
-    // Request control.
-    "disaggregatedset-rollout-screener",
-    "latency-slo-admitter",
-    "probabilistic-admitter",
-    "agent-identity",
-    "request-attribute-reporter",
-    "destination-endpoint-served-verifier",
-    // Data producers.
-    "tokenizer",
-    "multicluster-approx-prefix-cache-producer",
-    "precise-prefix-cache-producer",
-    "burst-prefix-cache-producer",
-    "p2p-source-producer",
-    "session-id-producer",
-    "mm-embeddings-cache-producer",
-    "predicted-latency-producer",
-    // Flow control.
-    "global-strict-fairness-policy",
-    "round-robin-fairness-policy",
-    "program-aware-fairness",
-    "fcfs-ordering-policy",
-    "edf-ordering-policy",
-    "slo-deadline-ordering-policy",
-    "static-usage-limit-policy",
-    "priority-holdback-policy",
-    "soft-reflective-ceiling-policy",
-    "utilization-detector",
-    "concurrency-detector",
-    "sheddable-eviction-filter",
-    "priority-then-time-eviction-order-policy",
-    // Data layer.
-    "models-data-source",
-    "models-data-extractor",
-    "dcgm-data-source",
-    "dcgm-extractor",
-    "topology-extractor",
-    "k8s-notification-source",
-    "endpoint-notification-source",
-    "multicluster-metrics-data-source",
-    "multicluster-metrics-extractor",
-    "file-discovery",
-    "multicluster-file-discovery",
-    // Parsers.
-    "anthropic-parser",
-    "vllmhttp-parser",
-    "sglanghttp-parser",
-    "vllmgrpc-parser",
-    "vertexai-parser",
-    "passthrough-parser",
+constexpr auto kPrefixParameters = std::to_array<ParameterRule>({
+    {"autoTune", kFlag, kWarn, "true"},
+    {"blockSizeTokens", kCount, kWarn, ""},
+    {"blockSize", kCount, kWarn, ""},
+    {"maxPrefixBlocksToMatch", kCount, kWarn, ""},
+    {"maxPrefixTokensToMatch", kCount, kWarn, ""},
+    {"lruCapacityPerServer", kCount, kWarn, ""},
+});
+constexpr auto kInFlightParameters = std::to_array<ParameterRule>({
+    {"addEstimatedOutputTokens", kFlag, kRefuse, "false"},
+    {"outputRatio", kNumber, kWarn, ""},
+    {"maxEstimatedOutputTokens", kCount, kWarn, ""},
+    {"prefixMatchInfoProducerName", kText, kQuiet, ""},
+    {"syncCrossReplicaState", kFlag, kWarn, "false"},
+});
+constexpr auto kTokenParameters = std::to_array<ParameterRule>({
+    {"modelName", kText, kQuiet, ""},
+    {"vllm.url", kText, kWarn, ""},
+    {"vllm.timeout", kDuration, kQuiet, ""},
+    {"vllm.mmTimeout", kDuration, kQuiet, ""},
+    {"udsTokenizerConfig.socketFile", kText, kWarn, ""},
+    {"udsTokenizerConfig.useTCP", kFlag, kQuiet, ""},
+    {"udsTokenizerConfig.modelTokenizerMap", kTextMap, kQuiet, ""},
+    {"estimate.image.mode", kText, kWarn, ""},
+    {"estimate.image.defaultResolution.width", kCount, kWarn, ""},
+    {"estimate.image.defaultResolution.height", kCount, kWarn, ""},
+    {"estimate.image.static.staticToken", kCount, kWarn, ""},
+    {"estimate.image.dynamic.factor", kCount, kWarn, ""},
+    {"estimate.video.defaultResolution.width", kCount, kWarn, ""},
+    {"estimate.video.defaultResolution.height", kCount, kWarn, ""},
+    {"estimate.video.defaultDuration", kAny, kWarn, ""},
+    {"estimate.video.tokensPerFrame.mode", kText, kWarn, ""},
+    {"estimate.video.tokensPerFrame.static.numTokensPerFrame", kCount, kWarn, ""},
+    {"estimate.video.tokensPerFrame.dynamic.factor", kCount, kWarn, ""},
+    {"estimate.video.frames.mode", kText, kWarn, ""},
+    {"estimate.video.frames.minFrames", kCount, kWarn, ""},
+    {"estimate.video.frames.maxFrames", kCount, kWarn, ""},
+    {"estimate.video.frames.sampled.sampleFPS", kNumber, kWarn, ""},
+    {"estimate.video.frames.sampled.temporalPatchSize", kCount, kWarn, ""},
+    {"estimate.video.frames.strided.defaultSourceFPS", kNumber, kWarn, ""},
+    {"estimate.video.frames.strided.frameStride", kCount, kWarn, ""},
+    {"estimate.video.maxVideoTokens", kCount, kWarn, ""},
+});
+constexpr auto kPreciseParameters = std::to_array<ParameterRule>({
+    {"tokenProcessorConfig.blockSizeTokens", kCount, kQuiet, ""},
+    {"tokenProcessorConfig.blockSize", kCount, kQuiet, ""},
+    {"tokenProcessorConfig.hashSeed", kText, kQuiet, ""},
+    {"tokenProcessorConfig.hashAlgorithm", kText, kQuiet, ""},
+    {"indexerConfig.kvBlockIndexConfig.inMemoryConfig.size", kCount, kQuiet, ""},
+    {"indexerConfig.kvBlockIndexConfig.inMemoryConfig.podCacheSize", kCount, kQuiet, ""},
+    {"indexerConfig.kvBlockIndexConfig.redisConfig.address", kText, kQuiet, ""},
+    {"indexerConfig.kvBlockIndexConfig.costAwareMemoryConfig.size", kText, kQuiet, ""},
+    {"indexerConfig.kvBlockIndexConfig.enableMetrics", kFlag, kQuiet, ""},
+    {"indexerConfig.kvBlockIndexConfig.metricsLoggingInterval", kCount, kQuiet, ""},
+    {"indexerConfig.kvCacheBackendConfigs[].name", kText, kQuiet, ""},
+    {"indexerConfig.kvCacheBackendConfigs[].weight", kNumber, kQuiet, ""},
+    {"kvEventsConfig.zmqEndpoint", kText, kQuiet, ""},
+    {"kvEventsConfig.topicFilter", kText, kQuiet, ""},
+    {"kvEventsConfig.concurrency", kCount, kQuiet, ""},
+    {"kvEventsConfig.engineType", kText, kQuiet, ""},
+    {"kvEventsConfig.discoverPods", kFlag, kQuiet, ""},
+    {"kvEventsConfig.podDiscoveryConfig.podLabelSelector", kText, kQuiet, ""},
+    {"kvEventsConfig.podDiscoveryConfig.podNamespace", kText, kQuiet, ""},
+    {"kvEventsConfig.podDiscoveryConfig.socketPort", kCount, kQuiet, ""},
+    {"kvEventsConfig.podDiscoveryConfig.replaySocketPort", kCount, kQuiet, ""},
+    {"speculativeIndexing", kFlag, kQuiet, ""},
+    {"speculativeTTL", kDuration, kQuiet, ""},
+});
+constexpr auto kSessionIdParameters = std::to_array<ParameterRule>({
+    {"headerName", kText, kQuiet, ""},
+    {"cookieName", kText, kQuiet, ""},
+});
+constexpr auto kMetricsSourceParameters = std::to_array<ParameterRule>({
+    {"scheme", kText, kRefuse, "http"},
+    {"path", kText, kRefuse, "/metrics"},
+    {"port", kCount, kRefuse, ""},
+    {"insecureSkipVerify", kFlag, kWarn, "true"},
+    {"caCertPath", kText, kWarn, ""},
+    {"clientCertPath", kText, kWarn, ""},
+    {"clientKeyPath", kText, kWarn, ""},
+    {"interval", kDuration, kQuiet, ""},
+});
+constexpr auto kModelsSourceParameters = std::to_array<ParameterRule>({
+    {"scheme", kText, kRefuse, "http"},
+    {"path", kText, kRefuse, "/v1/models"},
+    {"insecureSkipVerify", kFlag, kWarn, "true"},
+    {"caCertPath", kText, kWarn, ""},
+    {"clientCertPath", kText, kWarn, ""},
+    {"clientKeyPath", kText, kWarn, ""},
+    {"interval", kDuration, kWarn, ""},
+});
+constexpr auto kMetricsExtractorParameters = std::to_array<ParameterRule>({
+    {"engineLabelKey", kText, kWarn, "llm-d.ai/engine-type"},
+    {"defaultEngine", kText, kRefuse, "vllm"},
+    {"engineConfigs", kAny, kRefuse, ""},
+});
+constexpr auto kKubernetesSourceParameters = std::to_array<ParameterRule>({
+    {"group", kText, kQuiet, ""},
+    {"version", kText, kQuiet, ""},
+    {"kind", kText, kQuiet, ""},
 });
 
+constexpr std::string_view kNoEvents =
+    "engine events are not read yet; until they are, the history of routed prompts stands in, and "
+    "the parameters have no effect";
+
+void check_one_tokenizer(Section& parameters) {
+  std::string_view last;
+  for (const std::string_view backend : {"estimate", "vllm", "udsTokenizerConfig"}) {
+    if (!parameters.has(backend)) continue;
+    if (!last.empty()) {
+      parameters.error(backend, fmt::format("a second tokenizer beside {}; give only one", last));
+    }
+    last = backend;
+  }
+  if (!last.empty() && last != "estimate" && !parameters.has("modelName")) {
+    parameters.error(last, "needs modelName beside it");
+  }
+}
+
+void check_one_session_id(Section& parameters) {
+  const bool has_header = !parameters.text("headerName", "").empty();
+  const bool has_cookie = !parameters.text("cookieName", "").empty();
+  if (has_header != has_cookie) return;
+  parameters.error("", has_header ? "headerName and cookieName exclude each other"
+                                  : "needs headerName or cookieName");
+}
+
+void check_object_kind(Section& parameters) {
+  for (const std::string_view key : {"version", "kind"}) {
+    if (!parameters.has(key)) parameters.error("", fmt::format("\"{}\" is missing", key));
+  }
+}
+
+constexpr auto kBuiltIn = std::to_array<BuiltInType>({
+    {"approx-prefix-cache-producer", Role::kProducer,
+     "prefix history is always kept; its block and size are set under prefix:", kPrefixParameters},
+    {"precise-prefix-cache-producer", Role::kProducer, "prefix history is kept instead",
+     kPreciseParameters, kNoEvents, "endpoint-notification-source"},
+    {"inflight-load-producer", Role::kProducer,
+     "requests and uncached prompt tokens in flight are always counted", kInFlightParameters},
+    {"token-producer", Role::kProducer, "tokens are estimated as bytes / 4", kTokenParameters, "",
+     "", check_one_tokenizer},
+    {"session-id-producer", Role::kProducer, "", kSessionIdParameters, "", "",
+     check_one_session_id},
+    {"metrics-data-source", Role::kSource, "http://endpoint/metrics is always scraped",
+     kMetricsSourceParameters},
+    {"models-data-source", Role::kSource,
+     "http://endpoint/v1/models is always asked, every fleet.modelsInterval",
+     kModelsSourceParameters},
+    {"k8s-notification-source", Role::kSource, "", kKubernetesSourceParameters,
+     "has no effect: Kubernetes is not watched", "", check_object_kind},
+    {"endpoint-notification-source", Role::kSource, "", {}},
+    {"core-metrics-extractor", Role::kExtractor, "vLLM's metric names are read",
+     kMetricsExtractorParameters, "", "metrics-data-source"},
+    {"models-data-extractor", Role::kExtractor, "", {}, "", "models-data-source"},
+    {"single-profile-handler", Role::kHandler, "there is one profile", {}},
+    {"openai-parser", Role::kParser, "", {}},
+    {"anthropic-parser", Role::kParser, "", {}},
+    {"vllmhttp-parser", Role::kParser, "", {}},
+    {"sglanghttp-parser", Role::kParser, "", {}},
+    {"passthrough-parser", Role::kParser, "", {}},
+    {"utilization-detector", Role::kDetector, "", {}},
+    {"concurrency-detector", Role::kDetector, "", {}},
+    {"file-discovery", Role::kDiscovery, "", {}},
+    {"destination-endpoint-served-verifier", Role::kResponse, "", {}},
+});
+
+// Takes what its producer would: nothing of it is used.
+constexpr BuiltInType kPreciseScorer{"precise-prefix-cache-scorer", Role::kScorer, "",
+                                     kPreciseParameters, kNoEvents};
+
+constexpr auto kDeprecated = std::to_array<DeprecatedType>({
+    {"by-label-selector", "label-selector-filter", "label-selector-filter"},
+    {"by-label", "label-selector-filter", ""},
+    {"tokenizer", "token-producer", "token-producer"},
+    {"precise-prefix-cache-scorer", "precise-prefix-cache-producer and prefix-cache-scorer",
+     "prefix-cache-scorer", &kPreciseScorer},
+});
+
+constexpr std::string_view kStages = "prefill/decode disaggregation";
+constexpr std::string_view kQueues = "flow control";
+constexpr std::string_view kClusters = "multicluster routing";
+constexpr std::string_view kLatency = "latency prediction";
+constexpr std::string_view kGrpcEngines = "requests over gRPC";
+constexpr std::string_view kAlpha = "llm-d's experimental types";
+
+constexpr auto kMissing = std::to_array<MissingType>({
+    {"disagg-profile-handler", kStages},
+    {"pd-profile-handler", kStages},
+    {"disagg-headers-handler", kStages},
+    {"prefill-header-handler", kStages},
+    {"header-profile-handler", kStages},
+    {"data-parallel-profile-handler", kStages},
+    {"prefix-based-pd-decider", kStages},
+    {"always-disagg-pd-decider", kStages},
+    {"always-disagg-multimodal-decider", kStages},
+    {"p2p-source-producer", kStages},
+    {"disaggregatedset-rollout-screener", kStages},
+    {"global-strict-fairness-policy", kQueues},
+    {"round-robin-fairness-policy", kQueues},
+    {"program-aware-fairness", kQueues},
+    {"fcfs-ordering-policy", kQueues},
+    {"edf-ordering-policy", kQueues},
+    {"slo-deadline-ordering-policy", kQueues},
+    {"static-usage-limit-policy", kQueues},
+    {"priority-holdback-policy", kQueues},
+    {"soft-reflective-ceiling-policy", kQueues},
+    {"sheddable-eviction-filter", kQueues},
+    {"priority-then-time-eviction-order-policy", kQueues},
+    {"multicluster-session-affinity-filter", kClusters},
+    {"multicluster-queue-scorer", kClusters},
+    {"multicluster-kv-cache-utilization-scorer", kClusters},
+    {"multicluster-prefix-cache-scorer", kClusters},
+    {"multicluster-approx-prefix-cache-producer", kClusters},
+    {"multicluster-metrics-data-source", kClusters},
+    {"multicluster-metrics-extractor", kClusters},
+    {"multicluster-file-discovery", kClusters},
+    {"predicted-latency-producer", kLatency},
+    {"latency-scorer", kLatency},
+    {"latency-slo-admitter", kLatency},
+    {"slo-headroom-tier-filter", kLatency},
+    {"vllmgrpc-parser", kGrpcEngines},
+    {"vertexai-parser", kGrpcEngines},
+    {"session-affinity-filter", kAlpha},
+    {"endpoint-attribute-filter", kAlpha},
+    {"topology-affinity-filter", kAlpha},
+    {"utilization-filter", kAlpha},
+    {"session-affinity-scorer", kAlpha},
+    {"header-label-affinity-scorer", kAlpha},
+    {"endpoint-attribute-scorer", kAlpha},
+    {"topology-affinity-scorer", kAlpha},
+    {"agent-identity", kAlpha},
+    {"burst-prefix-cache-producer", kAlpha},
+    {"dcgm-data-source", kAlpha},
+    {"dcgm-extractor", kAlpha},
+    {"topology-extractor", kAlpha},
+    {"label-selector-filter", ""},
+    {"by-label", ""},
+    {"encode-filter", ""},
+    {"decode-filter", ""},
+    {"prefill-filter", ""},
+    {"prefix-cache-affinity-filter", ""},
+    {"header-based-testing-filter", ""},
+    {"queue-scorer", ""},
+    {"running-requests-size-scorer", ""},
+    {"kv-cache-utilization-scorer", ""},
+    {"lora-affinity-scorer", ""},
+    {"prefix-cache-scorer", ""},
+    {"load-aware-scorer", ""},
+    {"active-request-scorer", ""},
+    {"token-load-scorer", ""},
+    {"no-hit-lru-scorer", ""},
+    {"context-length-aware", ""},
+    {"mm-embeddings-cache-scorer", ""},
+    {"mm-embeddings-cache-producer", ""},
+    {"max-score-picker", ""},
+    {"random-picker", ""},
+    {"weighted-random-picker", ""},
+    {"probabilistic-admitter", ""},
+    {"request-attribute-reporter", ""},
+});
+
+// Whether the value has its form; a problem otherwise.
+bool has_form(const ParameterRule& rule, std::string_view key, Section& at) {
+  constexpr double kMaxNumber = 1e18;
+  constexpr std::int64_t kMaxCount = 1'000'000'000'000'000'000;
+  const std::size_t before = at.problem_count();
+  switch (rule.form) {
+    case kText:
+      at.text(key, "");
+      break;
+    case kNumber:
+      at.number(key, 0, -kMaxNumber, kMaxNumber);
+      break;
+    case kCount:
+      at.integer(key, 0, 0, kMaxCount);
+      break;
+    case kFlag:
+      at.boolean(key);
+      break;
+    case kDuration:
+      at.duration(key, Duration{}, Duration{}, std::chrono::hours(24 * 365));
+      break;
+    case kTextMap:
+      at.text_map(key);
+      break;
+    case kAny:
+      at.skip(key);
+      break;
+  }
+  return at.problem_count() == before;
+}
+
+void check_leaf(const BuiltInType& type, const ParameterRule& rule, std::string_view key,
+                Section& at) {
+  at.skip(key);
+  if (!at.has(key) || !has_form(rule, key, at) || rule.otherwise == kQuiet) return;
+  if (!rule.accepted.empty() && at.text(key, "") == rule.accepted) return;
+  if (rule.otherwise == kRefuse) {
+    at.error(key,
+             fmt::format("not supported yet{}{}: {}", rule.accepted.empty() ? "" : ", other than ",
+                         rule.accepted, type.done_here));
+  } else {
+    at.warning(key, fmt::format("has no effect: {}", type.done_here));
+  }
+}
+
+// The rules whose names begin with `prefix`, read at the section that it names. Rules of one
+// mapping stand together.
+void check_below(const BuiltInType& type, std::string_view prefix, Section& at) {
+  std::string_view done;
+  for (const ParameterRule& rule : type.parameters) {
+    if (!rule.name.starts_with(prefix)) continue;
+    const std::string_view rest = rule.name.substr(prefix.size());
+    const std::size_t dot = rest.find('.');
+    if (dot == std::string_view::npos) {
+      check_leaf(type, rule, rest, at);
+      continue;
+    }
+    const std::string_view part = rest.substr(0, dot);
+    if (part == done) continue;
+    done = part;
+    const std::string_view deeper = rule.name.substr(0, prefix.size() + dot + 1);
+    if (part.ends_with("[]")) {
+      for (Section& item : at.children(part.substr(0, part.size() - 2))) {
+        check_below(type, deeper, item);
+      }
+    } else {
+      Section child = at.child(part);
+      check_below(type, deeper, child);
+    }
+  }
+  at.finish();
+}
+
+template <class Row>
+const Row* find(std::span<const Row> rows, std::string_view type) {
+  const auto found = std::ranges::find(rows, type, &Row::type);
+  return found == rows.end() ? nullptr : &*found;
+}
+
 }  // namespace
+
+std::string_view to_string(Role role) {
+  constexpr std::string_view kNames[] = {
+      "filter",         "scorer", "picker",          "data producer",       "data source",
+      "extractor",      "parser", "profile handler", "saturation detector", "endpoint discovery",
+      "response plugin"};
+  return kNames[static_cast<std::size_t>(role)];
+}
 
 std::span<const BuiltInType> built_in_types() { return kBuiltIn; }
 
 const BuiltInType* built_in_type(std::string_view type) {
-  const auto* const found = std::ranges::find(kBuiltIn, type, &BuiltInType::type);
-  return found == kBuiltIn.end() ? nullptr : &*found;
+  return find<BuiltInType>(kBuiltIn, type);
 }
 
-std::span<const std::string_view> other_types() { return kOther; }
+void check_parameters(const BuiltInType& type, Section& parameters) {
+  if (type.check != nullptr) type.check(parameters);
+  check_below(type, "", parameters);
+}
+
+const DeprecatedType* deprecated_type(std::string_view type) {
+  return find<DeprecatedType>(kDeprecated, type);
+}
+
+std::span<const MissingType> missing_types() { return kMissing; }
+
+const MissingType* missing_type(std::string_view type) { return find<MissingType>(kMissing, type); }
 
 }  // namespace fairlead::scheduling

@@ -16,46 +16,39 @@ using config::in_quotes;
 using config::Section;
 
 constexpr double kMaxWeight = 1e6;
+constexpr Duration kShortestInterval = std::chrono::milliseconds(1);
 constexpr std::string_view kDefaultPicker = "max-score-picker";
-
-std::string_view to_string(Role role) {
-  switch (role) {
-    case Role::kProducer:
-      return "data producer";
-    case Role::kSource:
-      return "data source";
-    case Role::kExtractor:
-      return "extractor";
-    case Role::kParser:
-      return "parser";
-    case Role::kHandler:
-      return "profile handler";
-  }
-  return "plugin";
-}
 
 std::string_view to_string(ScoreKind kind) {
   return kind == ScoreKind::kTokens ? "a cost in tokens" : "a score in [0, 1]";
 }
 
-// What an operator wrote for a built-in type has no object to go to, so each parameter is either
-// what is done anyway, or remarked on, or refused.
-void check_built_in(const BuiltInType& type, Section& parameters) {
-  for (const ParameterRule& rule : type.parameters) {
-    const bool given = parameters.has(rule.name);
-    const bool is_accepted = !rule.accepted.empty() && given &&
-                             parameters.text(rule.name, rule.accepted) == rule.accepted;
-    parameters.skip(rule.name);
-    if (!given || is_accepted) continue;
-    if (rule.otherwise == Unhonoured::kRefuse) {
-      parameters.error(rule.name, fmt::format("not supported yet{}{}: {}",
-                                              rule.accepted.empty() ? "" : ", other than ",
-                                              rule.accepted, type.done_here));
-    } else {
-      parameters.warning(rule.name, fmt::format("has no effect: {}", type.done_here));
+// "not supported yet: TYPE, a part of CAPABILITY".
+std::string refusal(const MissingType& missing) {
+  return fmt::format("not supported yet: {}{}{}", missing.type,
+                     missing.capability.empty() ? "" : ", a part of ", missing.capability);
+}
+
+// Reads and finishes the parameters of a type that makes no plugin.
+PolicyBuilder::Values read_built_in(const BuiltInType& type, Section& parameters) {
+  PolicyBuilder::Values values;
+  if (type.type == "utilization-detector") {
+    values.detector = config::read_utilization_detector(parameters);
+  } else if (type.type == "concurrency-detector") {
+    values.detector = config::read_concurrency_detector(parameters);
+  } else if (type.role == Role::kDiscovery) {
+    values.discovery = FileDiscovery{parameters.required_text("path"),
+                                     parameters.boolean("watchFile").value_or(false)};
+  } else {
+    if (type.type == "metrics-data-source" && !parameters.text("interval", "").empty()) {
+      values.interval = parameters.duration("interval", kShortestInterval, kShortestInterval,
+                                            std::chrono::hours(1));
     }
+    check_parameters(type, parameters);
+    return values;
   }
   parameters.finish();
+  return values;
 }
 
 // A factory that gives up has said why; this covers one that has not.
@@ -68,9 +61,8 @@ void run_factory(const Spec& spec, Section& parameters, std::unique_ptr<Plugin>&
 
 }  // namespace
 
-bool PolicyBuilder::Declared::refused() const {
-  return filter_spec == nullptr && scorer_spec == nullptr && picker_spec == nullptr &&
-         built_in == nullptr;
+bool PolicyBuilder::Declared::is_member() const {
+  return filter_spec != nullptr || scorer_spec != nullptr || picker_spec != nullptr;
 }
 
 PolicyBuilder::Declared* PolicyBuilder::find(std::string_view name) {
@@ -83,17 +75,63 @@ const PolicyBuilder::Declared* PolicyBuilder::find(std::string_view name) const 
   return found == plugins_.end() ? nullptr : &*found;
 }
 
+void PolicyBuilder::find_makers(Declared& plugin, std::string_view type) const {
+  plugin.filter_spec = registry_.filter(type);
+  plugin.scorer_spec = registry_.scorer(type);
+  plugin.picker_spec = registry_.picker(type);
+  plugin.built_in = built_in_type(type);
+}
+
+// References that nobody declared mean types by their names, so such a name must not mislead.
+bool PolicyBuilder::has_foreign_name(const Declared& plugin) const {
+  if (plugin.name == plugin.type || plugin.refused()) return false;
+  Declared named(plugin.section);
+  find_makers(named, plugin.name);
+  if (named.refused()) return false;
+  if (named.is_member() || plugin.is_member()) {
+    return (named.filter_spec == nullptr) != (plugin.filter_spec == nullptr) ||
+           (named.scorer_spec == nullptr) != (plugin.scorer_spec == nullptr) ||
+           (named.picker_spec == nullptr) != (plugin.picker_spec == nullptr);
+  }
+  return named.built_in->role != plugin.built_in->role;
+}
+
 void PolicyBuilder::look_up(Declared& plugin) const {
-  plugin.filter_spec = registry_.filter(plugin.type);
-  plugin.scorer_spec = registry_.scorer(plugin.type);
-  plugin.picker_spec = registry_.picker(plugin.type);
-  if (plugin.refused()) plugin.built_in = built_in_type(plugin.type);
-  if (plugin.refused() && !plugin.type.empty()) report_unknown(plugin);
+  if (plugin.type.empty()) return;
+  find_makers(plugin, plugin.type);
+  plugin.deprecated = deprecated_type(plugin.type);
+  if (plugin.refused() && plugin.deprecated != nullptr) {
+    find_makers(plugin, plugin.deprecated->stands_for);
+  }
+  if (plugin.refused()) return report_unknown(plugin);
+  check_stability(plugin);
+  if (plugin.deprecated != nullptr) {
+    plugin.section.warning("type",
+                           fmt::format("deprecated; write {}", plugin.deprecated->replacement));
+  }
+  const BuiltInType* own = plugin.deprecated == nullptr ? nullptr : plugin.deprecated->own;
+  for (const BuiltInType* type : {plugin.built_in, own}) {
+    if (type != nullptr && !type->remark.empty()) plugin.section.warning("type", type->remark);
+  }
+}
+
+void PolicyBuilder::check_stability(Declared& plugin) const {
+  if (rules_.experimental == Experimental::kAllowed) return;
+  const auto is_alpha = [](const auto* spec) {
+    return spec != nullptr && spec->stability == Stability::kAlpha;
+  };
+  if (!is_alpha(plugin.filter_spec) && !is_alpha(plugin.scorer_spec) &&
+      !is_alpha(plugin.picker_spec)) {
+    return;
+  }
+  plugin.section.error("type", fmt::format("{} is experimental; allow it with "
+                                           "--allow-experimental-plugins, or choose another",
+                                           plugin.type));
 }
 
 void PolicyBuilder::report_unknown(const Declared& plugin) const {
-  if (std::ranges::find(other_types(), plugin.type) != other_types().end()) {
-    plugin.section.error("type", fmt::format("not supported yet: {}", plugin.type));
+  if (const MissingType* missing = missing_type(plugin.type)) {
+    plugin.section.error("type", refusal(*missing));
     return;
   }
   std::vector<std::string_view> known;
@@ -101,7 +139,7 @@ void PolicyBuilder::report_unknown(const Declared& plugin) const {
   for (const ScorerSpec& spec : registry_.scorers()) known.push_back(spec.type);
   for (const PickerSpec& spec : registry_.pickers()) known.push_back(spec.type);
   for (const BuiltInType& built_in : built_in_types()) known.push_back(built_in.type);
-  known.insert(known.end(), other_types().begin(), other_types().end());
+  for (const MissingType& missing : missing_types()) known.push_back(missing.type);
   plugin.section.error("type", fmt::format("unknown plugin type {}{}", in_quotes(plugin.type),
                                            did_you_mean(plugin.type, known)));
 }
@@ -116,29 +154,57 @@ void PolicyBuilder::read_plugins(Section& document) {
       section.error(section.has("name") ? "name" : "type",
                     fmt::format("a second plugin with the name {}", in_quotes(plugin.name)));
       plugin.name.clear();
+    } else if (has_foreign_name(plugin)) {
+      section.error("name", fmt::format("{} is the name of a type of another kind; choose another",
+                                        in_quotes(plugin.name)));
     }
     plugins_.push_back(std::move(plugin));
   }
   for (Declared& plugin : plugins_) create(plugin);
+  check_handlers();
 }
 
 void PolicyBuilder::create(Declared& plugin) {
   Section parameters = plugin.section.child("parameters");
   plugin.section.finish();
   if (plugin.refused()) return;
-  if (plugin.built_in != nullptr) {
-    check_built_in(*plugin.built_in, parameters);
-  } else if (plugin.filter_spec != nullptr) {
+  plugin.parameters = parameters.flow_yaml();
+  const std::size_t before = problems_.list().size();
+  if (plugin.built_in != nullptr) plugin.values = read_built_in(*plugin.built_in, parameters);
+  if (plugin.deprecated != nullptr && plugin.deprecated->own != nullptr) {
+    check_parameters(*plugin.deprecated->own, parameters);
+    parameters = Section::empty(problems_, parameters.path());
+  }
+  // What a first reader of the parameters reports, a second one would report again.
+  const auto is_clean = [&] { return problems_.list().size() == before; };
+  if (plugin.is_member() && plugin.built_in != nullptr && is_clean()) {
+    parameters = plugin.section.child("parameters");
+  }
+  if (plugin.filter_spec != nullptr && is_clean()) {
     run_factory(*plugin.filter_spec, parameters, plugin.filter);
-  } else if (plugin.scorer_spec != nullptr) {
+  }
+  if (plugin.scorer_spec != nullptr && is_clean()) {
     run_factory(*plugin.scorer_spec, parameters, plugin.scorer);
-  } else {
+  }
+  if (plugin.picker_spec != nullptr && is_clean()) {
     run_factory(*plugin.picker_spec, parameters, plugin.picker);
   }
-  if (plugin.built_in == nullptr) check_producers(parameters);
+  check_producers(parameters);
 }
 
-// Factories read the names of data producers and leave them here, where the producers are known.
+void PolicyBuilder::check_handlers() const {
+  const Declared* first = nullptr;
+  for (const Declared& plugin : plugins_) {
+    if (plugin.built_in == nullptr || plugin.built_in->role != Role::kHandler) continue;
+    if (first != nullptr) {
+      plugin.section.error(
+          "type", fmt::format("a second profile handler beside {}", in_quotes(first->name)));
+    }
+    first = &plugin;
+  }
+}
+
+// Factories know no producers, so the names of these are checked here.
 void PolicyBuilder::check_producers(Section& parameters) const {
   for (const std::string& key : parameters.keys()) {
     if (!key.ends_with("ProducerName")) continue;
@@ -152,28 +218,61 @@ void PolicyBuilder::check_producers(Section& parameters) const {
   }
 }
 
-bool PolicyBuilder::check_reference(Section& holder, Role role) const {
+std::optional<PolicyBuilder::Referent> PolicyBuilder::reference(Section& holder, Role role) const {
   const std::string name = holder.required_text("pluginRef");
-  if (name.empty()) return false;
+  if (name.empty()) return std::nullopt;
   const Declared* declared = find(name);
-  if (declared != nullptr && declared->refused()) return false;
+  if (declared != nullptr && declared->refused()) return std::nullopt;
   const BuiltInType* type = declared != nullptr ? declared->built_in : built_in_type(name);
-  if (type != nullptr && type->role == role) return true;
-  const auto others = other_types();
-  if (declared != nullptr || type != nullptr) {
-    holder.error("pluginRef", fmt::format("{} is no {}", in_quotes(name), to_string(role)));
-  } else if (std::ranges::find(others, name) != others.end()) {
-    holder.error("pluginRef", fmt::format("not supported yet: {}", name));
+  const bool has_role =
+      type != nullptr && (type->role == role || (role == Role::kExtractor && !type->reads.empty()));
+  if (declared != nullptr && has_role) return Referent{name, type, declared->values};
+  if (has_role && role == Role::kDiscovery) {
+    holder.error("pluginRef", fmt::format("{} has to be declared under plugins, with its path",
+                                          in_quotes(name)));
+  } else if (has_role) {
+    Section none = Section::empty(problems_, name);
+    return Referent{name, type, read_built_in(*type, none)};
+  } else if (declared != nullptr || type != nullptr) {
+    holder.error("pluginRef",
+                 fmt::format("{} is no {}", in_quotes(name), scheduling::to_string(role)));
+  } else if (const MissingType* missing = missing_type(name)) {
+    holder.error("pluginRef", refusal(*missing));
   } else {
     holder.error("pluginRef", fmt::format("no plugin is named {}", in_quotes(name)));
   }
-  return false;
+  return std::nullopt;
 }
 
-void PolicyBuilder::check_columns(const Section& at, std::string_view key, const Declared& plugin,
+const PolicyBuilder::Values* PolicyBuilder::declared_values(std::string_view type) const {
+  for (const Declared& plugin : plugins_) {
+    if (plugin.built_in != nullptr && plugin.built_in->type == type) return &plugin.values;
+  }
+  return nullptr;
+}
+
+std::vector<PluginUse> PolicyBuilder::uses() const {
+  std::vector<PluginUse> uses;
+  for (const Declared& plugin : plugins_) {
+    if (plugin.refused()) continue;
+    Role role = Role::kPicker;
+    if (plugin.built_in != nullptr) role = plugin.built_in->role;
+    if (plugin.filter_spec != nullptr) role = Role::kFilter;
+    if (plugin.scorer_spec != nullptr) role = Role::kScorer;
+    uses.push_back({plugin.name, plugin.type, role, plugin.parameters, plugin.reads});
+  }
+  return uses;
+}
+
+bool PolicyBuilder::has_members() const {
+  return std::ranges::any_of(plugins_, [](const Declared& plugin) { return plugin.is_member(); });
+}
+
+void PolicyBuilder::check_columns(const Section& at, std::string_view key, Declared& plugin,
                                   Columns reads, Profile& profile) const {
+  plugin.reads = plugin.reads | reads;
   profile.reads = profile.reads | reads;
-  const Columns missing = reads.missing_from(filled_);
+  const Columns missing = reads.missing_from(rules_.filled);
   if (missing.none()) return;
   at.error(key, fmt::format("{} reads {}, which nothing here measures", in_quotes(plugin.name),
                             scheduling::to_string(missing)));
@@ -192,52 +291,63 @@ void PolicyBuilder::add_scorer(const Section& at, std::string_view key, Declared
   profile.scorers.push_back({plugin.name, std::move(plugin.scorer), weight});
 }
 
+void PolicyBuilder::add_picker(const Section& at, std::string_view key, Declared& plugin,
+                               Profile& profile) {
+  if (!profile.picker_name.empty()) {
+    at.error(key, fmt::format("a second picker, {}; the profile has {}", in_quotes(plugin.name),
+                              in_quotes(profile.picker_name)));
+    return;
+  }
+  check_columns(at, key, plugin, plugin.picker_spec->reads, profile);
+  profile.picker_name = plugin.name;
+  profile.picker = std::move(plugin.picker);
+}
+
+// A type that is several things is added as each of them.
 void PolicyBuilder::add(const Section& at, std::string_view key, Declared& plugin, float weight,
                         Profile& profile) {
   plugin.used = true;
-  if (plugin.scorer_spec != nullptr) {
-    check_columns(at, key, plugin, plugin.scorer_spec->reads, profile);
-    add_scorer(at, key, plugin, weight, profile);
-    return;
-  }
-  if (at.has("weight")) {
-    at.warning("weight", fmt::format("has no effect: {} is not a scorer", in_quotes(plugin.name)));
-  }
   if (plugin.filter_spec != nullptr) {
     check_columns(at, key, plugin, plugin.filter_spec->reads, profile);
     profile.filters.push_back({plugin.name, std::move(plugin.filter)});
-  } else if (!profile.picker_name.empty()) {
-    at.error(key, fmt::format("a second picker, {}; the profile has {}", in_quotes(plugin.name),
-                              in_quotes(profile.picker_name)));
-  } else {
-    check_columns(at, key, plugin, plugin.picker_spec->reads, profile);
-    profile.picker_name = plugin.name;
-    profile.picker = std::move(plugin.picker);
+  }
+  if (plugin.scorer_spec != nullptr) {
+    check_columns(at, key, plugin, plugin.scorer_spec->reads, profile);
+    add_scorer(at, key, plugin, weight, profile);
+  } else if (at.has("weight")) {
+    at.warning("weight", fmt::format("has no effect: {} is not a scorer", in_quotes(plugin.name)));
+  }
+  if (plugin.picker_spec != nullptr) add_picker(at, key, plugin, profile);
+}
+
+// Without a profile the member is only checked.
+void PolicyBuilder::read_member(Section& member, Profile* profile) {
+  const std::string name = member.required_text("pluginRef");
+  const double weight = member.number("weight", 1, 0, kMaxWeight);
+  member.finish();
+  if (name.empty()) return;
+  Declared* plugin = find(name);
+  if (plugin == nullptr) {
+    std::vector<std::string_view> names;
+    for (const Declared& declared : plugins_) names.push_back(declared.name);
+    member.error("pluginRef", fmt::format("no plugin is named {}{}", in_quotes(name),
+                                          did_you_mean(name, names)));
+  } else if (plugin->refused()) {
+    return;
+  } else if (!plugin->is_member()) {
+    member.error("pluginRef",
+                 fmt::format("{} is a {}; a profile has filters, scorers and a picker",
+                             in_quotes(name), scheduling::to_string(plugin->built_in->role)));
+  } else if (profile != nullptr && plugin->used) {
+    member.error("pluginRef", fmt::format("{} is in the profile already", in_quotes(name)));
+  } else if (profile != nullptr) {
+    add(member, "pluginRef", *plugin, static_cast<float>(weight), *profile);
   }
 }
 
-void PolicyBuilder::read_members(Section& section, Profile& profile) {
-  std::vector<std::string_view> names;
-  for (const Declared& plugin : plugins_) names.push_back(plugin.name);
-  for (Section& member : section.children("plugins")) {
-    const std::string name = member.required_text("pluginRef");
-    const double weight = member.number("weight", 1, 0, kMaxWeight);
-    member.finish();
-    if (name.empty()) continue;
-    Declared* plugin = find(name);
-    if (plugin == nullptr) {
-      member.error("pluginRef", fmt::format("no plugin is named {}{}", in_quotes(name),
-                                            did_you_mean(name, names)));
-    } else if (plugin->built_in != nullptr) {
-      member.error("pluginRef",
-                   fmt::format("{} is a {}; a profile has filters, scorers and a picker",
-                               in_quotes(name), to_string(plugin->built_in->role)));
-    } else if (plugin->used) {
-      member.error("pluginRef", fmt::format("{} is in the profile already", in_quotes(name)));
-    } else if (!plugin->refused()) {
-      add(member, "pluginRef", *plugin, static_cast<float>(weight), profile);
-    }
-  }
+void PolicyBuilder::read_members(Section& section, Profile* profile) {
+  for (Section& member : section.children("plugins")) read_member(member, profile);
+  section.finish();
 }
 
 void PolicyBuilder::add_default_picker(const Section& at, Profile& profile) {
@@ -262,7 +372,8 @@ void PolicyBuilder::add_default_picker(const Section& at, Profile& profile) {
 
 void PolicyBuilder::warn_of_unused() const {
   for (const Declared& plugin : plugins_) {
-    if (plugin.used || plugin.refused() || plugin.built_in != nullptr) continue;
+    // A detector may be a filter too, and need not.
+    if (plugin.used || !plugin.is_member() || plugin.built_in != nullptr) continue;
     plugin.section.warning("", fmt::format("{} is in no profile", in_quotes(plugin.name)));
   }
 }
@@ -284,28 +395,35 @@ std::unique_ptr<Profile> PolicyBuilder::read_profiles(Section& document) {
   std::vector<Section> sections = document.children("schedulingProfiles");
   if (sections.empty()) {
     for (Declared& plugin : plugins_) {
-      if (plugin.refused() || plugin.built_in != nullptr) continue;
-      add(plugin.section, "type", plugin, 1, *profile);
+      if (plugin.is_member()) add(plugin.section, "type", plugin, 1, *profile);
     }
     add_default_picker(document, *profile);
     warn_of_chance(document, *profile);
     return profile;
   }
   profile->name = sections.front().required_text("name");
-  read_members(sections.front(), *profile);
-  sections.front().finish();
+  read_members(sections.front(), profile.get());
   add_default_picker(sections.front(), *profile);
-  std::set<std::string, std::less<>> names{profile->name};
-  for (std::size_t i = 1; i < sections.size(); ++i) {
-    const std::string name = sections[i].required_text("name");
-    sections[i].error("name",
-                      names.insert(name).second
-                          ? "not supported yet: a second profile; one decides every request"
-                          : fmt::format("a second profile with the name {}", in_quotes(name)));
-  }
   if (sections.size() == 1) warn_of_unused();
+  read_more_profiles(sections);
   warn_of_chance(document, *profile);
   return profile;
+}
+
+void PolicyBuilder::read_more_profiles(std::vector<Section>& sections) {
+  std::set<std::string, std::less<>> names;
+  for (Section& section : sections) {
+    if (names.empty()) {
+      names.insert(section.text("name", ""));
+      continue;
+    }
+    const std::string name = section.required_text("name");
+    const bool is_new = names.insert(name).second;
+    section.error("name", is_new
+                              ? "not supported yet: a second profile; one decides every request"
+                              : fmt::format("a second profile with the name {}", in_quotes(name)));
+    read_members(section, nullptr);
+  }
 }
 
 }  // namespace fairlead::scheduling

@@ -6,6 +6,7 @@
 
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,8 @@
 
 #include "core/config/section.h"
 #include "core/scheduling/known_types.h"
+#include "core/scheduling/picker_config.h"
+#include "core/scheduling/policy_config.h"
 #include "core/scheduling/profile.h"
 #include "core/scheduling/registry.h"
 
@@ -20,14 +23,33 @@ namespace fairlead::scheduling {
 
 class PolicyBuilder {
  public:
-  PolicyBuilder(const Registry& registry, Columns filled, config::Problems& problems)
-      : registry_(registry), filled_(filled), problems_(problems) {}
+  // What the parameters of a built-in type say, where they say anything.
+  struct Values {
+    std::optional<config::SaturationDetector> detector;
+    std::optional<FileDiscovery> discovery;
+    std::optional<Duration> interval;
+  };
+  // What a `pluginRef` names.
+  struct Referent {
+    std::string name;
+    const BuiltInType* type;
+    Values values;
+  };
+
+  PolicyBuilder(const Registry& registry, const PolicyRules& rules, config::Problems& problems)
+      : registry_(registry), rules_(rules), problems_(problems) {}
 
   void read_plugins(config::Section& document);
   // After read_plugins(). The profile is whole only if no error was reported.
   std::unique_ptr<Profile> read_profiles(config::Section& document);
+  // Whether some declared plugin belongs into a profile.
+  bool has_members() const;
   // Reads `pluginRef`, which must name a declared or built-in plugin of this role.
-  bool check_reference(config::Section& holder, Role role) const;
+  std::optional<Referent> reference(config::Section& holder, Role role) const;
+  // A declared plugin of this built-in type, the first one; null when there is none.
+  const Values* declared_values(std::string_view type) const;
+  // Every plugin that was not refused, in the order of the document.
+  std::vector<PluginUse> uses() const;
 
  private:
   // One entry of `plugins`; without a spec and a built-in type when it was refused.
@@ -37,6 +59,8 @@ class PolicyBuilder {
     config::Section section;
     std::string name;
     std::string type;
+    std::string parameters;  // As written.
+    const DeprecatedType* deprecated = nullptr;
     const FilterSpec* filter_spec = nullptr;
     const ScorerSpec* scorer_spec = nullptr;
     const PickerSpec* picker_spec = nullptr;
@@ -44,30 +68,41 @@ class PolicyBuilder {
     std::unique_ptr<Filter> filter;
     std::unique_ptr<Scorer> scorer;
     std::unique_ptr<Picker> picker;
+    Values values;
+    Columns reads;  // Once it is used.
     bool used = false;
 
-    bool refused() const;
+    bool is_member() const;
+    bool refused() const { return !is_member() && built_in == nullptr; }
   };
 
   Declared* find(std::string_view name);
   const Declared* find(std::string_view name) const;
+  void find_makers(Declared& plugin, std::string_view type) const;
+  bool has_foreign_name(const Declared& plugin) const;
   void look_up(Declared& plugin) const;
+  void check_stability(Declared& plugin) const;
   void create(Declared& plugin);
   void check_producers(config::Section& parameters) const;
   void report_unknown(const Declared& plugin) const;
-  void check_columns(const config::Section& at, std::string_view key, const Declared& plugin,
+  void check_columns(const config::Section& at, std::string_view key, Declared& plugin,
                      Columns reads, Profile& profile) const;
   void add_scorer(const config::Section& at, std::string_view key, Declared& plugin, float weight,
                   Profile& profile);
+  void add_picker(const config::Section& at, std::string_view key, Declared& plugin,
+                  Profile& profile);
   void add(const config::Section& at, std::string_view key, Declared& plugin, float weight,
            Profile& profile);
-  void read_members(config::Section& section, Profile& profile);
+  void read_member(config::Section& member, Profile* profile);
+  void read_members(config::Section& section, Profile* profile);
+  void read_more_profiles(std::vector<config::Section>& sections);
   void add_default_picker(const config::Section& at, Profile& profile);
+  void check_handlers() const;
   void warn_of_unused() const;
   void warn_of_chance(const config::Section& document, const Profile& profile) const;
 
   const Registry& registry_;
-  Columns filled_;
+  const PolicyRules& rules_;
   config::Problems& problems_;
   std::list<Declared> plugins_;  // In the order of the document; a list keeps addresses.
 };

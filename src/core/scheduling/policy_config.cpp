@@ -5,9 +5,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/config/wording.h"
 #include "core/scheduling/policy_builder.h"
+#include "core/scheduling/policy_print.h"
 
 namespace fairlead::scheduling {
 namespace {
@@ -18,6 +20,8 @@ using config::Section;
 constexpr std::string_view kApiVersion = "llm-d.ai/v1alpha1";
 constexpr std::string_view kOldApiVersion = "inference.networking.x-k8s.io/v1alpha1";
 constexpr std::string_view kKind = "EndpointPickerConfig";
+constexpr std::string_view kMetricsSource = "metrics-data-source";
+constexpr std::string_view kMetricsExtractor = "core-metrics-extractor";
 
 void read_envelope(Section& document) {
   const std::string version = document.text("apiVersion", kApiVersion);
@@ -57,82 +61,228 @@ void read_feature_gate(const Section& document, std::string_view gate) {
   }
 }
 
-// Refuses every key that is left in a part of the document.
-void refuse_keys(Section& part, std::string_view reason) {
-  for (const std::string& key : part.keys()) {
-    part.skip(key);
-    part.error(key, fmt::format("not supported yet: {}; remove it", reason));
-  }
-}
+// The document's sources, and what llm-d adds to them.
+class DataLayerReader {
+ public:
+  DataLayerReader(Section& document, const PolicyBuilder& builder, const PolicyRules& rules,
+                  PickerConfig& config)
+      : layer_(document.child("dataLayer")), builder_(builder), rules_(rules), config_(config) {}
 
-void read_data_layer(Section& document, const PolicyBuilder& builder) {
-  Section layer = document.child("dataLayer");
-  bool has_metrics = false;
-  for (Section& source : layer.children("sources")) {
-    has_metrics = builder.check_reference(source, Role::kSource) || has_metrics;
+  void read() {
+    for (Section& source : layer_.children("sources")) read_source(source);
+    add_default_source();
+    read_discovery();
+    if (layer_.has("peerDiscovery")) {
+      layer_.warning("peerDiscovery", "has no effect: pickers do not talk to each other");
+      Section peers = layer_.child("peerDiscovery");
+      peers.required_text("pluginRef");
+      peers.finish();
+    }
+    if (layer_.has("crossReplicaSyncerPluginRef")) {
+      layer_.error("crossReplicaSyncerPluginRef",
+                   "not supported yet: state shared between replicas; remove it");
+    }
+    layer_.skip("crossReplicaSyncerPluginRef");
+    if (layer_.has("crossReplicaSyncInterval")) {
+      layer_.duration("crossReplicaSyncInterval", kTick, kTick, std::chrono::hours(1));
+      layer_.warning("crossReplicaSyncInterval", "has no effect: nothing is shared");
+    }
+    layer_.finish();
+  }
+
+ private:
+  static constexpr Duration kTick = std::chrono::milliseconds(1);
+
+  void read_source(Section& source) {
+    const auto found = builder_.reference(source, Role::kSource);
+    SourceUse use;
     for (Section& extractor : source.children("extractors")) {
-      builder.check_reference(extractor, Role::kExtractor);
+      const auto reader = builder_.reference(extractor, Role::kExtractor);
       extractor.finish();
+      if (!reader || !found) continue;
+      if (reader->type->reads != found->type->type) {
+        extractor.error("pluginRef",
+                        fmt::format("{} extracts from {}, not from {}", in_quotes(reader->name),
+                                    reader->type->reads, found->type->type));
+      } else if (std::ranges::find(use.extractors, reader->name) != use.extractors.end()) {
+        extractor.error("pluginRef",
+                        fmt::format("{} is an extractor of it already", in_quotes(reader->name)));
+      } else {
+        use.extractors.push_back(reader->name);
+      }
     }
     source.finish();
+    if (!found) return;
+    use.name = found->name;
+    use.type = found->type->type;
+    if (std::ranges::find(config_.sources, use.name, &SourceUse::name) != config_.sources.end()) {
+      source.error("pluginRef", fmt::format("{} is a source already", in_quotes(use.name)));
+    }
+    if (use.type == kMetricsSource) {
+      config_.metrics_interval = found->values.interval;
+      if (use.extractors.empty()) {
+        source.warning("", fmt::format("{} reads it, named here or not", kMetricsExtractor));
+      }
+    }
+    config_.sources.push_back(std::move(use));
   }
-  if (!layer.boolean("injectDefaults").value_or(true) && !has_metrics) {
-    layer.error("injectDefaults",
-                "not supported yet: engines without scraping; name metrics-data-source as a "
-                "source or leave this key out");
-  }
-  for (const std::string_view key :
-       {"discovery", "peerDiscovery", "crossReplicaSyncerPluginRef", "crossReplicaSyncInterval"}) {
-    if (layer.has(key)) layer.error(key, "not supported yet; endpoints come from fleet:");
-    layer.skip(key);
-  }
-  layer.finish();
-}
 
-void read_parsers(Section& document, const PolicyBuilder& builder) {
+  void add_default_source() {
+    const bool injects = layer_.boolean("injectDefaults").value_or(true);
+    const auto& sources = config_.sources;
+    if (std::ranges::find(sources, kMetricsSource, &SourceUse::type) != sources.end()) return;
+    if (!injects) {
+      layer_.warning("injectDefaults", "has no effect: engines are scraped all the same");
+    }
+    config_.sources.push_back({std::string(kMetricsSource),
+                               std::string(kMetricsSource),
+                               {std::string(kMetricsExtractor)}});
+    if (const auto* values = builder_.declared_values(kMetricsSource)) {
+      config_.metrics_interval = values->interval;
+    }
+  }
+
+  void read_discovery() {
+    if (!layer_.has("discovery")) return layer_.skip("discovery");
+    Section discovery = layer_.child("discovery");
+    const auto found = builder_.reference(discovery, Role::kDiscovery);
+    discovery.finish();
+    if (rules_.front == Front::kGateway) {
+      layer_.error("discovery", "not supported here: endpoints come from fleet:");
+    } else if (found) {
+      config_.discovery = found->values.discovery;
+      config_.discovery_name = found->name;
+    }
+  }
+
+  Section layer_;
+  const PolicyBuilder& builder_;
+  const PolicyRules& rules_;
+  PickerConfig& config_;
+};
+
+// The old form gives way to the new one.
+void read_parsers(Section& document, const PolicyBuilder& builder, const PolicyRules& rules,
+                  PickerConfig& config) {
+  std::vector<ParserKind> parsers;
+  const auto add = [&](Section& holder) {
+    const auto found = builder.reference(holder, Role::kParser);
+    holder.finish();
+    const auto kind = found ? parser_kind(found->type->type) : std::nullopt;
+    if (!kind) return;
+    if (!parsers.empty() && parsers.back() == ParserKind::kPassthrough) {
+      holder.warning("pluginRef", "is never asked: passthrough-parser before it takes every path");
+    } else if (std::ranges::find(parsers, *kind) != parsers.end()) {
+      holder.warning("pluginRef", fmt::format("has no effect: a second {}", type_name(*kind)));
+    } else {
+      parsers.push_back(*kind);
+    }
+    if (rules.front == Front::kGateway && *kind != ParserKind::kOpenAi) {
+      holder.warning("pluginRef", "has no effect: the gateway's routes are fixed");
+    }
+  };
   Section handler = document.child("requestHandler");
-  for (Section& parser : handler.children("parsers")) {
-    builder.check_reference(parser, Role::kParser);
-    parser.finish();
-  }
+  for (Section& parser : handler.children("parsers")) add(parser);
   handler.finish();
-  if (document.has("parser"))
-    document.warning("parser", "deprecated; write requestHandler.parsers");
   Section old = document.child("parser");
-  if (!old.keys().empty()) builder.check_reference(old, Role::kParser);
+  if (document.has("parser")) {
+    const bool is_needed = parsers.empty();
+    document.warning("parser", is_needed ? "deprecated; write requestHandler.parsers"
+                                         : "has no effect beside requestHandler.parsers");
+    if (is_needed) {
+      add(old);
+    } else {
+      builder.reference(old, Role::kParser);
+    }
+  }
   old.finish();
+  if (!parsers.empty()) config.parsers = std::move(parsers);
 }
 
-std::unique_ptr<Profile> build_document(Section& document, const Registry& registry, Columns filled,
-                                        config::Problems& problems) {
-  read_envelope(document);
-  for (const std::string& gate : document.texts("featureGates")) {
-    read_feature_gate(document, gate);
+void read_detector(Section& document, Section& flow, const PolicyBuilder& builder,
+                   const PolicyRules& rules, PickerConfig& config) {
+  if (const auto* values = builder.declared_values(config.detector_name)) {
+    config.detector = values->detector.value_or(config.detector);
   }
-  PolicyBuilder builder(registry, filled, problems);
+  const auto read = [&](Section& parent) {
+    Section holder = parent.child("saturationDetector");
+    const auto found = builder.reference(holder, Role::kDetector);
+    holder.finish();
+    if (rules.front == Front::kGateway) {
+      parent.warning("saturationDetector",
+                     "has no effect: the gateway knows no priorities that might be shed");
+    }
+    if (!found) return;
+    config.detector = found->values.detector.value_or(config.detector);
+    config.detector_name = found->name;
+  };
+  if (document.has("saturationDetector")) {
+    document.warning("saturationDetector", "deprecated; write flowControl.saturationDetector");
+    read(document);
+  }
+  document.skip("saturationDetector");
+  if (flow.has("saturationDetector")) read(flow);
+  flow.skip("saturationDetector");
+}
+
+// What is read of a document whatever its policy is.
+void read_rest(Section& document, const PolicyBuilder& builder, const PolicyRules& rules,
+               PickerConfig& config) {
+  DataLayerReader(document, builder, rules, config).read();
+  read_parsers(document, builder, rules, config);
+  Section flow = document.child("flowControl");
+  read_detector(document, flow, builder, rules, config);
+  for (const std::string& key : flow.keys()) {
+    if (key == "saturationDetector") continue;
+    flow.skip(key);
+    flow.error(key, "not supported yet: flow control; remove it");
+  }
+  for (const PluginUse& plugin : builder.uses()) {
+    config.verifies_served_endpoint =
+        config.verifies_served_endpoint || plugin.role == Role::kResponse;
+  }
+}
+
+// A shipped policy is trusted to mean what it says.
+std::unique_ptr<Profile> build_shipped(std::string_view name, std::string_view yaml,
+                                       const Registry& registry, const PolicyRules& rules,
+                                       PickerConfig& config, config::Problems& problems) {
+  Section document = Section::parse(yaml, fmt::format("policy {}", name), problems);
+  const PolicyRules own{rules.filled, rules.front, Experimental::kAllowed};
+  read_envelope(document);
+  PolicyBuilder builder(registry, own, problems);
   builder.read_plugins(document);
   auto profile = builder.read_profiles(document);
-  read_data_layer(document, builder);
-  read_parsers(document, builder);
-  Section flow = document.child("flowControl");
-  refuse_keys(flow, "flow control");
-  Section detector = document.child("saturationDetector");
-  refuse_keys(detector, "saturation detectors");
+  document.finish();
+  for (PluginUse& plugin : builder.uses()) config.plugins.push_back(std::move(plugin));
   return profile;
 }
 
 }  // namespace
 
-BuiltPolicy build_policy(Section& root, const Registry& registry, Columns filled,
+BuiltPolicy build_policy(Section& root, const Registry& registry, const PolicyRules& rules,
                          config::Problems& problems) {
   BuiltPolicy built;
-  built.name = root.text("policy", kDefaultPolicy);
-  const bool has_plugins = root.has("plugins") || root.has("schedulingProfiles");
-  if (root.has("policy") && has_plugins) {
+  built.name =
+      root.text("policy", rules.front == Front::kEnvoy ? kDefaultEnvoyPolicy : kDefaultPolicy);
+  read_envelope(root);
+  for (const std::string& gate : root.texts("featureGates")) read_feature_gate(root, gate);
+  PolicyBuilder builder(registry, rules, problems);
+  builder.read_plugins(root);
+  const bool is_named = root.has("policy");
+  const bool is_shipped = is_named || (!root.has("plugins") && !root.has("schedulingProfiles"));
+  if (is_named && (builder.has_members() || root.has("schedulingProfiles"))) {
     root.error("policy", "names a shipped policy, but plugins are given too; remove one of them");
   }
-  auto profile = build_document(root, registry, filled, problems);
-  if (root.has("policy") || !has_plugins) {
+  std::unique_ptr<Profile> profile;
+  if (!is_shipped || root.has("schedulingProfiles")) {
+    profile = builder.read_profiles(root);
+  } else {
+    root.skip("schedulingProfiles");
+  }
+  read_rest(root, builder, rules, built.picker);
+  built.picker.plugins = builder.uses();
+  if (is_shipped) {
     const std::string_view yaml = shipped_policy(built.name);
     if (yaml.empty()) {
       const auto names = shipped_policy_names();
@@ -141,12 +291,11 @@ BuiltPolicy build_policy(Section& root, const Registry& registry, Columns filled
                              config::did_you_mean(built.name, names), fmt::join(names, ", ")));
       return built;
     }
-    Section shipped = Section::parse(yaml, fmt::format("policy {}", built.name), problems);
-    profile = build_document(shipped, registry, filled, problems);
-    shipped.finish();
+    profile = build_shipped(built.name, yaml, registry, rules, built.picker, problems);
   } else {
     built.name = "custom";
   }
+  if (profile) add_default_plugins(*profile, built.picker);
   if (!problems.has_errors()) built.profile = std::move(profile);
   return built;
 }

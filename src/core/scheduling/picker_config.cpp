@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/scheduling/picker_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace fairlead::scheduling {
+namespace {
+
+struct Parser {
+  ParserKind kind;
+  std::string_view type;
+};
+
+constexpr std::array kParsers = {
+    Parser{ParserKind::kOpenAi, "openai-parser"},
+    Parser{ParserKind::kAnthropic, "anthropic-parser"},
+    Parser{ParserKind::kVllmHttp, "vllmhttp-parser"},
+    Parser{ParserKind::kSglangHttp, "sglanghttp-parser"},
+    Parser{ParserKind::kPassthrough, "passthrough-parser"},
+};
+
+struct Claim {
+  ParserKind parser;
+  std::string_view suffix;
+};
+
+constexpr std::array kClaims = {
+    Claim{ParserKind::kOpenAi, "/chat/completions"},
+    Claim{ParserKind::kOpenAi, "/completions"},
+    Claim{ParserKind::kOpenAi, "/embeddings"},
+    Claim{ParserKind::kOpenAi, "/responses"},
+    Claim{ParserKind::kOpenAi, "/conversations"},
+    Claim{ParserKind::kOpenAi, "/chat/completions/render"},
+    Claim{ParserKind::kOpenAi, "/completions/render"},
+    Claim{ParserKind::kOpenAi, "/images/generations"},
+    Claim{ParserKind::kAnthropic, "/messages"},
+    Claim{ParserKind::kAnthropic, "/messages/count_tokens"},
+    Claim{ParserKind::kVllmHttp, "/inference/v1/generate"},
+};
+
+// The claims are of whole path segments.
+bool claims(const Claim& claim, std::string_view path) {
+  return path.ends_with(claim.suffix) || path == claim.suffix.substr(1);
+}
+
+// SGLang's path is the only one that is claimed whole.
+bool is_sglang_path(std::string_view path) {
+  if (path.ends_with('/')) path.remove_suffix(1);
+  return path == "/generate" || path == "generate";
+}
+
+// What a response's first bytes and its end change.
+constexpr Columns kOfResponses{Column::kInFlightRequests, Column::kInFlightTokens,
+                               Column::kUnstarted};
+
+// Types that write to responses or read their bodies.
+constexpr std::array<std::string_view, 4> kResponseTypes = {
+    "session-affinity-scorer", "session-affinity-filter", "request-attribute-reporter",
+    "destination-endpoint-served-verifier"};
+
+}  // namespace
+
+std::string_view type_name(ParserKind parser) {
+  return std::ranges::find(kParsers, parser, &Parser::kind)->type;
+}
+
+std::optional<ParserKind> parser_kind(std::string_view type) {
+  const auto* const found = std::ranges::find(kParsers, type, &Parser::type);
+  return found == kParsers.end() ? std::nullopt : std::optional(found->kind);
+}
+
+std::optional<ParserKind> parser_for(std::span<const ParserKind> parsers, std::string_view path) {
+  std::optional<ParserKind> best;
+  std::size_t length = 0;
+  for (const ParserKind parser : parsers) {
+    if (parser == ParserKind::kSglangHttp && length == 0 && is_sglang_path(path)) {
+      best = parser;
+      length = path.size();
+    }
+    if (parser == ParserKind::kPassthrough && !best) best = parser;
+    for (const Claim& claim : kClaims) {
+      if (claim.parser != parser || claim.suffix.size() <= length || !claims(claim, path)) continue;
+      best = parser;
+      length = claim.suffix.size();
+    }
+  }
+  return best;
+}
+
+std::optional<ResponseNeed> response_need(const PickerConfig& config) {
+  for (const PluginUse& plugin : config.plugins) {
+    if (std::ranges::find(kResponseTypes, plugin.type) != kResponseTypes.end()) {
+      return ResponseNeed{plugin.name, "works on responses"};
+    }
+    const Columns lost = plugin.reads.missing_from(kOfResponses);
+    const Columns needed = plugin.reads.missing_from(lost);
+    if (needed.none()) continue;
+    return ResponseNeed{
+        plugin.name, fmt::format("reads {}, which only responses bring down", to_string(needed))};
+  }
+  if (std::holds_alternative<config::ConcurrencyDetector>(config.detector)) {
+    return ResponseNeed{config.detector_name, "counts requests in flight"};
+  }
+  return std::nullopt;
+}
+
+}  // namespace fairlead::scheduling
