@@ -27,6 +27,8 @@ struct CheckFlags {
   std::string config;
   std::string policy;
   bool list_policies = false;
+  bool for_epp = false;
+  bool allow_experimental = false;
 };
 
 void print_profile(const scheduling::Profile& profile) {
@@ -163,8 +165,61 @@ void print_configuration(const router::Generation& generation, const std::string
   print_profile(generation.profile);
 }
 
+// The file of endpoints that the configuration names, as `epp` will read it.
+void check_discovery(const router::EppPlan& plan, config::Section& root,
+                     config::Problems& problems) {
+  const auto& discovery = plan.generation->picker.discovery;
+  if (!discovery) return;
+  const auto text = fleet::FileWatch::read_file(discovery->path);
+  if (!text) return root.child("dataLayer").error("discovery", text.error().message);
+  config::parse_discovery_file(*text, discovery->path, problems);
+}
+
+// One line a line, as comments.
+std::string commented(const std::string& text) {
+  std::istringstream lines(text);
+  std::string out;
+  for (std::string line; std::getline(lines, line);) out += "#   " + line + "\n";
+  return out;
+}
+
+void print_plan(const router::EppPlan& plan) {
+  std::printf("# Effective configuration of `fairlead epp`, policy %s\n%s%s",
+              plan.generation->policy.c_str(), plan.effective.c_str(),
+              config::effective_yaml(plan.settings).c_str());
+  // What stands before is for `serve` only.
+  const std::string settings = config::effective_yaml(plan.generation->settings);
+  std::printf("%s", settings.substr(settings.find("\nfleet:") + 1).c_str());
+  std::printf("\n# Plugins: what feeds what\n%s", commented(plan.graph).c_str());
+  std::printf("# Responses that pass the picker\n#   %s\n", plan.responses.c_str());
+}
+
+int check_epp(const CheckFlags& flags) {
+  config::Problems problems;
+  config::GivenFlags given;
+  given.add("pool-name", "checked");
+  if (flags.allow_experimental) given.add("allow-experimental-plugins", "true");
+  const bool has_file = !flags.config.empty();
+  const std::string file = has_file ? flags.config : "defaults";
+  const auto text = has_file ? fleet::FileWatch::read_file(file) : Result<std::string>("{}");
+  if (!text) return complain(text.error().message, 2);
+  const auto plan = router::build_epp(*text, file, given, {}, problems);
+  if (plan) {
+    config::Section root = config::Section::parse(*text, file, problems);
+    config::Section fleet = root.child("fleet");
+    check_endpoints_file(plan->generation->settings.fleet, fleet, problems);
+    check_key_files(plan->generation->settings, root, fleet, problems);
+    check_discovery(*plan, root, problems);
+  }
+  if (!problems.list().empty()) std::fprintf(stderr, "%s", problems.to_string().c_str());
+  if (!plan || problems.has_errors()) return complain("the configuration has errors", 2);
+  print_plan(*plan);
+  return 0;
+}
+
 int check(const CheckFlags& flags) {
   if (flags.list_policies) return list_policies();
+  if (flags.for_epp) return check_epp(flags);
   config::Problems problems;
   const bool has_file = !flags.config.empty();
   const std::string file = has_file ? flags.config : "defaults";
@@ -186,10 +241,16 @@ Command add_check(CLI::App& parent) {
   auto flags = std::make_shared<CheckFlags>();
   command->add_option("config", flags->config, "Configuration file (YAML); default: no file");
   command->add_option("--policy", flags->policy, "Shipped policy instead of the configured one");
+  CLI::Option* epp = command->add_flag("--epp", flags->for_epp, "Read it as `fairlead epp` does");
+  command
+      ->add_flag("--allow-experimental-plugins", flags->allow_experimental,
+                 "With --epp: take plugin types marked Alpha")
+      ->needs(epp);
   command->add_flag("--list-policies", flags->list_policies, "Names the shipped policies");
   command->footer(
       "Examples:\n"
       "  fairlead check serve.yaml\n"
+      "  fairlead check --epp epp.yaml\n"
       "  fairlead check --list-policies");
   return [flags] { return check(*flags); };
 }

@@ -119,6 +119,36 @@ class Check(Folder):
         again = run("check", self.file("again.yaml", first))
         self.assertEqual(again.stdout, first)
 
+    def test_a_picker_configuration_is_printed_whole_and_reads_back(self):
+        nodes = self.file("nodes.yaml", "endpoints: [{name: a, address: 10.0.0.7, port: '80'}]\n")
+        text = ("plugins:\n- {type: active-request-scorer}\n"
+                f"- {{type: file-discovery, parameters: {{path: {nodes}}}}}\n"
+                "dataLayer: {discovery: {pluginRef: file-discovery}}\n")
+        first = run("check", "--epp", self.file("epp.yaml", text))
+        self.assertEqual(first.returncode, 0, first.stderr)
+        self.assertEqual(first.stderr, "")
+        for words in ("scorer active-request-scorer x 1 <- inflight_requests",
+                      "producer inflight-load-producer -> inflight_requests",
+                      "full: active-request-scorer reads inflight_requests",
+                      "metricsListen:", "scrapeInterval: 50ms"):
+            self.assertIn(words, first.stdout)
+        again = run("check", "--epp", self.file("again.yaml", first.stdout))
+        self.assertEqual(again.stderr, "")
+        self.assertEqual(again.stdout, first.stdout)
+
+    def test_a_picker_without_endpoints_is_told_what_to_do(self):
+        nodes = self.file("nodes.yaml", "endpoints: [{name: a, address: 10.0.0.7}]\n")
+        text = ("plugins:\n- {type: active-request-scorer}\n"
+                f"- {{type: file-discovery, parameters: {{path: {nodes}}}}}\n"
+                "dataLayer: {discovery: {pluginRef: file-discovery}}\n")
+        said = run("check", "--epp", self.file("epp.yaml", text))
+        self.assertEqual(said.returncode, 2)
+        self.assertRegex(said.stderr, r"nodes\.yaml:1: endpoints\[0\]: \"port\" is missing")
+        self.assertRegex(run("check", "--epp").stderr, "file-discovery or fleet.endpointsFile")
+        said = run("check", "--epp", self.file("epp.yaml",
+                                               "plugins: [{type: session-affinity-scorer}]\n"))
+        self.assertIn("--allow-experimental-plugins", said.stderr)
+
     def test_policies_are_listed_with_a_whole_sentence(self):
         listed = run("check", "--list-policies").stdout
         entries = re.split(r"\n(?=\S)", listed.strip())
