@@ -8,8 +8,7 @@
 // It accepts by itself, or is given connections that a TcpListener of another loop accepted
 // (adopt_connection(), in this loop's thread). Everything a peer can send is bounded by
 // GrpcServerOptions; what it does wrong has a type, a counter and an answer in gRPC's terms.
-// Omitted: compression (grpc-accept-encoding is identity), initial and trailing metadata beyond
-// gRPC's own.
+// Omitted: compression, metadata beyond gRPC's own.
 // Threads: the loop's thread, but for connections().
 #pragma once
 
@@ -63,7 +62,7 @@ enum class GrpcRefusal : std::uint8_t {
   kHeadTooLarge,        // RESOURCE_EXHAUSTED: head_bytes_max.
   kBadTimeout,          // INTERNAL: grpc-timeout.
   kUnknownMethod,       // UNIMPLEMENTED: no handler wants the path.
-  kTooManyCalls,        // RESOURCE_EXHAUSTED: calls_max.
+  kTooManyCalls,        // Reset as REFUSED_STREAM: calls_max.
   kMessageTooLarge,     // RESOURCE_EXHAUSTED: message_bytes_max.
   kCompressed,          // UNIMPLEMENTED
   kBadFrame,            // INTERNAL: the flag before a message.
@@ -78,8 +77,8 @@ std::string_view to_string(GrpcRefusal refusal);  // snake_case, a metric label.
 struct GrpcServerCounters {
   std::uint64_t calls_running = 0;  // Handed to the handler and not ended.
   std::uint64_t accepted = 0;
-  std::uint64_t accept_failures = 0;  // Out of descriptors or memory.
-  std::uint64_t calls = 0;            // Handed to the handler.
+  std::uint64_t connections_failed = 0;  // Out of memory.
+  std::uint64_t calls = 0;               // Handed to the handler.
   std::uint64_t messages_received = 0;
   std::uint64_t messages_sent = 0;
   std::uint64_t bytes_received = 0;  // Of closed connections and ended calls.
@@ -127,6 +126,8 @@ class GrpcServer final {
   // For connections accepted and calls begun from here on.
   void set_options(const GrpcServerOptions& options) { options_ = options; }
 
+  // Times that there was no descriptor for a connection.
+  std::uint64_t accept_failures() const { return listener_.failures(); }
   // Open now; thread-safe.
   std::size_t connections() const { return open_.load(std::memory_order_relaxed); }
   const GrpcServerCounters& counters() const { return counters_; }
@@ -135,6 +136,9 @@ class GrpcServer final {
  private:
   friend class GrpcConnection;
   friend class GrpcStream;
+  // Room for one more call in the budget; false, and counted, when there is none.
+  bool admit_call();
+  void release_call();
   void count_bytes(GrpcConnection& connection);
   void forget(GrpcConnection& connection);
   // Sets what a call's buffers take of the budget; false when that is more than there is.

@@ -19,6 +19,7 @@ constexpr std::size_t kReadBytes = 64 * 1024;
 // As on the wire: each name after its length (RFC 7301).
 constexpr std::string_view kHttp1Names = "\x08http/1.1";
 constexpr std::string_view kHttp2Names = "\x02h2\x08http/1.1";
+constexpr std::string_view kHttp2OnlyNames = "\x02h2";
 
 const unsigned char* bytes_of(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
@@ -37,7 +38,7 @@ std::string last_reason() {
 int no_password(char*, int, int, void*) { return 0; }
 
 // A client that offers nothing in common is served HTTP/1.1 all the same, as it would be without
-// ALPN.
+// ALPN, where there is HTTP/1.1.
 int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
                     const unsigned char* offered, unsigned int offered_size, void* names) {
   const auto& ours = *static_cast<const std::string_view*>(names);
@@ -45,7 +46,9 @@ int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_si
   const int result =
       SSL_select_next_proto(&found, chosen_size, bytes_of(ours),
                             static_cast<unsigned int>(ours.size()), offered, offered_size);
-  if (result != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_NOACK;
+  if (result != OPENSSL_NPN_NEGOTIATED) {
+    return &ours == &kHttp2OnlyNames ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
+  }
   *chosen = found;
   return SSL_TLSEXT_ERR_OK;
 }
@@ -67,6 +70,35 @@ std::shared_ptr<SSL_CTX> new_context(const SSL_METHOD* method) {
   return context;
 }
 
+const std::string_view& names_of(Http2Offer http2) {
+  switch (http2) {
+    case Http2Offer::kNo:
+      break;
+    case Http2Offer::kYes:
+      return kHttp2Names;
+    case Http2Offer::kOnly:
+      return kHttp2OnlyNames;
+  }
+  return kHttp1Names;
+}
+
+void set_up_server(SSL_CTX* context, Http2Offer http2) {
+  SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_num_tickets(context, 1);
+  SSL_CTX_set_alpn_select_cb(context, &choose_protocol,
+                             const_cast<std::string_view*>(&names_of(http2)));
+}
+
+Result<std::shared_ptr<SSL_CTX>> context_of(const TlsSelfSigned& identity, Http2Offer http2) {
+  auto context = new_context(TLS_server_method());
+  if (!context || SSL_CTX_use_certificate(context.get(), identity.certificate.get()) != 1 ||
+      SSL_CTX_use_PrivateKey(context.get(), identity.key.get()) != 1) {
+    return fail(ErrorCode::kUnavailable, "TLS: {}", last_reason());
+  }
+  set_up_server(context.get(), http2);
+  return context;
+}
+
 Result<std::shared_ptr<SSL_CTX>> context_of(const TlsCertificate& identity, Http2Offer http2) {
   auto context = new_context(TLS_server_method());
   if (!context) return fail(ErrorCode::kUnavailable, "TLS: {}", last_reason());
@@ -80,10 +112,7 @@ Result<std::shared_ptr<SSL_CTX>> context_of(const TlsCertificate& identity, Http
                 "{}: no unencrypted key in PEM form that fits the certificate in {}: {}",
                 identity.key_file, identity.cert_file, last_reason());
   }
-  SSL_CTX_set_options(raw, SSL_OP_CIPHER_SERVER_PREFERENCE);
-  SSL_CTX_set_num_tickets(raw, 1);
-  const std::string_view& names = http2 == Http2Offer::kYes ? kHttp2Names : kHttp1Names;
-  SSL_CTX_set_alpn_select_cb(raw, &choose_protocol, const_cast<std::string_view*>(&names));
+  set_up_server(raw, http2);
   return context;
 }
 
@@ -170,7 +199,17 @@ Result<std::shared_ptr<TlsServerContext>> TlsServerContext::create(const TlsIden
   return context;
 }
 
+Result<std::shared_ptr<TlsServerContext>> TlsServerContext::create(const TlsSelfSigned& identity,
+                                                                   Http2Offer http2) {
+  auto made = context_of(identity, http2);
+  if (!made) return tl::unexpected(made.error());
+  std::shared_ptr<TlsServerContext> context(new TlsServerContext(TlsIdentity{}));
+  context->settings_.set(std::move(*made));
+  return context;
+}
+
 Result<void> TlsServerContext::reload() {
+  if (identity_.cert_file.empty() && settings_.get()) return {};
   auto next = server_context(identity_);
   if (!next) return tl::unexpected(next.error());
   settings_.set(std::move(*next));

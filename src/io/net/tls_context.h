@@ -16,13 +16,18 @@
 #include <vector>
 
 #include "base/result.h"
+#include "io/net/tls_self_signed.h"
 #include "io/net/tls_session.h"
 
 struct ssl_ctx_st;
 
 namespace fairlead::net {
 
-enum class Http2Offer : std::uint8_t { kNo, kYes };
+enum class Http2Offer : std::uint8_t {
+  kNo,
+  kYes,
+  kOnly,  // Clients that offer protocols, but not this one, are refused (RFC 7301 §3.2).
+};
 
 struct TlsCertificate {
   std::string cert_file;
@@ -62,6 +67,9 @@ class TlsSettings {
 class TlsServerContext {
  public:
   static Result<std::shared_ptr<TlsServerContext>> create(const TlsIdentity& identity);
+  // Has no files: reload() changes nothing.
+  static Result<std::shared_ptr<TlsServerContext>> create(const TlsSelfSigned& identity,
+                                                          Http2Offer http2);
   [[nodiscard]] Result<void> reload();
   // nullptr without memory.
   std::unique_ptr<TlsSession> new_session() const;

@@ -241,6 +241,46 @@ TEST_F(TlsTest, AnExpiredCertificateAndAWrongNameAreRefused) {
   EXPECT_EQ(call.body, "all the same");
 }
 
+TEST_F(TlsTest, ACertificateMadeByTheServerItselfHasItsNames) {
+  const std::vector<std::string> names = {"localhost", "127.0.0.1", "fd00::1", "*.pods.example"};
+  const auto identity = make_self_signed(names);
+  ASSERT_TRUE(identity.has_value()) << identity.error().message;
+  auto context = TlsServerContext::create(*identity, Http2Offer::kYes);
+  ASSERT_TRUE(context.has_value());
+  Http1ServerOptions options;
+  options.tls = *context;
+  serve_with(options);
+  const TlsTrust trust{.ca_file = authority_.file_of(identity->certificate.get())};
+  for (const char* name : {"localhost", "127.0.0.1", "fd00::1", "a.pods.example"}) {
+    Call call(pool_of(trust));
+    run(call, name, "hello");
+    EXPECT_EQ(call.body, "hello") << name;
+  }
+  EXPECT_TRUE((*context)->reload().has_value());
+  EXPECT_EQ(failure(pool_of(trust), "elsewhere"), TlsFailure::kWrongName);
+  EXPECT_EQ(failure(trusting_pool(), "localhost"), TlsFailure::kUntrusted);
+}
+
+TEST_F(TlsTest, NamesThatAreNoneMakeNoCertificate) {
+  for (const char* bad : {"", "a,DNS:b", "a b", "::g"}) {
+    const std::vector<std::string> names = {bad};
+    EXPECT_FALSE(make_self_signed(names).has_value()) << bad;
+  }
+  EXPECT_TRUE(make_self_signed({}).has_value());
+}
+
+TEST_F(TlsTest, WhereThereIsOnlyHttp2OtherProtocolsAreRefused) {
+  TlsIdentity only = identity();
+  only.http2 = Http2Offer::kOnly;
+  auto context = TlsServerContext::create(only);
+  ASSERT_TRUE(context.has_value());
+  Http1ServerOptions options;
+  options.tls = *context;
+  serve_with(options);
+  EXPECT_EQ(failure(trusting_pool(), "localhost"), TlsFailure::kPeerRefused);
+  EXPECT_TRUE(server_counts(TlsFailure::kNoCommonTerms));
+}
+
 TEST_F(TlsTest, PlainTextOnATlsPortIsCountedAndClosed) {
   serve();
   RawClient client(*loop_, server_->local_address());

@@ -46,6 +46,11 @@ class CertificateAuthority {
   std::string cert_file() const { return path("cert.pem"); }
   std::string key_file() const { return path("key.pem"); }
 
+  // A file with another certificate, for a client to trust.
+  std::string file_of(X509* other) const {
+    write(path("other.pem"), other, nullptr);
+    return path("other.pem");
+  }
   // Writes cert_file() and key_file(). `names`: "DNS:localhost,IP:127.0.0.1".
   void issue(const std::string& names = "DNS:localhost,IP:127.0.0.1", Validity validity = {}) {
     EVP_PKEY* key = EVP_EC_gen("P-256");

@@ -86,7 +86,15 @@ class Http2Client {
     const std::int32_t id = nghttp2_submit_request(session_, nullptr, pairs.data(), pairs.size(),
                                                    has_body ? &provider : nullptr, nullptr);
     answers_[id] = {};
+    body_of_[id] = bodies_.size() - 1;
     return id;
+  }
+  // More of the body of a request that is open.
+  void append(std::int32_t id, std::string_view text, bool whole = false) {
+    Body& body = bodies_[body_of_[id]];
+    body.text.append(text);
+    body.whole = whole;
+    nghttp2_session_resume_data(session_, id);
   }
   void reset(std::int32_t id) {
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
@@ -192,6 +200,7 @@ class Http2Client {
   Settings settings_;
   nghttp2_session* session_ = nullptr;
   std::vector<Body> bodies_;
+  std::map<std::int32_t, std::size_t> body_of_;
   std::map<std::int32_t, Answer> answers_;
   bool goaway_ = false;
   std::uint32_t goaway_code_ = 0;
