@@ -94,7 +94,8 @@ void check_endpoints_file(const config::FleetSettings& settings, const config::S
   if (settings.endpoints_file.empty()) return;
   const auto text = fleet::FileWatch::read_file(settings.endpoints_file);
   if (!text) return fleet.error("endpointsFile", text.error().message);
-  const auto more = config::parse_endpoints_file(*text, settings.endpoints_file, problems);
+  const auto more =
+      config::parse_members(settings.endpoints_format, *text, settings.endpoints_file, problems);
   if (!more) return;
   for (const config::EndpointSetting& endpoint : *more) {
     const bool is_taken = std::ranges::any_of(settings.endpoints, [&](const auto& other) {
@@ -165,16 +166,6 @@ void print_configuration(const router::Generation& generation, const std::string
   print_profile(generation.profile);
 }
 
-// The file of endpoints that the configuration names, as `epp` will read it.
-void check_discovery(const router::EppPlan& plan, config::Section& root,
-                     config::Problems& problems) {
-  const auto& discovery = plan.generation->picker.discovery;
-  if (!discovery) return;
-  const auto text = fleet::FileWatch::read_file(discovery->path);
-  if (!text) return root.child("dataLayer").error("discovery", text.error().message);
-  config::parse_discovery_file(*text, discovery->path, problems);
-}
-
 // One line a line, as comments.
 std::string commented(const std::string& text) {
   std::istringstream lines(text);
@@ -186,9 +177,11 @@ std::string commented(const std::string& text) {
 void print_plan(const router::EppPlan& plan) {
   std::printf("# Effective configuration of `fairlead epp`, policy %s\n%s%s",
               plan.generation->policy.c_str(), plan.effective.c_str(),
-              config::effective_yaml(plan.settings).c_str());
+              config::effective_yaml(plan.generation->epp).c_str());
   // What stands before is for `serve` only.
-  const std::string settings = config::effective_yaml(plan.generation->settings);
+  config::ServeSettings shown = plan.generation->settings;
+  if (plan.generation->picker.discovery) shown.fleet.endpoints_file.clear();  // It is said above.
+  const std::string settings = config::effective_yaml(shown);
   std::printf("%s", settings.substr(settings.find("\nfleet:") + 1).c_str());
   std::printf("\n# Plugins: what feeds what\n%s", commented(plan.graph).c_str());
   std::printf("# Responses that pass the picker\n#   %s\n", plan.responses.c_str());
@@ -209,7 +202,6 @@ int check_epp(const CheckFlags& flags) {
     config::Section fleet = root.child("fleet");
     check_endpoints_file(plan->generation->settings.fleet, fleet, problems);
     check_key_files(plan->generation->settings, root, fleet, problems);
-    check_discovery(*plan, root, problems);
   }
   if (!problems.list().empty()) std::fprintf(stderr, "%s", problems.to_string().c_str());
   if (!plan || problems.has_errors()) return complain("the configuration has errors", 2);

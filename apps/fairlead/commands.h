@@ -15,6 +15,8 @@ namespace fairlead::app {
 using Command = std::function<int()>;
 
 Command add_serve(CLI::App& parent);
+// Its flags have Go's form, so it reads them itself.
+Command add_epp(CLI::App& parent);
 Command add_engine(CLI::App& parent);
 Command add_load(CLI::App& parent);
 Command add_check(CLI::App& parent);

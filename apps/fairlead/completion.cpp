@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "core/config/epp_settings.h"
 #include "core/scheduling/policy_config.h"
 
 namespace fairlead::app {
@@ -22,6 +23,11 @@ std::vector<const CLI::App*> commands_of(const CLI::App& program) {
 
 std::vector<std::string> flags_of(const CLI::App& command) {
   std::vector<std::string> flags;
+  if (command.get_name() == "epp") {
+    for (const config::FlagName& flag : config::epp_flag_names()) {
+      flags.push_back(fmt::format("--{}", flag.name));
+    }
+  }
   for (const CLI::Option* option : command.get_options()) {
     for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
     for (const std::string& name : option->get_snames()) flags.push_back("-" + name);

@@ -3,11 +3,9 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <condition_variable>
 #include <cstdio>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <string>
 #include <vector>
@@ -21,6 +19,7 @@
 #include "router/build.h"
 #include "server.h"
 #include "signals.h"
+#include "stop_gate.h"
 
 namespace fairlead::app {
 namespace {
@@ -66,50 +65,6 @@ Result<void> override_settings(const ServeFlags& flags, config::ServeSettings& s
   }
   return {};
 }
-
-// Waits for the first stop signal, then for the drain; a second signal ends it at once.
-class StopGate {
- public:
-  void signal() {
-    const std::lock_guard lock(mutex_);
-    ++signals_;
-    changed_.notify_all();
-  }
-  void drained() {
-    const std::lock_guard lock(mutex_);
-    drained_ = true;
-    changed_.notify_all();
-  }
-  void wait_for_signal() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return signals_ > 0; });
-  }
-  // A second signal ends the wait.
-  void wait_for_signal_within(Duration delay) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, delay, [this] { return signals_ > 1; });
-  }
-  // What SIGHUP does, while there is something to reload.
-  void on_reload(std::function<void()> reload) {
-    const std::lock_guard lock(mutex_);
-    reload_ = std::move(reload);
-  }
-  void reload() {
-    const std::lock_guard lock(mutex_);
-    if (reload_) reload_();
-  }
-  void wait_for_drain() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return drained_ || signals_ > 1; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::function<void()> reload_;
-  int signals_ = 0;
-  bool drained_ = false;
-};
 
 // The file, if there is one, under the flags. What is doubtful but no error goes to `warnings`.
 Result<std::shared_ptr<const router::Generation>> load(const ServeFlags& flags,

@@ -47,7 +47,7 @@ void check_pool(config::Section& root, const EppPlan& plan, const scheduling::Pi
   config::check_endpoints(has_discovery ? kDiscovery
                           : has_fleet   ? kFleet
                                         : kNowhere,
-                          plan.settings, problems);
+                          plan.generation->epp, problems);
 }
 
 std::string judge_responses(config::Section& root, const config::EppSettings& settings,
@@ -70,14 +70,25 @@ Duration scrape_interval(Duration tick, Duration interval) {
   return std::max<std::int64_t>(1, (interval + base / 2) / base) * base;
 }
 
-void apply(config::Section& root, const config::GivenFlags& flags, const config::EppSettings& epp,
-           const scheduling::PickerConfig& picker, config::ServeSettings& settings) {
+void apply(config::Section& root, const config::GivenFlags& flags,
+           const scheduling::PickerConfig& picker, Generation& generation) {
+  const config::EppSettings& epp = generation.epp;
+  config::ServeSettings& settings = generation.settings;
   settings.gateway.workers = epp.workers;
   settings.gateway.drain_timeout = epp.drain_timeout;
   settings.limits.body_bytes = epp.request_bytes_max;
   settings.limits.buffered_bytes = epp.buffered_bytes_max;
   if (epp.log_level) settings.log.level = *epp.log_level;
   if (!epp.traces) settings.tracing.endpoint.clear();
+  if (epp.tls.is_on && !epp.tls.folder.empty()) {
+    settings.gateway.tls.cert_file = epp.tls.folder + "/tls.crt";
+    settings.gateway.tls.key_file = epp.tls.folder + "/tls.key";
+  }
+  if (picker.discovery) {
+    settings.fleet.endpoints_file = picker.discovery->path;
+    settings.fleet.endpoints_format = config::EndpointsFormat::kDiscovery;
+    settings.fleet.endpoints_file_is_watched = picker.discovery->watch;
+  }
   const bool is_told = flags.last("refresh-metrics-interval") != nullptr;
   if (picker.metrics_interval) {
     settings.fleet.scrape_interval =
@@ -125,10 +136,13 @@ std::optional<EppPlan> build_epp(std::string_view yaml, std::string_view file,
   plan.generation = std::make_shared<Generation>();
   const scheduling::Registry registry = scheduling::builtin_registry();
   config::Section root = config::Section::parse(yaml, file, problems);
-  plan.settings = config::read_epp_settings(root, flags, environment, problems);
+  plan.generation->epp = config::read_epp_settings(root, flags, environment, problems);
   plan.generation->settings = config::parse_settings(root);
-  const scheduling::PolicyRules rules{picker::filled_columns(), scheduling::Front::kEnvoy,
-                                      plan.settings.allows_experimental
+  const scheduling::Columns filled =
+      picker::filled_columns() |
+      scheduling::Columns{scheduling::Column::kHeaders, scheduling::Column::kPriority};
+  const scheduling::PolicyRules rules{filled, scheduling::Front::kEnvoy,
+                                      plan.generation->epp.allows_experimental
                                           ? scheduling::Experimental::kAllowed
                                           : scheduling::Experimental::kRefused};
   scheduling::BuiltPolicy built = scheduling::build_policy(root, registry, rules, problems);
@@ -137,8 +151,8 @@ std::optional<EppPlan> build_epp(std::string_view yaml, std::string_view file,
   if (problems.has_errors() || !built.profile) return std::nullopt;
   plan.effective = scheduling::effective_yaml(built);
   plan.graph = scheduling::plugin_graph(built);
-  plan.responses = judge_responses(root, plan.settings, built.picker);
-  apply(root, flags, plan.settings, built.picker, plan.generation->settings);
+  plan.responses = judge_responses(root, plan.generation->epp, built.picker);
+  apply(root, flags, built.picker, *plan.generation);
   take(built, *plan.generation);
   if (problems.has_errors()) return std::nullopt;
   return plan;

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/config/epp_settings.h"
+#include "core/config/go_flags.h"
 #include "core/config/section.h"
 #include "router/router.h"
 
@@ -23,7 +23,6 @@ std::shared_ptr<Generation> build_generation(std::string_view yaml, std::string_
 // What `fairlead epp` runs by. The generation's settings have what its flags and the key `epp` say
 // of workers, limits, drain, scraping, tracing and the log.
 struct EppPlan {
-  config::EppSettings settings;
   std::shared_ptr<Generation> generation;
   std::string effective;  // The whole EndpointPickerConfig, with its defaults.
   std::string graph;      // What feeds what, a line each.

@@ -30,7 +30,7 @@ Result<std::unique_ptr<Control>> Control::create(Router& router,
   if (!tls_reload) return tl::unexpected(tls_reload.error());
   control->tls_reload_ = std::move(*tls_reload);
   const config::FleetSettings& fleet = control->generation_->settings.fleet;
-  auto file = control->open_endpoints_file(fleet.endpoints_file);
+  auto file = control->open_endpoints_file(fleet);
   if (!file) return tl::unexpected(file.error());
   control->endpoints_file_ = std::move(*file);
   if (auto set = control->set_members(fleet, control->endpoints_file_.get()); !set) {
@@ -105,9 +105,13 @@ void Control::stop() {
   thread_.join();
 }
 
-Result<std::unique_ptr<fleet::WatchedFiles>> Control::open_endpoints_file(const std::string& path) {
-  if (path.empty()) return nullptr;
-  auto file = fleet::WatchedFiles::open(*loop_, {path}, [this] { on_endpoints_file(); });
+Result<std::unique_ptr<fleet::WatchedFiles>> Control::open_endpoints_file(
+    const config::FleetSettings& settings) {
+  if (settings.endpoints_file.empty()) return nullptr;
+  auto file = fleet::WatchedFiles::open(*loop_, {settings.endpoints_file},
+                                        [this, watched = settings.endpoints_file_is_watched] {
+                                          if (watched) on_endpoints_file();
+                                        });
   if (!file) return file;
   if (const auto& text = (*file)->text(0); !text) return tl::unexpected(text.error());
   return file;
@@ -121,7 +125,8 @@ Result<void> Control::set_members(const config::FleetSettings& settings,
     const Result<std::string>& text = file->text(0);
     if (!text) return tl::unexpected(text.error());
     config::Problems problems;
-    const auto from_file = config::parse_endpoints_file(*text, file->path(0), problems);
+    const auto from_file =
+        config::parse_members(settings.endpoints_format, *text, file->path(0), problems);
     if (!from_file) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
     members.insert(members.end(), from_file->begin(), from_file->end());
   }
@@ -299,6 +304,7 @@ void Control::refresh_metrics() {
   responses_evicted_.raise_to(responses.evicted);
   dropped_.raise_to(router_.inbox().dropped());
   decisions_not_kept_.raise_to(router_.decisions().not_kept());
+  if (more_metrics_) more_metrics_();
 }
 
 }  // namespace fairlead::router

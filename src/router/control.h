@@ -60,6 +60,8 @@ class Control {
   bool ready() const { return ready_.load(std::memory_order_relaxed); }
   // Sets the metrics that are read off tables, to be called before they are exposed.
   void refresh_metrics();
+  // What else refresh_metrics() does, at its end. Before start().
+  void on_refresh(std::function<void()> more) { more_metrics_ = std::move(more); }
   std::vector<fleet::Fleet::Status> status() const { return fleet_.status(); }
   Time now() const { return loop_->now(); }
   double unix_seconds() const { return loop_->unix_seconds(); }
@@ -93,7 +95,8 @@ class Control {
   Result<void> adopt(const std::shared_ptr<const Generation>& next);
   Result<void> set_members(const config::FleetSettings& settings, const fleet::WatchedFiles* file);
   // Null without a path.
-  Result<std::unique_ptr<fleet::WatchedFiles>> open_endpoints_file(const std::string& path);
+  Result<std::unique_ptr<fleet::WatchedFiles>> open_endpoints_file(
+      const config::FleetSettings& settings);
   void on_endpoints_file();
   void rebuild();
   void tick();
@@ -134,6 +137,7 @@ class Control {
   Counter& reloads_;
   Counter& reloads_refused_;
   Gauge& configured_at_;
+  std::function<void()> more_metrics_;
   std::atomic<bool> ready_{false};
   std::thread thread_;
 };

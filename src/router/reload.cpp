@@ -24,6 +24,15 @@ Result<void> check_reloadable(const config::GatewaySettings& now,
   return {};
 }
 
+Result<void> check_reloadable(const config::EppSettings& now, const config::EppSettings& next) {
+  if (next.listen != now.listen) return fixed("epp.listen");
+  if (next.health_listen != now.health_listen) return fixed("epp.healthListen");
+  if (next.metrics_listen != now.metrics_listen) return fixed("epp.metricsListen");
+  if (next.admin_listen != now.admin_listen) return fixed("epp.adminListen");
+  if (next.workers != now.workers) return fixed("epp.workers");
+  return {};
+}
+
 }  // namespace
 
 Result<void> Control::follow(const std::string& file, GenerationSource build) {
@@ -59,10 +68,11 @@ Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
   const config::ServeSettings& before = generation_->settings;
   const config::ServeSettings& settings = next->settings;
   if (auto allowed = check_reloadable(before.gateway, settings.gateway); !allowed) return allowed;
+  if (auto allowed = check_reloadable(generation_->epp, next->epp); !allowed) return allowed;
   if (settings.fleet.tls != before.fleet.tls) return fixed("fleet.tls");
   auto access = access_->read(settings);
   if (!access) return tl::unexpected(access.error());
-  auto file = open_endpoints_file(settings.fleet.endpoints_file);
+  auto file = open_endpoints_file(settings.fleet);
   if (!file) return tl::unexpected(file.error());
   if (auto set = set_members(settings.fleet, file->get()); !set) {
     if (set.error().code != ErrorCode::kLimitExceeded) return set;

@@ -16,6 +16,7 @@
 #include "base/published.h"
 #include "core/access/key_table.h"
 #include "core/codec/otlp_json.h"
+#include "core/config/epp_settings.h"
 #include "core/config/settings.h"
 #include "core/fleet/inflight_table.h"
 #include "core/fleet/load_table.h"
@@ -38,7 +39,8 @@ namespace fairlead::router {
 // One configuration, built whole and published whole; a request keeps the one it began with.
 struct Generation {
   config::ServeSettings settings;
-  std::string policy;  // The shipped policy's name, or "custom".
+  config::EppSettings epp;  // Of `fairlead epp` alone.
+  std::string policy;       // The shipped policy's name, or "custom".
   scheduling::Profile profile;
   scheduling::PickerConfig picker;  // What goes with it; `fairlead epp` works by it.
 };

@@ -306,4 +306,12 @@ std::optional<std::vector<EndpointSetting>> parse_discovery_file(std::string_vie
   return parse_file(text, file, problems, read_discovered);
 }
 
+std::optional<std::vector<EndpointSetting>> parse_members(EndpointsFormat format,
+                                                          std::string_view text,
+                                                          std::string_view file,
+                                                          Problems& problems) {
+  return format == EndpointsFormat::kDiscovery ? parse_discovery_file(text, file, problems)
+                                               : parse_endpoints_file(text, file, problems);
+}
+
 }  // namespace fairlead::config

@@ -69,4 +69,13 @@ std::optional<std::vector<EndpointSetting>> parse_discovery_file(std::string_vie
                                                                  std::string_view file,
                                                                  Problems& problems);
 
+enum class EndpointsFormat : std::uint8_t {
+  kFairlead,   // parse_endpoints_file()
+  kDiscovery,  // parse_discovery_file()
+};
+std::optional<std::vector<EndpointSetting>> parse_members(EndpointsFormat format,
+                                                          std::string_view text,
+                                                          std::string_view file,
+                                                          Problems& problems);
+
 }  // namespace fairlead::config

@@ -167,6 +167,21 @@ void read_section(Section& root, EppSettings& settings) {
   if (settings.buffered_bytes_max < settings.request_bytes_max) {
     epp.error("bufferedBytesMax", "is less than requestBytesMax");
   }
+  if (const std::string admin = epp.text("adminListen", to_string(settings.admin_listen));
+      const auto address = parse_host_port(admin)) {
+    settings.admin_listen = *address;
+  } else {
+    epp.error("adminListen", address.error().message);
+  }
+  for (const auto& [name, text] : epp.text_map("objectives")) {
+    const auto priority = parse_count(text);
+    if (priority && *priority >= INT32_MIN && *priority <= INT32_MAX) {
+      settings.objectives.push_back({name, static_cast<std::int32_t>(*priority)});
+    } else {
+      epp.error("objectives", fmt::format("the priority of {} is a whole number, found {}",
+                                          in_quotes(name), in_quotes(text)));
+    }
+  }
   settings.drain_timeout = epp.duration("drainTimeout", settings.drain_timeout, Duration{}, kHour);
   epp.finish();
   for (const std::string_view key : {"gateway", "limits", "access"}) {
@@ -318,7 +333,9 @@ void remark(const FlagReader& flags) {
 // Two addresses of this process that are one port.
 void check_ports(const EppSettings& settings, Problems& problems) {
   std::vector<HostPort> seen;
-  for (const auto* list : {&settings.listen, &settings.health_listen, &settings.metrics_listen}) {
+  const std::vector<HostPort> admin{settings.admin_listen};
+  for (const auto* list :
+       {&settings.listen, &settings.health_listen, &settings.metrics_listen, &admin}) {
     for (const HostPort& address : *list) {
       if (address.port != 0 && std::ranges::find(seen, address) != seen.end()) {
         problems.add({"", 0, "", fmt::format("two listeners want {}", to_string(address))});
@@ -337,6 +354,11 @@ std::string list_text(const std::vector<HostPort>& addresses) {
 }
 
 }  // namespace
+
+std::int32_t EppSettings::priority_of(std::string_view objective) const {
+  const auto found = std::ranges::find(objectives, objective, &Objective::name);
+  return found == objectives.end() ? 0 : found->priority;
+}
 
 std::string_view to_string(ResponseProcessing processing) {
   return kProcessingNames[static_cast<std::size_t>(processing)];
@@ -385,13 +407,20 @@ EppSettings read_epp_settings(Section& root, const GivenFlags& given,
 
 std::string effective_yaml(const EppSettings& settings) {
   const auto bytes = [](std::size_t size) { return bytes_text(static_cast<std::int64_t>(size)); };
+  std::string objectives;
+  for (const Objective& one : settings.objectives) {
+    objectives += fmt::format("{}{}: {}", objectives.empty() ? "" : ", ", yaml_quoted(one.name),
+                              one.priority);
+  }
   return fmt::format(
-      "epp:\n  listen: {}\n  healthListen: {}\n  metricsListen: {}\n  responseProcessing: {}\n"
+      "epp:\n  listen: {}\n  healthListen: {}\n  metricsListen: {}\n  adminListen: {}\n"
+      "  objectives: {{{}}}\n  responseProcessing: {}\n"
       "  workers: {}\n  streamsMax: {}\n  requestBytesMax: {}\n  bufferedBytesMax: {}\n"
       "  drainTimeout: {}\n",
       list_text(settings.listen), list_text(settings.health_listen),
-      list_text(settings.metrics_listen), to_string(settings.response_processing), settings.workers,
-      settings.streams_max, bytes(settings.request_bytes_max), bytes(settings.buffered_bytes_max),
+      list_text(settings.metrics_listen), yaml_quoted(to_string(settings.admin_listen)), objectives,
+      to_string(settings.response_processing), settings.workers, settings.streams_max,
+      bytes(settings.request_bytes_max), bytes(settings.buffered_bytes_max),
       duration_text(settings.drain_timeout));
 }
 

@@ -52,11 +52,20 @@ struct EppTls {
   friend bool operator==(const EppTls&, const EppTls&) = default;
 };
 
+// Requests whose objective header names it have its priority; below 0 they may be shed.
+struct Objective {
+  std::string name;
+  std::int32_t priority = 0;
+  friend bool operator==(const Objective&, const Objective&) = default;
+};
+
 struct EppSettings {
   std::vector<HostPort> listen{{"0.0.0.0", 9002}};
   std::vector<HostPort> health_listen{{"0.0.0.0", 9003}};
   std::vector<HostPort> metrics_listen{{"0.0.0.0", 9090}};
+  HostPort admin_listen{"127.0.0.1", 9091};  // Page and explain; `metrics_listen` has neither.
   EppPool pool;
+  std::vector<Objective> objectives;
   EppTls tls;
   ResponseProcessing response_processing = ResponseProcessing::kAuto;
   std::uint32_t workers = 1;
@@ -74,6 +83,8 @@ struct EppSettings {
   bool traces = true;                 // Where tracing.endpoint says whereto.
   bool allows_experimental = false;   // Plugin types marked Alpha.
   std::optional<LogLevel> log_level;  // Of the flags; wins over log.level.
+  // 0 for a name that is none.
+  std::int32_t priority_of(std::string_view objective) const;
   friend bool operator==(const EppSettings&, const EppSettings&) = default;
 };
 

@@ -137,7 +137,10 @@ struct EngineTlsSettings {
 
 struct FleetSettings {
   std::vector<EndpointSetting> endpoints;
-  std::string endpoints_file;   // Watched, see parse_endpoints_file(); its endpoints are added.
+  std::string endpoints_file;  // Watched; its endpoints are added.
+  // Not settings of their own: what dataLayer.discovery makes of the file (router/build.cpp).
+  EndpointsFormat endpoints_format = EndpointsFormat::kFairlead;
+  bool endpoints_file_is_watched = true;
   std::string engine_key_file;  // Watched; holds the key that engines ask for; empty: none.
   Duration scrape_interval = std::chrono::milliseconds(50);  // Of an endpoint's /metrics.
   Duration models_interval = from_seconds(10);               // Of an endpoint's /v1/models.

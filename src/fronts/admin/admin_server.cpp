@@ -109,6 +109,10 @@ bool is_page(std::string_view path) {
   return std::ranges::find(kPages, path) != std::end(kPages) || web_file(path) != nullptr;
 }
 
+bool is_open(std::string_view path) {
+  return path == "/metrics" || path == "/healthz" || path == "/readyz";
+}
+
 void send_reports(net::ServerExchange& exchange, const std::vector<DecisionReport>& reports) {
   std::string body;
   if (wants_text(exchange.head().query())) {
@@ -127,17 +131,18 @@ void send_reports(net::ServerExchange& exchange, const std::vector<DecisionRepor
 
 }  // namespace
 
-AdminServer::AdminServer(router::Router& router, router::Control& control)
+AdminServer::AdminServer(router::Router& router, router::Control& control, Pages pages)
     : router_(router),
       control_(control),
+      pages_(pages),
       explainer_(router, control),
       server_(control.loop(), *this, options()) {}
 
-Result<void> AdminServer::listen(const config::HostPort& address) {
+Result<void> AdminServer::listen(const config::HostPort& address, std::string_view setting) {
   const auto parsed = net::SocketAddress::parse(address.host, address.port);
-  if (!parsed) return with_context(parsed.error(), "gateway.adminListen");
+  if (!parsed) return with_context(parsed.error(), setting);
   auto listening = server_.listen(*parsed, net::PortSharing::kExclusive);
-  if (!listening) return with_context(listening.error(), "gateway.adminListen");
+  if (!listening) return with_context(listening.error(), setting);
   on_loopback_ = parsed->host().starts_with("127.") || parsed->host() == "::1";
   return {};
 }
@@ -162,6 +167,9 @@ void AdminServer::on_request(net::ServerExchange& exchange) {
                   "use the address\n");
   }
   const std::string_view path = head.path();
+  if (pages_ == Pages::kMetrics && !is_open(path)) {
+    return answer(exchange, 404, kText, "no such page here; the others are at epp.adminListen\n");
+  }
   if (path == "/debug/log") return log_level(exchange);
   const bool known = is_page(path) || (profile_ && path == "/debug/profile");
   if (!known) return answer(exchange, 404, kText, "no such page\n");

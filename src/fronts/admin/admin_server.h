@@ -34,11 +34,18 @@
 
 namespace fairlead::admin {
 
+enum class Pages : std::uint8_t {
+  kAll,
+  kMetrics,  // /metrics, /healthz and /readyz alone, for an address that others reach.
+};
+
 class AdminServer final : private net::RequestHandler {
  public:
-  AdminServer(router::Router& router, router::Control& control);
+  AdminServer(router::Router& router, router::Control& control, Pages pages = Pages::kAll);
 
-  Result<void> listen(const config::HostPort& address);
+  // `setting` is named in errors.
+  Result<void> listen(const config::HostPort& address,
+                      std::string_view setting = "gateway.adminListen");
   std::uint16_t port() const { return server_.local_port(); }
   // What /debug/profile shows; without it there is no such page. Before the loop runs.
   void show_profile(std::function<std::string()> report) { profile_ = std::move(report); }
@@ -61,6 +68,7 @@ class AdminServer final : private net::RequestHandler {
 
   router::Router& router_;
   router::Control& control_;
+  Pages pages_;
   std::function<std::string()> profile_;
   Explainer explainer_;
   net::Http1Server server_;

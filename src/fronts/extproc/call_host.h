@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// CallHost: what the ext_proc streams of one worker share: picker, scanner, memory for bodies,
+// published snapshots, metrics, and the pool of ExtProcCall objects. They are reused, so that a
+// request allocates nothing once the worker is warm.
+// Threads: the worker's thread, but for construction and destruction while its loop does not run.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/published.h"
+#include "base/random.h"
+#include "core/admission/overload.h"
+#include "core/exchange/body_store.h"
+#include "core/exchange/extproc_stream.h"
+#include "core/picker/picker.h"
+#include "fronts/extproc/epp_metrics.h"
+#include "fronts/extproc/extproc_metrics.h"
+#include "io/net/event_loop.h"
+#include "router/action_desk.h"
+#include "router/router.h"
+
+namespace fairlead::extproc {
+
+class ExtProcCall;
+
+// What all workers of a front share besides the router.
+struct SharedLabels {
+  LabelBudget models{1000};
+  LabelBudget fairness{1000};
+};
+
+class CallHost {
+ public:
+  CallHost(net::EventLoop& loop, router::Router& router, SharedLabels& labels,
+           std::uint32_t worker);
+  ~CallHost();
+  CallHost(const CallHost&) = delete;
+  CallHost& operator=(const CallHost&) = delete;
+
+  ExtProcCall& take();
+  void release(ExtProcCall& call);
+  std::size_t live() const { return calls_.size() - free_.size(); }
+  // Ends every running stream: the time for draining is over.
+  void cut_off_all();
+
+  std::shared_ptr<const router::Generation> generation() { return generation_.share(); }
+  bool in_force(const router::Generation& generation) { return &generation_.get() == &generation; }
+  std::shared_ptr<const model::PoolSnapshot> pool_snapshot() { return pool_snapshot_.share(); }
+  // Takes over what a new generation changes for the whole worker. Between two streams.
+  void adopt(const std::shared_ptr<const router::Generation>& generation);
+  // For the streams that begin from here on; those that run keep what they began with.
+  std::shared_ptr<const exchange::ExtProcSettings> stream_settings() const { return settings_; }
+
+  void set_overload(admission::OverloadActions actions) { overload_ = actions; }
+  admission::OverloadActions overload() const { return overload_; }
+
+  void make_request_id(std::string& out);
+  // Of the pool as it is now; nothing when no endpoint has this address.
+  std::optional<model::EndpointRef> find_endpoint(std::string_view host_port);
+
+  net::EventLoop& loop() { return loop_; }
+  picker::Picker& picker() { return picker_; }
+  router::ActionDesk<ExtProcCall>& actions() { return actions_; }
+  exchange::ExtProcShared shared() { return {*desk_, bodies_, counters_}; }
+  ExtProcMetrics& metrics() { return metrics_; }
+  EppMetrics& epp_metrics() { return epp_metrics_; }
+  fleet::TrafficTable& traffic() { return traffic_; }
+  router::SharedResponses& responses() { return responses_; }
+  const exchange::ExtProcCounters& counters() const { return counters_; }
+  std::size_t body_bytes() const { return bodies_.lent_bytes(); }
+
+ private:
+  net::EventLoop& loop_;
+  Published<router::Generation>::Reader generation_;
+  Published<model::PoolSnapshot>::Reader pool_snapshot_;
+  std::shared_ptr<const exchange::ExtProcSettings> settings_;
+  admission::OverloadActions overload_;
+  std::uint64_t process_seed_;
+  Random random_;
+  router::SharedResponses& responses_;
+  ExtProcMetrics metrics_;
+  EppMetrics epp_metrics_;
+  fleet::TrafficTable& traffic_;
+  exchange::ExtProcCounters counters_;
+  exchange::BodyStore bodies_;
+  std::optional<exchange::ReadingDesk> desk_;  // Calls keep its address.
+  std::size_t desk_bytes_ = 0;
+  picker::Picker picker_;
+  router::ActionDesk<ExtProcCall> actions_;
+  std::vector<std::unique_ptr<ExtProcCall>> calls_;
+  std::vector<ExtProcCall*> free_;
+};
+
+}  // namespace fairlead::extproc

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fronts/extproc/extproc_call.h"
+
+#include <array>
+#include <utility>
+
+#include "base/assert.h"
+#include "core/exchange/response_relay.h"
+#include "core/exchange/session_token.h"
+
+namespace fairlead::extproc {
+namespace {
+
+using model::Outcome;
+using model::ReplyReason;
+
+// As NGINX logs a client that left before its answer; never sent.
+constexpr int kClientClosedRequest = 499;
+// Whose request it is when nobody says, as llm-d has it.
+constexpr std::string_view kDefaultFairnessId = "default-flow";
+
+net::GrpcStatus grpc_status(exchange::StreamStatus status) {
+  switch (status) {
+    case exchange::StreamStatus::kOk:
+      return net::GrpcStatus::kOk;
+    case exchange::StreamStatus::kInvalidArgument:
+      return net::GrpcStatus::kInvalidArgument;
+    case exchange::StreamStatus::kUnimplemented:
+      return net::GrpcStatus::kUnimplemented;
+    case exchange::StreamStatus::kUnavailable:
+      return net::GrpcStatus::kUnavailable;
+  }
+  return net::GrpcStatus::kUnknown;
+}
+
+}  // namespace
+
+ExtProcCall::ExtProcCall(CallHost& host) : host_(host), stream_(host.shared(), *this) {}
+
+void ExtProcCall::reset() {
+  held_ = has_id_ = forwarded_ = dispatch_due_ = failed_ = response_noted_ = false;
+  cells_ = nullptr;
+  holder_.reset();
+  reply_reason_ = ReplyReason::kNone;
+  first_token_at_.reset();
+  response_bytes_ = 0;
+  usage_.reset();
+}
+
+void ExtProcCall::begin(net::GrpcCall& call) {
+  FAIRLEAD_ASSERT(call_ == nullptr);
+  reset();
+  call_ = &call;
+  began_ = call.received_at();
+  generation_ = host_.generation();
+  settings_ = host_.stream_settings();
+  host_.metrics().on_begin();
+  host_.metrics().on_stream_begin();
+  stream_.begin(*settings_);
+}
+
+void ExtProcCall::on_message(std::string_view message) {
+  stream_.on_message(message);
+  hold_when_full();
+}
+
+// Who does not take what is sent is not listened to.
+void ExtProcCall::hold_when_full() {
+  if (call_ == nullptr || held_ || call_->pending_bytes() <= kPendingBytesHigh) return;
+  held_ = true;
+  call_->hold();
+}
+
+void ExtProcCall::on_drained() {
+  stream_.on_drained();
+  if (std::exchange(held_, false)) call_->resume();
+}
+
+void ExtProcCall::on_done() { release(); }
+
+void ExtProcCall::on_gone(net::GrpcGone) {
+  stream_.on_gone();
+  release();
+}
+
+void ExtProcCall::release() {
+  stream_.clear();
+  call_ = nullptr;
+  generation_.reset();
+  settings_.reset();
+  host_.release(*this);
+}
+
+void ExtProcCall::send(std::string_view head, std::string_view body) {
+  // A borrowed body would have to stay where it is.
+  if (body.size() < net::kGrpcBorrowBytes) return call_->send(head, body);
+  scratch_.assign(head).append(body);
+  call_->send(scratch_);
+}
+
+void ExtProcCall::send_stored(std::string_view head, std::string_view body) {
+  call_->send(head, body);
+}
+
+void ExtProcCall::finish(exchange::StreamStatus status, std::string_view message) {
+  const net::GrpcStatus code = grpc_status(status);
+  host_.metrics().on_stream_end(code, host_.loop().now() - began_);
+  call_->finish(code, message);
+}
+
+void ExtProcCall::restrict_to_subset(const exchange::SubsetHint& subset) {
+  subset_given_ = subset.present() && !generation_->epp.ignores_subset;
+  if (!subset_given_) return;
+  subset_slots_.clear();
+  for (const model::Endpoint& endpoint : host_.pool_snapshot()->endpoints) {
+    if (subset.allows(endpoint.dial(), endpoint.port)) subset_slots_.push_back(endpoint.ref.slot);
+  }
+}
+
+// The endpoint that made the answer which this request continues.
+void ExtProcCall::find_holder(std::uint64_t previous_response) {
+  const auto holder = host_.responses().find(previous_response, host_.loop().now());
+  if (!holder) return host_.metrics().on_previous_response(router::Holder::kUnknown);
+  const auto pool = host_.pool_snapshot();
+  const model::Endpoint* const endpoint = pool->find(holder->slot);
+  const bool there = endpoint != nullptr && endpoint->ref == *holder && endpoint->takes_traffic();
+  host_.metrics().on_previous_response(there ? router::Holder::kFound : router::Holder::kGone);
+  if (there) holder_ = *holder;
+}
+
+model::InferenceRequest ExtProcCall::inference(const exchange::ExtProcRequest& request) {
+  model::InferenceRequest inference = request.inference;
+  inference.id = stream_.request_id();
+  inference.holder = holder_;
+  inference.objective = request.controls.objective;
+  inference.priority = generation_->epp.priority_of(request.controls.objective);
+  inference.headers = headers_;
+  if (subset_given_) inference.only_slots = subset_slots_;
+  return inference;
+}
+
+void ExtProcCall::on_decide(const exchange::ExtProcRequest& request) {
+  headers_.clear();
+  for (const codec::Http1Header& header : request.headers) {
+    headers_.push_back({header.name, header.value});
+  }
+  const std::string_view fairness =
+      request.controls.fairness_id.empty() ? kDefaultFairnessId : request.controls.fairness_id;
+  cells_ = &host_.epp_metrics().cells({request.client_model, request.inference.model, fairness,
+                                       generation_->epp.priority_of(request.controls.objective)});
+  cells_->on_begin(request.body_bytes);
+  if (host_.overload().has(admission::OverloadAction::kShedRequests)) {
+    host_.metrics().on_overload(admission::OverloadAction::kShedRequests);
+    return reply({ReplyReason::kOverloaded, {}, {}});
+  }
+  restrict_to_subset(*request.subset);
+  if (request.previous_response != 0) find_holder(request.previous_response);
+  id_ = host_.picker().on_request(inference(request), *host_.pool_snapshot(), generation_->profile,
+                                  host_.loop().now(), host_.actions().outbox());
+  has_id_ = true;
+  host_.actions().bind(id_, *this);
+  host_.actions().run();
+}
+
+void ExtProcCall::on_action(const picker::Action& action) {
+  if (action.kind == picker::Action::Kind::kReply) {
+    return reply({action.reason, {}, {}}, action.retry_after);
+  }
+  forward(host_.picker().decision(id_));
+}
+
+void ExtProcCall::forward(const picker::Decision& decision) {
+  host_.metrics().on_decision(decision);
+  host_.traffic().on_decision(decision.endpoint.slot, decision.prompt_tokens,
+                              decision.cached_tokens);
+  const auto pool = host_.pool_snapshot();
+  const auto add = [&](model::EndpointRef ref) {
+    const model::Endpoint* const endpoint = pool->find(ref.slot);
+    if (endpoint == nullptr || !(endpoint->ref == ref)) return;
+    exchange::append_endpoint(endpoint->dial(), endpoint->port, endpoints_);
+  };
+  endpoints_.clear();
+  add(decision.endpoint);
+  // It left the pool after the decision.
+  if (endpoints_.empty()) return reply({ReplyReason::kNoEndpoint, {}, {}});
+  for (std::uint32_t i = 0; i < decision.fallback_count; ++i) add(decision.fallbacks[i]);
+  exchange::encode_session_token(pool->find(decision.endpoint.slot)->name, session_token_);
+  host_.metrics().on_decided_after(host_.loop().now() - began_);
+  forwarded_ = true;
+  cells_->on_dispatched();
+  stream_.forward({.endpoints = endpoints_, .session_token = session_token_});
+}
+
+void ExtProcCall::reply(const exchange::ErrorText& error, Duration retry_after) {
+  reply_reason_ = error.reason;
+  host_.metrics().on_reply(error.reason);
+  cells_->on_error(error_code(error.reason));
+  stream_.reply(error, retry_after);
+}
+
+void ExtProcCall::on_dispatched() {
+  dispatch_due_ = true;
+  host_.loop().at_turn_end(*this);
+}
+
+// The prompt is written down after the request has left, so that the write delays nobody's bytes.
+void ExtProcCall::on_turn_end() {
+  if (!std::exchange(dispatch_due_, false) || !has_id_) return;
+  host_.picker().on_dispatched(id_, stream_.request().inference.keys);
+}
+
+void ExtProcCall::rebind(std::string_view endpoint) {
+  const auto served = host_.find_endpoint(endpoint);
+  if (!served) return host_.metrics().on_unknown_server();
+  if (*served == host_.picker().decision(id_).endpoint) return;
+  host_.metrics().on_rebind();
+  on_turn_end();
+  host_.picker().on_served(id_, *served, stream_.request().inference.keys, host_.loop().now());
+}
+
+void ExtProcCall::count_failure(int status) {
+  const auto failure = exchange::failure_of_status(status);
+  if (!failure) return;
+  failed_ = true;
+  host_.metrics().on_upstream_failure(*failure);
+  // A 500 may be one prompt's fault: it is no evidence, or one client could empty the pool.
+  if (*failure == model::UpstreamFailure::kInternalError) return;
+  host_.picker().on_upstream_failed(
+      id_, *failure, picker::Replay::kImpossible, inference(stream_.request()),
+      *host_.pool_snapshot(), generation_->profile, host_.loop().now(), host_.actions().outbox());
+  // With kImpossible the picker's answer is always to reply, which is Envoy's to do here.
+  host_.actions().outbox().pop_back();
+}
+
+void ExtProcCall::on_response_head(int status, std::string_view endpoint) {
+  if (!has_id_) return;
+  if (!endpoint.empty()) rebind(endpoint);
+  count_failure(status);
+}
+
+void ExtProcCall::on_first_token() {
+  if (!has_id_) return;
+  host_.picker().on_first_token(id_);
+  if (stream_.response_status() != 200) return;
+  const Time now = host_.loop().now();
+  first_token_at_ = last_piece_at_ = now;
+  const model::Streaming streaming = stream_.request().inference.streaming;
+  host_.metrics().on_first_token(streaming, now - began_);
+  cells_->on_first_token(streaming, now - began_);
+}
+
+void ExtProcCall::on_progress(std::size_t response_bytes) {
+  response_bytes_ += response_bytes;
+  if (!has_id_) return;
+  if (!response_noted_ && stream_.request().route == exchange::Route::kResponses) note_response();
+  const Time now = host_.loop().now();
+  const bool streamed = stream_.response().form() == exchange::ResponseForm::kEventStream;
+  if (streamed) host_.loop().pacer().on_piece();
+  if (!first_token_at_ || response_bytes == 0) return;
+  if (streamed && now > last_piece_at_) cells_->on_token_gap(now - last_piece_at_);
+  last_piece_at_ = now;
+}
+
+// Before the client sees the id, so that whatever continues this answer finds it.
+void ExtProcCall::note_response() {
+  const std::uint64_t answer = stream_.response().facts().answer_id;
+  if (answer == 0 || stream_.response_status() != 200) return;
+  response_noted_ = true;
+  host_.responses().note(answer, host_.picker().decision(id_).endpoint, host_.loop().now());
+}
+
+void ExtProcCall::on_usage(const codec::Usage& usage) {
+  usage_ = usage;
+  host_.metrics().on_usage(usage);
+  if (!has_id_) return;
+  host_.traffic().on_usage(host_.picker().decision(id_).endpoint.slot,
+                           usage.prompt_tokens.value_or(0), usage.cached_tokens.value_or(0),
+                           usage.completion_tokens.value_or(0));
+}
+
+void ExtProcCall::on_end(Outcome outcome) {
+  const Time now = host_.loop().now();
+  on_turn_end();
+  if (failed_ && outcome == Outcome::kCompleted) outcome = Outcome::kUpstreamFailed;
+  int status = stream_.response_status();
+  if (reply_reason_ != ReplyReason::kNone) status = model::http_status(reply_reason_);
+  if (status == 0 && outcome == Outcome::kClientGone) status = kClientClosedRequest;
+  host_.metrics().on_end(stream_.request().route, status, outcome, now - began_);
+  if (cells_ != nullptr) {
+    if (outcome == Outcome::kUpstreamFailed) cells_->on_error(kModelServerError);
+    if (forwarded_) cells_->on_left();
+    const auto first_token =
+        first_token_at_ ? std::optional(*first_token_at_ - began_) : std::nullopt;
+    cells_->on_end({.total = now - began_,
+                    .response_bytes = response_bytes_,
+                    .usage = usage_ ? &*usage_ : nullptr,
+                    .streaming = stream_.request().inference.streaming,
+                    .answered = outcome == Outcome::kCompleted && forwarded_},
+                   first_token);
+  }
+  if (!std::exchange(has_id_, false)) return;
+  host_.actions().unbind(id_);
+  host_.picker().on_end(id_, outcome, now);
+}
+
+}  // namespace fairlead::extproc
