@@ -17,6 +17,8 @@ enum class Role : std::uint8_t {
   kFilter,
   kScorer,
   kPicker,
+  kAdmitter,
+  kReporter,
   kProducer,
   kSource,
   kExtractor,
