@@ -108,7 +108,8 @@ const scheduling::Candidates& CandidateBuilder::build(const model::InferenceRequ
                                                       const model::PoolSnapshot& pool,
                                                       std::span<const Time> masked_until,
                                                       std::span<const std::uint32_t> tried,
-                                                      Time now, Random& random) {
+                                                      Time now, Random& random,
+                                                      scheduling::Columns wanted) {
   if (!select_holder(request, pool, tried)) {
     select(request, pool, masked_until, tried, now, random, Masks::kHonoured);
     if (chosen_.empty()) {
@@ -117,19 +118,20 @@ const scheduling::Candidates& CandidateBuilder::build(const model::InferenceRequ
   }
   table_.resize(chosen_.size());
   std::ranges::copy(chosen_, table_.endpoint.begin());
-  fill(request, now);
+  if (!chosen_.empty()) {
+    fill(request);
+    fill_wanted(request, now, wanted);
+  }
   return table_;
 }
 
-void CandidateBuilder::fill(const model::InferenceRequest& request, Time now) {
-  if (chosen_.empty()) return;
+void CandidateBuilder::fill(const model::InferenceRequest& request) {
   matched_.assign(chosen_.back()->ref.slot + 1, 0);
   if (!request.keys.empty()) shared_.knowledge.match(request.keys, matched_);
 
   const auto prompt = static_cast<double>(request.prompt_tokens);
   // The last token of a prompt is always computed.
   const double cacheable = std::max(0.0, prompt - 1);
-  const std::uint32_t adapter = fleet::adapter_hash(request.model);
   double best_cached = 0;
   bool any_stale = false;
   for (std::size_t row = 0; row < chosen_.size(); ++row) {
@@ -140,10 +142,6 @@ void CandidateBuilder::fill(const model::InferenceRequest& request, Time now) {
         std::min(cacheable, static_cast<double>(matched_[slot]) * request.block_tokens);
     best_cached = std::max(best_cached, cached);
     any_stale |= load.stale;
-    const fleet::AdapterFit fit = shared_.load.fit(slot, adapter);
-    table_.adapter[row] = column_of(fit.where);
-    table_.adapter_room[row] = fit.room;
-    table_.metrics_age[row] = age_of(load.scraped_at, now);
     table_.waiting[row] = load.waiting;
     table_.running[row] = load.running;
     table_.kv_usage[row] = load.kv_usage;
@@ -154,9 +152,41 @@ void CandidateBuilder::fill(const model::InferenceRequest& request, Time now) {
     table_.own_uncached_tokens[row] = static_cast<float>(prompt - cached);
   }
   if (any_stale) raise_stale_load();
-  if (!request.media.empty() && shared_.media != nullptr) fill_media(request.media);
   cold_ = best_cached <= kColdShare * prompt;
-  if (cold_) rank_cold_placements();
+  if (cold_) {
+    rank_cold_placements();
+  } else {
+    std::ranges::fill(table_.cold_order, 0.0F);
+  }
+}
+
+void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time now,
+                                   scheduling::Columns wanted) {
+  using scheduling::Column;
+  for (auto* column :
+       {&table_.metrics_age, &table_.adapter, &table_.adapter_room, &table_.media_cached}) {
+    std::ranges::fill(*column, 0.0F);
+  }
+  if (wanted.has(Column::kMetricsAge)) {
+    for (std::size_t row = 0; row < chosen_.size(); ++row) {
+      table_.metrics_age[row] = age_of(shared_.load.read(chosen_[row]->ref.slot).scraped_at, now);
+    }
+  }
+  if (wanted.has(Column::kAdapter) || wanted.has(Column::kAdapterRoom)) {
+    fill_adapters(request.model);
+  }
+  if (wanted.has(Column::kMediaCached) && !request.media.empty() && shared_.media != nullptr) {
+    fill_media(request.media);
+  }
+}
+
+void CandidateBuilder::fill_adapters(std::string_view model) {
+  const std::uint32_t hash = fleet::adapter_hash(model);
+  for (std::size_t row = 0; row < chosen_.size(); ++row) {
+    const fleet::AdapterFit fit = shared_.load.fit(chosen_[row]->ref.slot, hash);
+    table_.adapter[row] = column_of(fit.where);
+    table_.adapter_room[row] = fit.room;
+  }
 }
 
 // An engine that stopped telling its load may be the one that is overloaded: it counts as at least

@@ -58,12 +58,13 @@ class CandidateBuilder {
 
   // `masked_until` is indexed by slot and may be shorter than the pool; `tried` are slots.
   // Masks are ignored when they would leave nothing. A request's holder that takes traffic and was
-  // not tried is the only row.
+  // not tried is the only row. Columns that few policies read are 0 unless `wanted`.
   const scheduling::Candidates& build(const model::InferenceRequest& request,
                                       const model::PoolSnapshot& pool,
                                       std::span<const Time> masked_until,
                                       std::span<const std::uint32_t> tried, Time now,
-                                      Random& random);
+                                      Random& random,
+                                      scheduling::Columns wanted = scheduling::kAllColumns);
 
   const scheduling::Candidates& table() const { return table_; }
   // The endpoints of the last pool that did not get into the table.
@@ -78,7 +79,9 @@ class CandidateBuilder {
               Random& random, Masks masks);
   bool select_holder(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
                      std::span<const std::uint32_t> tried);
-  void fill(const model::InferenceRequest& request, Time now);
+  void fill(const model::InferenceRequest& request);
+  void fill_wanted(const model::InferenceRequest& request, Time now, scheduling::Columns wanted);
+  void fill_adapters(std::string_view model);
   void raise_stale_load();
   void fill_media(std::span<const model::MediaItem> media);
   void rank_cold_placements();

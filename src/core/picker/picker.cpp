@@ -87,8 +87,9 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
                     Outbox& outbox) {
   State& mine = state(id);
   Decision& decision = mine.decision;
-  const auto& table = builder_.build(request, pool, masked_until_,
-                                     std::span(mine.tried, decision.attempts), now, random_);
+  const auto& table =
+      builder_.build(request, pool, masked_until_, std::span(mine.tried, decision.attempts), now,
+                     random_, profile.reads);
   if (decision.attempts == 0 && table.size() > 0 && !profile.admitters.empty() &&
       profile.admit(request, table, random_) != scheduling::Admission::kAdmitted) {
     return refuse(id, request, profile, random_, model::ReplyReason::kSaturated, now, outbox);

@@ -350,6 +350,7 @@ TEST_F(PickerTest, FallbacksAreNamedInOrderAndBelongToTheLastDecision) {
 TEST_F(PickerTest, AnAdmitterShedsRequestsOfNegativePriorityOnceAndBeforeTheFilters) {
   const scheduling::Registry registry = scheduling::builtin_registry();
   profile.admitters.push_back({"detector", make(registry.admitter("utilization-detector"))});
+  profile.reads = registry.admitter("utilization-detector")->reads;
   profile.filters.push_back({"nobody", make(registry.filter("encode-filter"))});
   for (std::uint32_t slot = 0; slot < 4; ++slot) load.write(slot, {5, 0, 0, now});
   const auto reason_at = [&](std::int32_t priority) {
@@ -392,6 +393,9 @@ TEST_F(PickerTest, ColumnsTellAdaptersAndTheAgeOfMetrics) {
   EXPECT_EQ(table.adapter_room, (Values{0, 2, 2, 0}));
   EXPECT_EQ(table.metrics_age,
             (Values{scheduling::kMetricsAgeMax, 0.25F, 0, scheduling::kMetricsAgeMax}));
+  const auto& unwanted = builder.build(request, pool, {}, {}, now, random, {});
+  EXPECT_EQ(unwanted.adapter, Values(4, 0.0F));
+  EXPECT_EQ(unwanted.metrics_age, Values(4, 0.0F));
   EXPECT_TRUE(filled_columns().has(scheduling::Column::kMetricsAge));
   EXPECT_FALSE(filled_columns().has(scheduling::Column::kHeaders)) << "a front adds these";
 }

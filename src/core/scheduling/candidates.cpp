@@ -61,7 +61,7 @@ std::string to_string(Columns columns) {
 
 void Candidates::resize(std::size_t rows) {
   endpoint.resize(rows);
-  for (const Figure& figure : kFigures) (this->*figure.values).assign(rows, 0.0F);
+  for (const Figure& figure : kFigures) (this->*figure.values).resize(rows);
 }
 
 }  // namespace fairlead::scheduling

@@ -98,6 +98,7 @@ struct Candidates {
   std::vector<float> media_cached;
 
   std::size_t size() const { return endpoint.size(); }
+  // New rows are 0; others keep their values until they are filled.
   void resize(std::size_t rows);
 };
 
