@@ -73,7 +73,7 @@ class GrpcCallObserver {
   virtual void on_message(std::string_view message) = 0;
   // The client will send no more. Not told after finish().
   virtual void on_half_close() {}
-  // pending_bytes() is 0 again.
+  // pending_bytes() is 0 again. Not told after finish().
   virtual void on_drained() {}
   // The status that finish() gave has left, behind everything sent.
   virtual void on_done() = 0;

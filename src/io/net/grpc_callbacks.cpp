@@ -14,6 +14,9 @@ constexpr std::int32_t kConnectionWindow = std::int32_t{64} << 20;
 // A message in one frame need not be gathered.
 constexpr std::uint32_t kFrameBytesMax = std::uint32_t{1} << 20;
 constexpr std::size_t kFrameHeadBytes = 9;
+// Room for the status that may follow a message, so that both are in one write: an Envoy that saw
+// them apart could hand on a response that it should have let pass.
+constexpr std::size_t kStatusBytes = 2048;
 // Envoy resets every call that it is done with, those that were answered too. Http2Flood::kResets
 // rations those that were not; nghttp2's own ration knows no difference.
 constexpr std::uint64_t kNoResetLimit = std::uint64_t{1} << 40;
@@ -157,7 +160,7 @@ struct GrpcConnection::Callbacks {
     GrpcStream& of = *static_cast<GrpcStream*>(source->ptr);
     // The frame was begun in a turn before, and its call has ended since.
     if (of.queued_ < length) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    if (at.out_->free_space().size() < kFrameHeadBytes + length) {
+    if (at.out_->free_space().size() < kFrameHeadBytes + length + kStatusBytes) {
       at.out_full_ = true;
       return NGHTTP2_ERR_WOULDBLOCK;
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What clients of a GrpcServer do wrong: refusals, bounds, floods, silence.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <map>
 #include <string>
@@ -156,6 +158,23 @@ TEST_F(GrpcLimitsTest, MoreConnectionsThanAllowedAreClosed) {
   first->raw().close();
   ASSERT_TRUE(second->run_until([&] { return server_->connections() == 1; }));
   expect_service();
+}
+
+TEST_F(GrpcLimitsTest, WithoutADescriptorItRestsAndTriesAgain) {
+  serve();
+  auto client = connect();
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int lowest_free = ::dup(STDERR_FILENO);
+  ::close(lowest_free);
+  const rlimit none_left{static_cast<rlim_t>(lowest_free), before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none_left), 0);
+  const bool failed = client->run_until([&] { return server_->accept_failures() > 0; });
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(failed);
+  EXPECT_LE(server_->accept_failures(), 2U);
+  const auto id = client->request(grpc_head("/test.T/Echo"), grpc_framed("x"));
+  EXPECT_EQ(client->wait(id).headers.at("grpc-status"), "0");
 }
 
 TEST_F(GrpcLimitsTest, MoreCallsThanAllowedAreRefusedAndTheRestRecovers) {
