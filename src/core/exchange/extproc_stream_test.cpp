@@ -23,8 +23,8 @@ using testing::ProcessingSide;
 using testing::RecordingPort;
 using testing::ReplyKind;
 
-constexpr std::string_view kBody =
-    R"({"seed":12345678901234567890,"model":"small","z":1.50,"messages":[{"role":"user","content":"hi"}]})";
+constexpr std::string_view kBody = R"({"seed":12345678901234567890,"model":"small","z":1.50,)"
+                                   R"("messages":[{"role":"user","content":"hi"}]})";
 constexpr std::string_view kUsageEvent =
     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\n";
 constexpr std::string_view kTokenEvent =
@@ -581,34 +581,6 @@ TEST_F(ExtProcTest, WhatEnvoyMustNotSendEndsTheStream) {
         request_headers();
       },
       StreamStatus::kUnimplemented);
-}
-
-TEST(SubsetHint, MatchesAddressesAndPortsWhereThereAreAny) {
-  SubsetHint hint;
-  EXPECT_TRUE(hint.allows("10.0.0.1", 8000));
-  hint.read(testing::subset_metadata(
-      {"10.0.0.1:8000", "10.0.0.2", "[fd00::1]:9000", "fd00::2", "10.0.0.3:http", "[fd00::3]"}));
-  EXPECT_TRUE(hint.present());
-  EXPECT_TRUE(hint.allows("10.0.0.1", 8000));
-  EXPECT_FALSE(hint.allows("10.0.0.1", 8001));
-  EXPECT_TRUE(hint.allows("10.0.0.2", 1));
-  EXPECT_TRUE(hint.allows("fd00::1", 9000));
-  EXPECT_FALSE(hint.allows("fd00::1", 9001));
-  EXPECT_TRUE(hint.allows("FD00::2", 1));
-  EXPECT_TRUE(hint.allows("fd00::3", 1));
-  EXPECT_FALSE(hint.allows("10.0.0.3", 80));
-  hint.read(testing::subset_metadata({}));
-  EXPECT_TRUE(hint.present());
-  EXPECT_FALSE(hint.allows("10.0.0.1", 8000));
-  hint.read("");  // The next message says nothing: what was said stands.
-  EXPECT_FALSE(hint.allows("10.0.0.1", 8000));
-}
-
-TEST(AppendEndpoint, BracketsIpv6AndJoinsByCommas) {
-  std::string list;
-  append_endpoint("10.0.0.1", 80, list);
-  append_endpoint("fd00::1", 8000, list);
-  EXPECT_EQ(list, "10.0.0.1:80,[fd00::1]:8000");
 }
 
 }  // namespace
