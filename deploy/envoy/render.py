@@ -32,6 +32,8 @@ VARIANTS = {
                      "BUFFERED", "SEND", "NONE"),
     "epp-buffered-partial": ("The picker decides over the first part of the body.",
                              "BUFFERED_PARTIAL", "SEND", "NONE"),
+    "epp-streamed": ("The picker decides on the headers and sees the bodies go by.",
+                     "STREAMED", "SEND", "STREAMED"),
     "epp-headers-only": ("For policies that need no body: long prompts cost the picker nothing.",
                          "NONE", "SEND", "NONE"),
 }  # fmt: skip

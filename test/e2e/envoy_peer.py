@@ -23,6 +23,11 @@ import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DEADLINE_S = 30
+EVENTS = 40  # Of a streamed answer.
+# llm-d's own Endpoint Picker takes the same flags, so it can stand here.
+PICKER = os.environ.get("FAIRLEAD_PICKER", "").split() or [
+    os.environ.get("FAIRLEAD_BINARY", os.path.join(ROOT, "build/release/bin/fairlead")), "epp",
+]  # fmt: skip
 
 
 def load_render():
@@ -128,9 +133,127 @@ class Envoy:
         self.folder.cleanup()
 
 
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def picker_configuration(endpoints_file, plugins, more):
+    """The plugins of llm-d's default chart, or others: [(type, weight or None, parameters)]."""
+    plugins = plugins or [
+        ("queue-scorer", 2, {}),
+        ("kv-cache-utilization-scorer", 2, {}),
+        ("active-request-scorer", 2, {}),
+        ("prefix-cache-scorer", 3, {}),
+        ("max-score-picker", None, {}),
+    ]
+    discovery = {"type": "file-discovery", "name": "engines",
+                 "parameters": {"path": endpoints_file, "watchFile": True}}  # fmt: skip
+    declared = [{"type": kind} | ({"parameters": given} if given else {})
+                for kind, _, given in plugins]  # fmt: skip
+    used = [{"pluginRef": kind} | ({"weight": weight} if weight else {})
+            for kind, weight, _ in plugins]  # fmt: skip
+    return {
+        "apiVersion": "llm-d.ai/v1alpha1",
+        "kind": "EndpointPickerConfig",
+        "plugins": [discovery, *declared],
+        "schedulingProfiles": [{"name": "default", "plugins": used}],
+        "dataLayer": {"discovery": {"pluginRef": "engines"}},
+        **more,
+    }
+
+
+class Picker:
+    """`fairlead epp` over engines named in a file; a context manager, like Envoy.
+
+    `cert_path`: None for plain gRPC, "" for a certificate of the picker's own making.
+    """
+
+    def __init__(self, engines, *, plugins=(), more=None, flags=(), cert_path=None, pin=""):
+        self.folder = tempfile.TemporaryDirectory()
+        self.log_path = os.path.join(self.folder.name, "log")
+        self.config = os.path.join(self.folder.name, "config.yaml")
+        self.endpoints = os.path.join(self.folder.name, "endpoints.yaml")
+        self.pin = pin
+        self.port, health, self.metrics_port = free_ports(3)
+        self.set_engines(engines)
+        self.configure(plugins, more)
+        secure = [f"--cert-path={cert_path}"] if cert_path else []
+        if cert_path is None:
+            secure = ["--secure-serving=false"]
+        ports = [f"--grpc-port={self.port}", f"--grpc-health-port={health}",
+                 f"--metrics-port={self.metrics_port}"]  # fmt: skip
+        fixed = ["--pool-name=test", "--pool-namespace=default", "--tracing=false",
+                 "--metrics-endpoint-auth=false"]  # fmt: skip
+        self.command = [*PICKER, *ports, f"--config-file={self.config}", *fixed, *secure, *flags]
+        self.process = None
+        self.start()
+
+    def replace(self, path, document):
+        """In one step, so that no reader sees half of it."""
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            json.dump(document, file)
+        os.rename(path + ".new", path)
+
+    def set_engines(self, engines):
+        rows = [{"name": f"e{i}", "address": address.rpartition(":")[0],
+                 "port": address.rpartition(":")[2]} for i, address in enumerate(engines)]  # fmt: skip
+        self.replace(self.endpoints, {"endpoints": rows})
+
+    def configure(self, plugins=(), more=None):
+        self.replace(self.config, picker_configuration(self.endpoints, plugins, more or {}))
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.process = start(self.command, log, self.pin)
+        try:
+            wait_until(self.accepts, "the picker to accept connections")
+        except BaseException:
+            self.stop()
+            print(self.log())
+            raise
+
+    def accepts(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"the picker ended: {self.log()}")
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+
+    def stop(self, how=signal.SIGTERM):
+        return stop(self.process, how)
+
+    def metrics(self):
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5
+        ) as reply:
+            return reply.read().decode()
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()[-20_000:]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.stop()
+        if kind:
+            print(f"--- picker ---\n{self.log()}")
+        self.folder.cleanup()
+
+
+def picker_missing():
+    """Why there is no picker to test, or ""."""
+    done = subprocess.run([*PICKER, "--help"], check=False, capture_output=True, timeout=30)
+    return "" if done.returncode == 0 else f"{' '.join(PICKER)} is no command yet"
+
+
 class DigestEngine:
     """An engine that answers with what reached it: the digest and length of the body, its own port,
-    whether the body was chunked, and the control headers it saw."""
+    whether the body was chunked, and the control headers it saw; as an event stream when asked."""
 
     def __init__(self, port=0):
         owner = self
@@ -175,13 +298,28 @@ class DigestEngine:
                 body = self.body()
                 with owner.lock:
                     owner.served += 1
-                self.reply({
+                seen = {
                     "port": owner.port,
                     "sha256": hashlib.sha256(body).hexdigest(),
                     "bytes": len(body),
                     "chunked": "transfer-encoding" in self.headers,
                     "destination": self.headers.get_all("x-gateway-destination-endpoint", []),
-                })
+                }
+                if b'"stream": true' in body[:100]:
+                    return self.stream(seen)
+                return self.reply(seen)
+
+            def stream(self, document):
+                """As many events as the engines of a test have to send, each a write of its own."""
+                self.send_response(200)
+                self.send_header("content-type", "text/event-stream")
+                self.send_header("transfer-encoding", "chunked")
+                self.end_headers()
+                events = [json.dumps(document | {"number": i}) for i in range(EVENTS)]
+                for text in [*events, "[DONE]"]:
+                    event = f"data: {text}\n\n".encode()
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+                self.wfile.write(b"0\r\n\r\n")
 
         class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
             daemon_threads = True
