@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "core/codec/http1_body.h"
 #include "io/net/event_loop.h"
 #include "io/net/tcp_stream.h"
 #include "io/net/timer.h"
@@ -143,20 +144,31 @@ class Peer final : private StreamHandler {
     backend_.loop.destroy_later(std::unique_ptr<Peer>(this));
   }
 
-  // Whole requests with a length only: that is what every router here sends.
   bool take_request() {
-    const std::string_view text = input_.view();
-    if (need_ == 0) {
+    if (!in_body_) {
+      const std::string_view text = input_.view();
       const std::size_t head_end = text.find("\r\n\r\n");
       if (head_end == std::string_view::npos) return false;
+      line_ = text.substr(0, text.find('\r'));
       std::string head(text.substr(0, head_end));
       for (char& c : head) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-      need_ = head_end + 4 + number_after(head, "\r\ncontent-length: ");
+      const bool chunked = head.find("\r\ntransfer-encoding: chunked") != std::string::npos;
+      body_.reset(chunked
+                      ? codec::BodyFraming::chunked()
+                      : codec::BodyFraming::of_length(number_after(head, "\r\ncontent-length: ")));
+      input_.consume(head_end + 4);
+      in_body_ = true;
     }
-    if (text.size() < need_) return false;
-    answer(text.substr(0, text.find('\r')));
-    input_.consume(need_);
-    need_ = 0;
+    pieces_.clear();
+    input_.consume(body_.walk(input_.view(), pieces_));
+    if (body_.status() == codec::Http1Progress::kError) {
+      stream_.abort();
+      on_stream_end(StreamEnd::kReset);
+      return false;
+    }
+    if (body_.status() != codec::Http1Progress::kComplete) return false;
+    in_body_ = false;
+    answer(line_);
     if (input_.empty()) input_.release();
     return !input_.empty();
   }
@@ -203,7 +215,10 @@ class Peer final : private StreamHandler {
   TcpStream stream_;
   Timer timer_;
   Buffer input_;
-  std::size_t need_ = 0;  // Bytes of the request in hand; 0 before its head is whole.
+  codec::Http1BodyReader body_;  // Of the request in hand.
+  std::vector<std::string_view> pieces_;
+  std::string line_;  // Its first.
+  bool in_body_ = false;
   unsigned left_ = 0;
   bool cut_ = false;  // This stream is to be reset behind its first event.
   Duration gap_{};
