@@ -57,6 +57,18 @@ TEST_F(ControlTest, ScrapesReachTheLoadTable) {
   EXPECT_EQ(router_->load().read(0).kv_usage, 0.75F);
 }
 
+TEST_F(ControlTest, LoadFiguresThatAreTooOldAreNotBelieved) {
+  auto& engine = add_engine();
+  engine.set_load(7, 3, 0.5);
+  start(endpoints({{"a", &engine}}, "  "));
+  ASSERT_TRUE(until([&] { return router_->load().read(0).waiting == 7.0F; }));
+  engine.silent_path = "/metrics";
+  ASSERT_TRUE(until([&] { return sink_.has("endpoint a: its load figures are too old"); }));
+  EXPECT_EQ(router_->load().read(0).waiting, 0.0F);
+  EXPECT_EQ(router_->load().read(0).scraped_at, Time{});
+  EXPECT_EQ(endpoint("a").health, Health::kHealthy);
+}
+
 TEST_F(ControlTest, ADeadEndpointIsEjectedAndReturnsSlowly) {
   auto& steady = add_engine();
   auto& flaky = add_engine();
@@ -240,10 +252,10 @@ TEST_F(ControlTest, AnUnchangedPoolIsNotPublishedAgain) {
   auto& engine = add_engine();
   start(endpoints({{"a", &engine}}, "  "));
   ASSERT_TRUE(until([&] { return control_->ready(); }));
-  const auto version = router_->pool().load()->version;
+  const auto pool = router_->pool().load();
   const int scrapes = engine.asked("/metrics");
   ASSERT_TRUE(until([&] { return engine.asked("/metrics") > scrapes + 20; }));
-  EXPECT_EQ(router_->pool().load()->version, version);
+  EXPECT_EQ(router_->pool().load(), pool) << "not even one that is equal";
 }
 
 TEST_F(ControlTest, HostNamesAreResolvedAndOneWithoutAnAddressStopsNobody) {

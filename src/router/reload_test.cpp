@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
 #include "router/testing/fleet_fixture.h"
 
@@ -112,6 +113,56 @@ TEST_F(ReloadTest, ReloadReadsAnUnchangedFileAgain) {
   follow();
   control_->reload();
   ASSERT_TRUE(until([&] { return exposed("fairlead_config_reloads_total{result=\"ok\"} 1\n"); }));
+}
+
+TEST_F(ReloadTest, EverySettingThatIsFixedIsNamed) {
+  follow();
+  const std::string fleet = fleet_of({{"a", &engines_[0]}});
+  const std::pair<std::string, std::string> fixed[] = {
+      {"gateway.adminListen", "gateway: {adminListen: \"127.0.0.1:1\"}\n" + fleet},
+      {"gateway.accessLog", "gateway: {accessLog: \"-\"}\n" + fleet},
+      {"gateway.tls", "gateway: {tls: {certFile: /c, keyFile: /k}}\n" + fleet},
+      {"gateway.http2", "gateway: {http2: {maxConcurrentStreams: 1}}\n" + fleet},
+      {"fleet.tls", fleet + "  tls: {insecureSkipVerify: true}\n"},
+  };
+  for (const auto& [name, text] : fixed) {
+    rewrite(text);
+    EXPECT_TRUE(until([&] { return sink_.has(name + " cannot change"); })) << name;
+  }
+}
+
+TEST_F(ReloadTest, HealthSettingsReachFleetAndProbes) {
+  follow();
+  rewrite(fleet_of({{"a", &engines_[0]}}) + "  health: {unhealthyAfter: 1, interval: 20ms}\n");
+  ASSERT_TRUE(until([&] { return sink_.has("configuration reloaded"); }));
+  router_->observe({endpoint("a").ref, model::Observation::Kind::kFailure,
+                    model::UpstreamFailure::kConnectRefused, Time{}});
+  EXPECT_TRUE(until_health("a", Health::kEjected)) << "the first failure counts";
+  rewrite(fleet_of({{"a", &engines_[0]}}) + "  health: {path: /elsewhere, interval: 20ms}\n");
+  EXPECT_TRUE(until([&] { return engines_[0].asked("/elsewhere") > 0; }));
+}
+
+TEST_F(ReloadTest, OnlySomeEarlierConfigurationsAreKept) {
+  follow();
+  for (int i = 1; i <= 12; ++i) {
+    control_->reload();
+    ASSERT_TRUE(until([&] { return sink_.count("configuration reloaded") == i; }));
+  }
+  EXPECT_EQ(control_->generations().size(), 8U);
+  EXPECT_EQ(control_->generations().front(), router_->generation().load());
+}
+
+TEST_F(ReloadTest, ARefusedOneLeavesTheEndpointsFileThatWasFollowed) {
+  follow();
+  auto& other = add_engine();
+  folder_.write("good.yaml", endpoints({{"b", &other}}));
+  rewrite("fleet: {endpointsFile: " + folder_.file("good.yaml") + "}\n");
+  ASSERT_TRUE(until_names({"b"}));
+  folder_.write("bad.yaml", "endpoints: 7\n");
+  rewrite("fleet: {endpointsFile: " + folder_.file("bad.yaml") + "}\n");
+  ASSERT_TRUE(refused("expected a list"));
+  folder_.replace("good.yaml", endpoints({{"c", &other}}));
+  EXPECT_TRUE(until_names({"c"}));
 }
 
 }  // namespace

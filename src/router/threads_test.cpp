@@ -151,5 +151,16 @@ TEST(Router, PickersOfOneSeedAreReplayableAndWorkersDiffer) {
   EXPECT_NE(picks(1, 0), picks(2, 0));
 }
 
+TEST(Router, PickersGetTheRetryLimitsOfTheSettings) {
+  config::ServeSettings settings;
+  settings.limits.retry.max_attempts = 5;
+  settings.limits.retry.budget_ratio = 0.75;
+  settings.limits.retry.min_per_second = 2.5;
+  const picker::Limits limits = Router::picker_limits(settings);
+  EXPECT_EQ(limits.max_attempts, 5U);
+  EXPECT_EQ(limits.retry_ratio, 0.75);
+  EXPECT_EQ(limits.retries_per_second, 2.5);
+}
+
 }  // namespace
 }  // namespace fairlead::router

@@ -40,6 +40,9 @@ TEST(TlsReload, TakesNewFilesAndKeepsTheOldOnesWhenTheyDoNotFit) {
   EXPECT_TRUE(exposes("fairlead_tls_reloads_total{result=\"failed\"} 1\n"));
   authority.issue();
   EXPECT_TRUE(exposes("fairlead_tls_reloads_total{result=\"ok\"} 2\n"));
+  std::ofstream(authority.ca_file()) << "no CA";
+  EXPECT_TRUE(exposes("fairlead_tls_reloads_total{result=\"failed\"} 2\n"))
+      << "one bad file among good ones";
 }
 
 }  // namespace
