@@ -210,17 +210,16 @@ TEST(AppendixA, TheEffectiveConfigurationReadsBackToItself) {
 }
 
 TEST(AppendixA, TheGraphNamesWhoFeedsWhom) {
-  EXPECT_EQ(
-      plugin_graph(load("").policy),
-      "source metrics-data-source -> core-metrics-extractor -> waiting, kv_usage, metrics_age\n"
-      "producer approx-prefix-cache-producer -> cached_tokens\n"
-      "producer token-producer\n"
-      "scorer prefix-cache-scorer x 3 <- cached_tokens\n"
-      "scorer queue-scorer x 2 <- waiting\n"
-      "scorer kv-cache-utilization-scorer x 2 <- kv_usage\n"
-      "picker max-score-picker\n"
-      "detector utilization-detector\n"
-      "parsers openai-parser, anthropic-parser, vllmhttp-parser, passthrough-parser\n");
+  EXPECT_EQ(plugin_graph(load("").policy),
+            "source metrics-data-source -> core-metrics-extractor -> waiting, kv_usage\n"
+            "producer approx-prefix-cache-producer -> cached_tokens\n"
+            "producer token-producer\n"
+            "scorer prefix-cache-scorer x 3 <- cached_tokens\n"
+            "scorer queue-scorer x 2 <- waiting\n"
+            "scorer kv-cache-utilization-scorer x 2 <- kv_usage\n"
+            "picker max-score-picker\n"
+            "detector utilization-detector\n"
+            "parsers openai-parser, anthropic-parser, vllmhttp-parser, passthrough-parser\n");
 }
 
 TEST(AppendixA, UnknownKeysFailAnywhere) {

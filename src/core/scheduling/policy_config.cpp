@@ -247,11 +247,10 @@ void read_rest(Section& document, const PolicyBuilder& builder, const PolicyRule
 void add_detector(const Registry& registry, const PickerConfig& config, Profile& profile) {
   const AdmitterSpec* spec = registry.admitter(type_name(config.detector));
   if (spec == nullptr) return;
-  // Its parameters were checked where they were read.
+  // Its parameters were checked where they were read, and what it reads is always there.
   config::Problems none;
   Section parameters = Section::parse(config::flow_yaml(config.detector), spec->type, none);
   profile.admitters.push_back({config.detector_name, spec->create(parameters)});
-  profile.reads = profile.reads | spec->reads;
 }
 
 // A shipped policy is trusted to mean what it says.
