@@ -96,9 +96,6 @@ constexpr auto kMetricsSourceParameters = std::to_array<ParameterRule>({
     {"clientKeyPath", kText, kWarn, ""},
     {"interval", kDuration, kQuiet, ""},
 });
-constexpr auto kMediaParameters = std::to_array<ParameterRule>({
-    {"cacheSizeInMBPerServer", kCount, kWarn, "4096"},
-});
 constexpr auto kModelsSourceParameters = std::to_array<ParameterRule>({
     {"scheme", kText, kRefuse, "http"},
     {"path", kText, kRefuse, "/v1/models"},
@@ -162,8 +159,6 @@ constexpr auto kBuiltIn = std::to_array<BuiltInType>({
      "", check_one_tokenizer},
     {"session-id-producer", Role::kProducer, "", kSessionIdParameters, "", "",
      check_one_session_id},
-    {"mm-embeddings-cache-producer", Role::kProducer,
-     "the last 2,048 media sent to an endpoint are always remembered", kMediaParameters},
     {"metrics-data-source", Role::kSource, "http://endpoint/metrics is always scraped",
      kMetricsSourceParameters},
     {"models-data-source", Role::kSource,
@@ -274,6 +269,7 @@ constexpr auto kMissing = std::to_array<MissingType>({
     {"no-hit-lru-scorer", ""},
     {"context-length-aware", ""},
     {"mm-embeddings-cache-scorer", ""},
+    {"mm-embeddings-cache-producer", ""},
     {"max-score-picker", ""},
     {"random-picker", ""},
     {"weighted-random-picker", ""},
@@ -364,20 +360,9 @@ const Row* find(std::span<const Row> rows, std::string_view type) {
 
 std::string_view to_string(Role role) {
   constexpr std::string_view kNames[] = {
-      "filter",
-      "scorer",
-      "picker",
-      "request admitter",
-      "response reporter",
-      "data producer",
-      "data source",
-      "extractor",
-      "parser",
-      "profile handler",
-      "saturation detector",
-      "endpoint discovery",
-      "response plugin",
-  };
+      "filter",         "scorer", "picker",          "data producer",       "data source",
+      "extractor",      "parser", "profile handler", "saturation detector", "endpoint discovery",
+      "response plugin"};
   return kNames[static_cast<std::size_t>(role)];
 }
 

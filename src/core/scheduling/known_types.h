@@ -17,8 +17,6 @@ enum class Role : std::uint8_t {
   kFilter,
   kScorer,
   kPicker,
-  kAdmitter,
-  kReporter,
   kProducer,
   kSource,
   kExtractor,

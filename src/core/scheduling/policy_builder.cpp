@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <set>
 
 #include "core/config/wording.h"
@@ -66,14 +65,6 @@ bool PolicyBuilder::Declared::is_member() const {
   return filter_spec != nullptr || scorer_spec != nullptr || picker_spec != nullptr;
 }
 
-Role PolicyBuilder::Declared::role() const {
-  if (scorer_spec != nullptr) return Role::kScorer;
-  if (filter_spec != nullptr) return Role::kFilter;
-  if (picker_spec != nullptr) return Role::kPicker;
-  if (admitter_spec != nullptr) return Role::kAdmitter;
-  return reporter_spec != nullptr ? Role::kReporter : built_in->role;
-}
-
 PolicyBuilder::Declared* PolicyBuilder::find(std::string_view name) {
   const auto found = std::ranges::find(plugins_, name, &Declared::name);
   return found == plugins_.end() ? nullptr : &*found;
@@ -88,11 +79,6 @@ void PolicyBuilder::find_makers(Declared& plugin, std::string_view type) const {
   plugin.filter_spec = registry_.filter(type);
   plugin.scorer_spec = registry_.scorer(type);
   plugin.picker_spec = registry_.picker(type);
-  plugin.admitter_spec = registry_.admitter(type);
-  const bool always =
-      plugin.admitter_spec != nullptr && plugin.admitter_spec->when == AdmitsWhen::kDeclared;
-  if (!always) plugin.admitter_spec = nullptr;
-  plugin.reporter_spec = registry_.reporter(type);
   plugin.built_in = built_in_type(type);
 }
 
@@ -102,13 +88,12 @@ bool PolicyBuilder::has_foreign_name(const Declared& plugin) const {
   Declared named(plugin.section);
   find_makers(named, plugin.name);
   if (named.refused()) return false;
-  const auto kinds = [](const Declared& one) {
-    return std::array{one.filter_spec != nullptr, one.scorer_spec != nullptr,
-                      one.picker_spec != nullptr, one.admitter_spec != nullptr,
-                      one.reporter_spec != nullptr};
-  };
-  if (kinds(named) != kinds(plugin)) return true;
-  return named.role() != plugin.role();
+  if (named.is_member() || plugin.is_member()) {
+    return (named.filter_spec == nullptr) != (plugin.filter_spec == nullptr) ||
+           (named.scorer_spec == nullptr) != (plugin.scorer_spec == nullptr) ||
+           (named.picker_spec == nullptr) != (plugin.picker_spec == nullptr);
+  }
+  return named.built_in->role != plugin.built_in->role;
 }
 
 void PolicyBuilder::look_up(Declared& plugin) const {
@@ -136,8 +121,7 @@ void PolicyBuilder::check_stability(Declared& plugin) const {
     return spec != nullptr && spec->stability == Stability::kAlpha;
   };
   if (!is_alpha(plugin.filter_spec) && !is_alpha(plugin.scorer_spec) &&
-      !is_alpha(plugin.picker_spec) && !is_alpha(plugin.admitter_spec) &&
-      !is_alpha(plugin.reporter_spec)) {
+      !is_alpha(plugin.picker_spec)) {
     return;
   }
   plugin.section.error("type", fmt::format("{} is experimental; allow it with "
@@ -154,8 +138,6 @@ void PolicyBuilder::report_unknown(const Declared& plugin) const {
   for (const FilterSpec& spec : registry_.filters()) known.push_back(spec.type);
   for (const ScorerSpec& spec : registry_.scorers()) known.push_back(spec.type);
   for (const PickerSpec& spec : registry_.pickers()) known.push_back(spec.type);
-  for (const AdmitterSpec& spec : registry_.admitters()) known.push_back(spec.type);
-  for (const ReporterSpec& spec : registry_.reporters()) known.push_back(spec.type);
   for (const BuiltInType& built_in : built_in_types()) known.push_back(built_in.type);
   for (const MissingType& missing : missing_types()) known.push_back(missing.type);
   plugin.section.error("type", fmt::format("unknown plugin type {}{}", in_quotes(plugin.type),
@@ -206,12 +188,6 @@ void PolicyBuilder::create(Declared& plugin) {
   }
   if (plugin.picker_spec != nullptr && is_clean()) {
     run_factory(*plugin.picker_spec, parameters, plugin.picker);
-  }
-  if (plugin.admitter_spec != nullptr && is_clean()) {
-    run_factory(*plugin.admitter_spec, parameters, plugin.admitter);
-  }
-  if (plugin.reporter_spec != nullptr && is_clean()) {
-    run_factory(*plugin.reporter_spec, parameters, plugin.reporter);
   }
   check_producers(parameters);
 }
@@ -279,7 +255,11 @@ std::vector<PluginUse> PolicyBuilder::uses() const {
   std::vector<PluginUse> uses;
   for (const Declared& plugin : plugins_) {
     if (plugin.refused()) continue;
-    uses.push_back({plugin.name, plugin.type, plugin.role(), plugin.parameters, plugin.reads});
+    Role role = Role::kPicker;
+    if (plugin.built_in != nullptr) role = plugin.built_in->role;
+    if (plugin.filter_spec != nullptr) role = Role::kFilter;
+    if (plugin.scorer_spec != nullptr) role = Role::kScorer;
+    uses.push_back({plugin.name, plugin.type, role, plugin.parameters, plugin.reads});
   }
   return uses;
 }
@@ -340,18 +320,6 @@ void PolicyBuilder::add(const Section& at, std::string_view key, Declared& plugi
   if (plugin.picker_spec != nullptr) add_picker(at, key, plugin, profile);
 }
 
-void PolicyBuilder::add_hooks(Profile& profile) {
-  for (Declared& plugin : plugins_) {
-    if (plugin.admitter != nullptr) {
-      check_columns(plugin.section, "type", plugin, plugin.admitter_spec->reads, profile);
-      profile.admitters.push_back({plugin.name, std::move(plugin.admitter)});
-    }
-    if (plugin.reporter != nullptr) {
-      profile.reporters.push_back({plugin.name, std::move(plugin.reporter)});
-    }
-  }
-}
-
 // Without a profile the member is only checked.
 void PolicyBuilder::read_member(Section& member, Profile* profile) {
   const std::string name = member.required_text("pluginRef");
@@ -367,8 +335,9 @@ void PolicyBuilder::read_member(Section& member, Profile* profile) {
   } else if (plugin->refused()) {
     return;
   } else if (!plugin->is_member()) {
-    member.error("pluginRef", fmt::format("{} is a {}; a profile has filters, scorers and a picker",
-                                          in_quotes(name), scheduling::to_string(plugin->role())));
+    member.error("pluginRef",
+                 fmt::format("{} is a {}; a profile has filters, scorers and a picker",
+                             in_quotes(name), scheduling::to_string(plugin->built_in->role)));
   } else if (profile != nullptr && plugin->used) {
     member.error("pluginRef", fmt::format("{} is in the profile already", in_quotes(name)));
   } else if (profile != nullptr) {

@@ -42,8 +42,6 @@ class PolicyBuilder {
   void read_plugins(config::Section& document);
   // After read_plugins(). The profile is whole only if no error was reported.
   std::unique_ptr<Profile> read_profiles(config::Section& document);
-  // Adds the declared admitters and reporters, which belong to every profile. Once.
-  void add_hooks(Profile& profile);
   // Whether some declared plugin belongs into a profile.
   bool has_members() const;
   // Reads `pluginRef`, which must name a declared or built-in plugin of this role.
@@ -66,22 +64,16 @@ class PolicyBuilder {
     const FilterSpec* filter_spec = nullptr;
     const ScorerSpec* scorer_spec = nullptr;
     const PickerSpec* picker_spec = nullptr;
-    const AdmitterSpec* admitter_spec = nullptr;
-    const ReporterSpec* reporter_spec = nullptr;
     const BuiltInType* built_in = nullptr;
     std::unique_ptr<Filter> filter;
     std::unique_ptr<Scorer> scorer;
     std::unique_ptr<Picker> picker;
-    std::unique_ptr<Admitter> admitter;
-    std::unique_ptr<Reporter> reporter;
     Values values;
     Columns reads;  // Once it is used.
     bool used = false;
 
     bool is_member() const;
-    bool is_hook() const { return admitter_spec != nullptr || reporter_spec != nullptr; }
-    bool refused() const { return !is_member() && !is_hook() && built_in == nullptr; }
-    Role role() const;  // Of a plugin that was not refused.
+    bool refused() const { return !is_member() && built_in == nullptr; }
   };
 
   Declared* find(std::string_view name);

@@ -243,16 +243,6 @@ void read_rest(Section& document, const PolicyBuilder& builder, const PolicyRule
   }
 }
 
-// The detector sheds requests of negative priority, whether or not it is a filter too.
-void add_detector(const Registry& registry, const PickerConfig& config, Profile& profile) {
-  const AdmitterSpec* spec = registry.admitter(type_name(config.detector));
-  if (spec == nullptr) return;
-  // Its parameters were checked where they were read, and what it reads is always there.
-  config::Problems none;
-  Section parameters = Section::parse(config::flow_yaml(config.detector), spec->type, none);
-  profile.admitters.push_back({config.detector_name, spec->create(parameters)});
-}
-
 // A shipped policy is trusted to mean what it says.
 std::unique_ptr<Profile> build_shipped(std::string_view name, std::string_view yaml,
                                        const Registry& registry, const PolicyRules& rules,
@@ -291,10 +281,6 @@ BuiltPolicy build_policy(Section& root, const Registry& registry, const PolicyRu
     root.skip("schedulingProfiles");
   }
   read_rest(root, builder, rules, built.picker);
-  // The columns that a plugin reads are known once it has its place.
-  Profile around;
-  builder.add_hooks(around);
-  if (rules.front == Front::kEnvoy) add_detector(registry, built.picker, around);
   built.picker.plugins = builder.uses();
   if (is_shipped) {
     const std::string_view yaml = shipped_policy(built.name);
@@ -309,12 +295,7 @@ BuiltPolicy build_policy(Section& root, const Registry& registry, const PolicyRu
   } else {
     built.name = "custom";
   }
-  if (profile) {
-    profile->admitters = std::move(around.admitters);
-    profile->reporters = std::move(around.reporters);
-    profile->reads = profile->reads | around.reads;
-    add_default_plugins(*profile, built.picker);
-  }
+  if (profile) add_default_plugins(*profile, built.picker);
   if (!problems.has_errors()) built.profile = std::move(profile);
   return built;
 }

@@ -215,8 +215,7 @@ TEST(PolicyConfig, PluginErrorsAreAllReportedAtTheirPlace) {
   EXPECT_EQ(outcome.policy.profile, nullptr);
   EXPECT_EQ(outcome.problems,
             "f:2: plugins[0]: \"type\" is missing\n"
-            "f:3: plugins[1].type: not supported yet: slo-headroom-tier-filter, a part of latency "
-            "prediction\n"
+            "f:3: plugins[1].type: not supported yet: slo-headroom-tier-filter\n"
             "f:4: plugins[2].type: unknown plugin type \"queue-scorrer\"; did you mean "
             "\"queue-scorer\"?\n"
             "f:6: plugins[3].parameters.a: unknown key\n"
@@ -280,8 +279,7 @@ TEST(PolicyConfig, ProfileErrorsAreAllReportedAtTheirPlace) {
                         "  - weight: 1\n"
                         "  - {pluginRef: queue-scorer,\n"
                         "     wait: 1}\n"),
-            "f:8: plugins[6].type: not supported yet: slo-headroom-tier-filter, a part of latency "
-            "prediction\n"
+            "f:8: plugins[6].type: not supported yet: slo-headroom-tier-filter\n"
             "f:10: schedulingProfiles[0]: \"name\" is missing\n"
             "f:12: schedulingProfiles[0].plugins[0].weight: must be from 0 to 1000000, is -1\n"
             "f:13: schedulingProfiles[0].plugins[1].pluginRef: \"queue-scorer\" is in the profile "
@@ -302,61 +300,6 @@ TEST(PolicyConfig, ProfileErrorsAreAllReportedAtTheirPlace) {
             "already\n"
             "f:23: schedulingProfiles[0].plugins[10].wait: unknown key; known here: pluginRef, "
             "weight\n");
-}
-
-TEST(PolicyConfig, AdmittersAndReportersStandAroundTheProfile) {
-  const std::string document =
-      "plugins:\n"
-      "- type: queue-scorer\n"
-      "- {type: probabilistic-admitter, name: shed, parameters: {power: 2}}\n"
-      "- type: request-attribute-reporter\n"
-      "  parameters: {attributes: [{key: {name: cost}, expression: usage.total_tokens}]}\n"
-      "- {type: concurrency-detector, parameters: {maxConcurrency: 7}}\n"
-      "schedulingProfiles: [{name: p, plugins: [{pluginRef: queue-scorer}]}]\n"
-      "flowControl: {saturationDetector: {pluginRef: concurrency-detector}}\n";
-  config::Problems problems;
-  config::Section root = config::Section::parse(document, "f", problems);
-  const BuiltPolicy built = build_policy(root, builtin_registry(), {kAll, Front::kEnvoy}, problems);
-  root.finish();
-  EXPECT_EQ(problems.to_string(), "");
-  ASSERT_NE(built.profile, nullptr);
-  ASSERT_EQ(built.profile->admitters.size(), 2U);
-  EXPECT_EQ(built.profile->admitters[0].name, "shed");
-  EXPECT_EQ(built.profile->admitters[1].name, "concurrency-detector");
-  ASSERT_EQ(built.profile->reporters.size(), 1U);
-  EXPECT_EQ(built.profile->reporters[0].reporter->report({3, 4, {}, {}})->value, 7);
-  EXPECT_TRUE(built.profile->reads.has(Column::kPriority));
-  const std::string graph = plugin_graph(built);
-  EXPECT_NE(graph.find("admitter shed <- waiting, kv_usage, metrics_age, priority\n"),
-            std::string::npos)
-      << graph;
-  EXPECT_NE(graph.find("reporter request-attribute-reporter\n"), std::string::npos);
-  EXPECT_TRUE(built.profile->filters.empty()) << "a detector is a filter where a profile says so";
-  // The gateway has no priorities.
-  EXPECT_NE(build("plugins: [{type: probabilistic-admitter}, {type: queue-scorer}]\n",
-                  kAll.missing_from({Column::kPriority}))
-                .problems.find("reads priority, which nothing here measures"),
-            std::string::npos);
-  EXPECT_NE(problems_of("plugins: [{type: queue-scorer}, {type: request-attribute-reporter,\n"
-                        "  parameters: {attributes: [{key: {name: c}, expression: 1 +}]}}]\n")
-                .find("expression: column 4: the expression ends too early"),
-            std::string::npos);
-  EXPECT_NE(problems_of("plugins: [{type: queue-scorer}, {type: probabilistic-admitter}]\n"
-                        "schedulingProfiles:\n"
-                        "- {name: p, plugins: [{pluginRef: queue-scorer},\n"
-                        "    {pluginRef: probabilistic-admitter}]}\n")
-                .find("is a request admitter; a profile has filters, scorers and a picker"),
-            std::string::npos);
-}
-
-TEST(PolicyConfig, ATypeOfTwoKindsTakesBothPlaces) {
-  const Outcome outcome = build(
-      "plugins: [{type: context-length-aware, parameters: {enableFiltering: true}}]\n"
-      "schedulingProfiles: [{name: p, plugins: [{pluginRef: context-length-aware, weight: 2}]}]\n");
-  EXPECT_EQ(outcome.problems, "");
-  ASSERT_NE(outcome.policy.profile, nullptr);
-  EXPECT_EQ(outcome.policy.profile->filters.size(), 1U);
-  EXPECT_EQ(outcome.policy.profile->scorers.size(), 1U);
 }
 
 TEST(PolicyConfig, OneProfileOnly) {

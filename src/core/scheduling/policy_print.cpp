@@ -25,10 +25,7 @@ constexpr std::array kProviders = {
     Provider{"precise-prefix-cache-producer", kPrefixColumns},
     Provider{"inflight-load-producer",
              {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted}},
-    Provider{"core-metrics-extractor",
-             {Column::kWaiting, Column::kRunning, Column::kKvUsage, Column::kMetricsAge,
-              Column::kAdapter, Column::kAdapterRoom}},
-    Provider{"mm-embeddings-cache-producer", {Column::kMediaCached}},
+    Provider{"core-metrics-extractor", {Column::kWaiting, Column::kRunning, Column::kKvUsage}},
 };
 
 Columns common(Columns a, Columns b) { return a.missing_from(a.missing_from(b)); }
@@ -190,11 +187,6 @@ std::string plugin_graph(const BuiltPolicy& policy) {
   const Profile& profile = *policy.profile;
   constexpr float kNoWeight = -1;
   std::string out = provider_lines(config, profile.reads);
-  for (const PluginUse& plugin : config.plugins) {
-    if (plugin.role == Role::kAdmitter)
-      out += member_line(config, "admitter", plugin.name, kNoWeight);
-    if (plugin.role == Role::kReporter) out += fmt::format("reporter {}\n", plugin.name);
-  }
   for (const auto& filter : profile.filters) {
     out += member_line(config, "filter", filter.name, kNoWeight);
   }
