@@ -138,10 +138,8 @@ std::optional<EppPlan> build_epp(std::string_view yaml, std::string_view file,
   config::Section root = config::Section::parse(yaml, file, problems);
   plan.generation->epp = config::read_epp_settings(root, flags, environment, problems);
   plan.generation->settings = config::parse_settings(root);
-  const scheduling::Columns filled =
-      picker::filled_columns() |
-      scheduling::Columns{scheduling::Column::kHeaders, scheduling::Column::kPriority};
-  const scheduling::PolicyRules rules{filled, scheduling::Front::kEnvoy,
+  // All that the proxy tells of a request is known.
+  const scheduling::PolicyRules rules{scheduling::kAllColumns, scheduling::Front::kEnvoy,
                                       plan.generation->epp.allows_experimental
                                           ? scheduling::Experimental::kAllowed
                                           : scheduling::Experimental::kRefused};

@@ -133,8 +133,8 @@ TEST(BuildEpp, ResponsesMayPassByOnlyWhereNobodyNeedsThem) {
       plan_epp(none + "plugins: [{type: queue-scorer}, {type: concurrency-detector}]\n"
                       "flowControl: {saturationDetector: {pluginRef: concurrency-detector}}\n")
           .problems,
-      "f:2: epp.responseProcessing: none is not possible: concurrency-detector counts "
-      "requests in flight\n");
+      "f:2: epp.responseProcessing: none is not possible: concurrency-detector reads "
+      "inflight_requests, inflight_tokens, which only responses bring down\n");
 }
 
 TEST(BuildEpp, EndpointsComeFromOnePlace) {

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 
-#include "core/config/saturation.h"
-
 namespace fairlead::config {
 namespace {
 
@@ -345,24 +343,6 @@ TEST(DiscoveryFile, AnythingWrongKeepsTheOldEndpoints) {
             "e:8: endpoints[6].address: \"y:1\" is already used by endpoints[4]\n");
   Problems blank;
   EXPECT_FALSE(parse_discovery_file("", "e", blank).has_value());
-}
-
-TEST(SaturationDetectors, PrintWhatTheyRead) {
-  for (const SaturationDetector& detector :
-       {SaturationDetector(UtilizationDetector{7, 0.5, from_seconds(1), 0.25}),
-        SaturationDetector(ConcurrencyDetector{3, 4, 0.5, ConcurrencyDetector::Mode::kTokens})}) {
-    Problems problems;
-    Section parameters = Section::parse(flow_yaml(detector), "f", problems);
-    SaturationDetector again;
-    if (type_name(detector) == "concurrency-detector") {
-      again = read_concurrency_detector(parameters);
-    } else {
-      again = read_utilization_detector(parameters);
-    }
-    parameters.finish();
-    EXPECT_EQ(problems.to_string(), "");
-    EXPECT_EQ(again, detector);
-  }
 }
 
 }  // namespace

@@ -14,11 +14,6 @@
 namespace fairlead::scheduling {
 namespace {
 
-constexpr Columns kEveryColumn{
-    Column::kWaiting,        Column::kRunning,   Column::kKvUsage,      Column::kInFlightRequests,
-    Column::kInFlightTokens, Column::kUnstarted, Column::kCachedTokens, Column::kOwnUncachedTokens,
-    Column::kColdOrder,      Column::kHealth,    Column::kLabels,       Column::kModels};
-
 struct Loaded {
   BuiltPolicy policy;
   std::string problems;
@@ -28,7 +23,7 @@ Loaded load(std::string_view text, Experimental experimental = Experimental::kRe
   const Registry registry = builtin_registry();
   config::Problems problems;
   config::Section root = config::Section::parse(text, "f", problems);
-  Loaded loaded{build_policy(root, registry, {kEveryColumn, Front::kEnvoy, experimental}, problems),
+  Loaded loaded{build_policy(root, registry, {kAllColumns, Front::kEnvoy, experimental}, problems),
                 {}};
   root.finish();
   loaded.problems = problems.to_string();
@@ -70,7 +65,9 @@ TEST(AppendixA, NothingIsTheBuiltInDefault) {
               "prefix-cache-scorer*3 queue-scorer*2 kv-cache-utilization-scorer*2 "
               "max-score-picker");
     const PickerConfig& picker = loaded.policy.picker;
-    EXPECT_EQ(picker.detector, config::SaturationDetector{});
+    EXPECT_EQ(picker.detector, "utilization-detector");
+    ASSERT_EQ(loaded.policy.profile->admitters.size(), 1U);
+    EXPECT_EQ(loaded.policy.profile->admitters[0].name, "utilization-detector");
     ASSERT_EQ(picker.sources.size(), 1U);
     EXPECT_EQ(picker.sources[0].type, "metrics-data-source");
     EXPECT_EQ(picker.sources[0].extractors, std::vector<std::string>{"core-metrics-extractor"});
@@ -111,8 +108,8 @@ TEST(AppendixA, DeprecatedFormsStartAndNameTheirReplacement) {
   ASSERT_NE(loaded.policy.profile, nullptr);
   EXPECT_TRUE(loaded.policy.profile->reads.has(Column::kCachedTokens));
   EXPECT_EQ(loaded.policy.picker.parsers, std::vector{ParserKind::kOpenAi});
-  const auto& detector = std::get<config::UtilizationDetector>(loaded.policy.picker.detector);
-  EXPECT_EQ(detector.queue_depth_threshold, 8);
+  ASSERT_EQ(loaded.policy.profile->admitters.size(), 1U);
+  EXPECT_EQ(loaded.policy.profile->admitters[0].name, "utilization-detector");
 }
 
 TEST(AppendixA, WhatNeedsALaterCapabilitySaysWhich) {
@@ -177,10 +174,9 @@ TEST(AppendixA, APrecisePolicyOfOneStageStarts) {
   EXPECT_EQ(outline(*loaded.policy.profile),
             "decode-filter prefix-cache-scorer*2 active-request-scorer*1 max-score-picker");
   const PickerConfig& picker = loaded.policy.picker;
-  const auto& detector = std::get<config::ConcurrencyDetector>(picker.detector);
-  EXPECT_EQ(detector.max_concurrency, 64);
-  EXPECT_EQ(detector.max_token_concurrency, 500'000);
-  EXPECT_EQ(detector.mode, config::ConcurrencyDetector::Mode::kHybrid);
+  EXPECT_EQ(picker.detector, "concurrency-detector");
+  ASSERT_EQ(loaded.policy.profile->admitters.size(), 1U);
+  EXPECT_EQ(loaded.policy.profile->admitters[0].name, "concurrency-detector");
   ASSERT_TRUE(picker.discovery.has_value());
   EXPECT_EQ(picker.discovery->path, "/etc/nodes.yaml");
   EXPECT_TRUE(picker.discovery->watch);
@@ -211,14 +207,15 @@ TEST(AppendixA, TheEffectiveConfigurationReadsBackToItself) {
 
 TEST(AppendixA, TheGraphNamesWhoFeedsWhom) {
   EXPECT_EQ(plugin_graph(load("").policy),
-            "source metrics-data-source -> core-metrics-extractor -> waiting, kv_usage\n"
+            "source metrics-data-source -> core-metrics-extractor -> waiting, kv_usage, "
+            "metrics_age\n"
             "producer approx-prefix-cache-producer -> cached_tokens\n"
             "producer token-producer\n"
+            "admitter utilization-detector <- waiting, kv_usage, metrics_age, priority\n"
             "scorer prefix-cache-scorer x 3 <- cached_tokens\n"
             "scorer queue-scorer x 2 <- waiting\n"
             "scorer kv-cache-utilization-scorer x 2 <- kv_usage\n"
             "picker max-score-picker\n"
-            "detector utilization-detector\n"
             "parsers openai-parser, anthropic-parser, vllmhttp-parser, passthrough-parser\n");
 }
 
@@ -318,7 +315,7 @@ TEST(AppendixA, ReferencesAndRangesAreChecked) {
   fails(
       "plugins: [{type: queue-scorer}, {type: utilization-detector,\n  parameters: "
       "{kvCacheUtilThreshold: 0}}, {type: file-discovery}]\n",
-      "f:2: plugins[1].parameters.kvCacheUtilThreshold: must be more than 0\n"
+      "f:2: plugins[1].parameters.kvCacheUtilThreshold: must be above 0\n"
       "f:2: plugins[2].parameters: \"path\" is missing\n");
   fails("plugins: [{type: queue-scorer}, {type: vllmgrpc-parser}]\n",
         "f:1: plugins[1].type: not supported yet: vllmgrpc-parser, a part of requests over gRPC\n");
@@ -346,6 +343,28 @@ TEST(AppendixA, AParserThatIsNeverAskedIsRemarkedOn) {
             "f:4: warning: requestHandler.parsers[1].pluginRef: is never asked: passthrough-parser "
             "before it takes every path\n");
   EXPECT_EQ(loaded.policy.picker.parsers, std::vector{ParserKind::kPassthrough});
+}
+
+TEST(AppendixA, AdmittersAndReportersStandWithoutAProfile) {
+  const Loaded loaded = load(
+      "plugins:\n- {type: queue-scorer}\n- {type: probabilistic-admitter, name: shed}\n"
+      "- type: request-attribute-reporter\n  parameters:\n    attributes:\n"
+      "    - {key: {name: cost}, expression: usage.total_tokens}\n"
+      "- {type: concurrency-detector, name: spare}\n"
+      "schedulingProfiles: [{name: p, plugins: [{pluginRef: queue-scorer}]}]\n");
+  ASSERT_NE(loaded.policy.profile, nullptr) << loaded.problems;
+  EXPECT_EQ(loaded.problems,
+            "f:8: warning: plugins[3]: \"spare\" is in no profile and is not the saturation "
+            "detector\n");
+  const Profile& profile = *loaded.policy.profile;
+  ASSERT_EQ(profile.admitters.size(), 2U);
+  EXPECT_EQ(profile.admitters[0].name, "shed");
+  EXPECT_EQ(profile.admitters[1].name, "utilization-detector");
+  ASSERT_EQ(profile.reporters.size(), 1U);
+  EXPECT_TRUE(profile.filters.empty());
+  const auto need = response_need(loaded.policy.picker);
+  ASSERT_TRUE(need.has_value());
+  EXPECT_EQ(need->plugin, "request-attribute-reporter");
 }
 
 TEST(AppendixA, ANameThatWouldMisleadReferencesIsRefused) {

@@ -86,6 +86,9 @@ constexpr auto kSessionIdParameters = std::to_array<ParameterRule>({
     {"headerName", kText, kQuiet, ""},
     {"cookieName", kText, kQuiet, ""},
 });
+constexpr auto kMediaParameters = std::to_array<ParameterRule>({
+    {"cacheSizeInMBPerServer", kCount, kWarn, "4096"},
+});
 constexpr auto kMetricsSourceParameters = std::to_array<ParameterRule>({
     {"scheme", kText, kRefuse, "http"},
     {"path", kText, kRefuse, "/metrics"},
@@ -159,6 +162,8 @@ constexpr auto kBuiltIn = std::to_array<BuiltInType>({
      "", check_one_tokenizer},
     {"session-id-producer", Role::kProducer, "", kSessionIdParameters, "", "",
      check_one_session_id},
+    {"mm-embeddings-cache-producer", Role::kProducer,
+     "2,048 items are remembered of each endpoint where something reads them", kMediaParameters},
     {"metrics-data-source", Role::kSource, "http://endpoint/metrics is always scraped",
      kMetricsSourceParameters},
     {"models-data-source", Role::kSource,
@@ -176,8 +181,6 @@ constexpr auto kBuiltIn = std::to_array<BuiltInType>({
     {"vllmhttp-parser", Role::kParser, "", {}},
     {"sglanghttp-parser", Role::kParser, "", {}},
     {"passthrough-parser", Role::kParser, "", {}},
-    {"utilization-detector", Role::kDetector, "", {}},
-    {"concurrency-detector", Role::kDetector, "", {}},
     {"file-discovery", Role::kDiscovery, "", {}},
     {"destination-endpoint-served-verifier", Role::kResponse, "", {}},
 });
@@ -187,7 +190,7 @@ constexpr BuiltInType kPreciseScorer{"precise-prefix-cache-scorer", Role::kScore
                                      kPreciseParameters, kNoEvents};
 
 constexpr auto kDeprecated = std::to_array<DeprecatedType>({
-    {"by-label-selector", "label-selector-filter", "label-selector-filter"},
+    {"by-label-selector", "label-selector-filter", ""},
     {"by-label", "label-selector-filter", ""},
     {"tokenizer", "token-producer", "token-producer"},
     {"precise-prefix-cache-scorer", "precise-prefix-cache-producer and prefix-cache-scorer",
@@ -241,8 +244,6 @@ constexpr auto kMissing = std::to_array<MissingType>({
     {"session-affinity-filter", kAlpha},
     {"endpoint-attribute-filter", kAlpha},
     {"topology-affinity-filter", kAlpha},
-    {"utilization-filter", kAlpha},
-    {"session-affinity-scorer", kAlpha},
     {"header-label-affinity-scorer", kAlpha},
     {"endpoint-attribute-scorer", kAlpha},
     {"topology-affinity-scorer", kAlpha},
@@ -251,30 +252,6 @@ constexpr auto kMissing = std::to_array<MissingType>({
     {"dcgm-data-source", kAlpha},
     {"dcgm-extractor", kAlpha},
     {"topology-extractor", kAlpha},
-    {"label-selector-filter", ""},
-    {"by-label", ""},
-    {"encode-filter", ""},
-    {"decode-filter", ""},
-    {"prefill-filter", ""},
-    {"prefix-cache-affinity-filter", ""},
-    {"header-based-testing-filter", ""},
-    {"queue-scorer", ""},
-    {"running-requests-size-scorer", ""},
-    {"kv-cache-utilization-scorer", ""},
-    {"lora-affinity-scorer", ""},
-    {"prefix-cache-scorer", ""},
-    {"load-aware-scorer", ""},
-    {"active-request-scorer", ""},
-    {"token-load-scorer", ""},
-    {"no-hit-lru-scorer", ""},
-    {"context-length-aware", ""},
-    {"mm-embeddings-cache-scorer", ""},
-    {"mm-embeddings-cache-producer", ""},
-    {"max-score-picker", ""},
-    {"random-picker", ""},
-    {"weighted-random-picker", ""},
-    {"probabilistic-admitter", ""},
-    {"request-attribute-reporter", ""},
 });
 
 // Whether the value has its form; a problem otherwise.
@@ -360,9 +337,9 @@ const Row* find(std::span<const Row> rows, std::string_view type) {
 
 std::string_view to_string(Role role) {
   constexpr std::string_view kNames[] = {
-      "filter",         "scorer", "picker",          "data producer",       "data source",
-      "extractor",      "parser", "profile handler", "saturation detector", "endpoint discovery",
-      "response plugin"};
+      "filter",    "scorer",         "picker",          "data producer",      "data source",
+      "extractor", "parser",         "profile handler", "endpoint discovery", "saturation detector",
+      "admitter",  "response plugin"};
   return kNames[static_cast<std::size_t>(role)];
 }
 

@@ -22,8 +22,9 @@ enum class Role : std::uint8_t {
   kExtractor,
   kParser,
   kHandler,
-  kDetector,
   kDiscovery,
+  kDetector,
+  kAdmitter,
   kResponse,
 };
 std::string_view to_string(Role role);

@@ -100,9 +100,6 @@ std::optional<ResponseNeed> response_need(const PickerConfig& config) {
     return ResponseNeed{
         plugin.name, fmt::format("reads {}, which only responses bring down", to_string(needed))};
   }
-  if (std::holds_alternative<config::ConcurrencyDetector>(config.detector)) {
-    return ResponseNeed{config.detector_name, "counts requests in flight"};
-  }
   return std::nullopt;
 }
 

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "base/time.h"
-#include "core/config/saturation.h"
 #include "core/scheduling/candidates.h"
 #include "core/scheduling/known_types.h"
 
@@ -57,8 +56,7 @@ struct PickerConfig {
   std::optional<Duration> metrics_interval;  // Of the metrics source; nothing: every tick.
   std::vector<ParserKind> parsers{ParserKind::kOpenAi, ParserKind::kAnthropic,
                                   ParserKind::kVllmHttp, ParserKind::kPassthrough};
-  config::SaturationDetector detector;
-  std::string detector_name = "utilization-detector";
+  std::string detector = "utilization-detector";  // A name; the plugin is an admitter.
   bool verifies_served_endpoint = false;  // Test only: tell the served endpoint in a header.
 };
 

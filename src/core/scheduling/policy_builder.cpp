@@ -32,11 +32,7 @@ std::string refusal(const MissingType& missing) {
 // Reads and finishes the parameters of a type that makes no plugin.
 PolicyBuilder::Values read_built_in(const BuiltInType& type, Section& parameters) {
   PolicyBuilder::Values values;
-  if (type.type == "utilization-detector") {
-    values.detector = config::read_utilization_detector(parameters);
-  } else if (type.type == "concurrency-detector") {
-    values.detector = config::read_concurrency_detector(parameters);
-  } else if (type.role == Role::kDiscovery) {
+  if (type.role == Role::kDiscovery) {
     values.discovery = FileDiscovery{parameters.required_text("path"),
                                      parameters.boolean("watchFile").value_or(false)};
   } else {
@@ -65,6 +61,16 @@ bool PolicyBuilder::Declared::is_member() const {
   return filter_spec != nullptr || scorer_spec != nullptr || picker_spec != nullptr;
 }
 
+Role PolicyBuilder::Declared::role() const {
+  if (admitter_spec != nullptr) {
+    return admitter_spec->when == AdmitsWhen::kNamedDetector ? Role::kDetector : Role::kAdmitter;
+  }
+  if (reporter_spec != nullptr) return Role::kResponse;
+  if (scorer_spec != nullptr) return Role::kScorer;
+  if (filter_spec != nullptr) return Role::kFilter;
+  return picker_spec != nullptr ? Role::kPicker : built_in->role;
+}
+
 PolicyBuilder::Declared* PolicyBuilder::find(std::string_view name) {
   const auto found = std::ranges::find(plugins_, name, &Declared::name);
   return found == plugins_.end() ? nullptr : &*found;
@@ -79,6 +85,8 @@ void PolicyBuilder::find_makers(Declared& plugin, std::string_view type) const {
   plugin.filter_spec = registry_.filter(type);
   plugin.scorer_spec = registry_.scorer(type);
   plugin.picker_spec = registry_.picker(type);
+  plugin.admitter_spec = registry_.admitter(type);
+  plugin.reporter_spec = registry_.reporter(type);
   plugin.built_in = built_in_type(type);
 }
 
@@ -88,12 +96,7 @@ bool PolicyBuilder::has_foreign_name(const Declared& plugin) const {
   Declared named(plugin.section);
   find_makers(named, plugin.name);
   if (named.refused()) return false;
-  if (named.is_member() || plugin.is_member()) {
-    return (named.filter_spec == nullptr) != (plugin.filter_spec == nullptr) ||
-           (named.scorer_spec == nullptr) != (plugin.scorer_spec == nullptr) ||
-           (named.picker_spec == nullptr) != (plugin.picker_spec == nullptr);
-  }
-  return named.built_in->role != plugin.built_in->role;
+  return named.role() != plugin.role();
 }
 
 void PolicyBuilder::look_up(Declared& plugin) const {
@@ -121,7 +124,8 @@ void PolicyBuilder::check_stability(Declared& plugin) const {
     return spec != nullptr && spec->stability == Stability::kAlpha;
   };
   if (!is_alpha(plugin.filter_spec) && !is_alpha(plugin.scorer_spec) &&
-      !is_alpha(plugin.picker_spec)) {
+      !is_alpha(plugin.picker_spec) && !is_alpha(plugin.admitter_spec) &&
+      !is_alpha(plugin.reporter_spec)) {
     return;
   }
   plugin.section.error("type", fmt::format("{} is experimental; allow it with "
@@ -138,6 +142,8 @@ void PolicyBuilder::report_unknown(const Declared& plugin) const {
   for (const FilterSpec& spec : registry_.filters()) known.push_back(spec.type);
   for (const ScorerSpec& spec : registry_.scorers()) known.push_back(spec.type);
   for (const PickerSpec& spec : registry_.pickers()) known.push_back(spec.type);
+  for (const AdmitterSpec& spec : registry_.admitters()) known.push_back(spec.type);
+  for (const ReporterSpec& spec : registry_.reporters()) known.push_back(spec.type);
   for (const BuiltInType& built_in : built_in_types()) known.push_back(built_in.type);
   for (const MissingType& missing : missing_types()) known.push_back(missing.type);
   plugin.section.error("type", fmt::format("unknown plugin type {}{}", in_quotes(plugin.type),
@@ -177,9 +183,6 @@ void PolicyBuilder::create(Declared& plugin) {
   }
   // What a first reader of the parameters reports, a second one would report again.
   const auto is_clean = [&] { return problems_.list().size() == before; };
-  if (plugin.is_member() && plugin.built_in != nullptr && is_clean()) {
-    parameters = plugin.section.child("parameters");
-  }
   if (plugin.filter_spec != nullptr && is_clean()) {
     run_factory(*plugin.filter_spec, parameters, plugin.filter);
   }
@@ -188,6 +191,12 @@ void PolicyBuilder::create(Declared& plugin) {
   }
   if (plugin.picker_spec != nullptr && is_clean()) {
     run_factory(*plugin.picker_spec, parameters, plugin.picker);
+  }
+  if (plugin.admitter_spec != nullptr && is_clean()) {
+    run_factory(*plugin.admitter_spec, parameters, plugin.admitter);
+  }
+  if (plugin.reporter_spec != nullptr && is_clean()) {
+    run_factory(*plugin.reporter_spec, parameters, plugin.reporter);
   }
   check_producers(parameters);
 }
@@ -255,13 +264,57 @@ std::vector<PluginUse> PolicyBuilder::uses() const {
   std::vector<PluginUse> uses;
   for (const Declared& plugin : plugins_) {
     if (plugin.refused()) continue;
-    Role role = Role::kPicker;
-    if (plugin.built_in != nullptr) role = plugin.built_in->role;
-    if (plugin.filter_spec != nullptr) role = Role::kFilter;
-    if (plugin.scorer_spec != nullptr) role = Role::kScorer;
-    uses.push_back({plugin.name, plugin.type, role, plugin.parameters, plugin.reads});
+    uses.push_back({plugin.name, plugin.type, plugin.role(), plugin.parameters, plugin.reads});
   }
   return uses;
+}
+
+std::string PolicyBuilder::detector(Section& holder) const {
+  std::string name = holder.required_text("pluginRef");
+  const Declared* declared = find(name);
+  if (name.empty() || (declared != nullptr && declared->refused())) return {};
+  const AdmitterSpec* spec =
+      declared != nullptr ? declared->admitter_spec : registry_.admitter(name);
+  if (spec != nullptr && spec->when == AdmitsWhen::kNamedDetector) return name;
+  holder.error("pluginRef", declared != nullptr
+                                ? fmt::format("{} is no saturation detector", in_quotes(name))
+                                : fmt::format("no plugin is named {}", in_quotes(name)));
+  return {};
+}
+
+void PolicyBuilder::add_standing(Profile& profile) {
+  for (Declared& plugin : plugins_) {
+    if (plugin.refused()) continue;
+    if (plugin.role() == Role::kAdmitter) {
+      check_columns(plugin.section, "type", plugin, plugin.admitter_spec->reads, profile);
+      profile.admitters.push_back({plugin.name, std::move(plugin.admitter)});
+    } else if (plugin.reporter_spec != nullptr) {
+      profile.reporters.push_back({plugin.name, std::move(plugin.reporter)});
+    }
+  }
+}
+
+void PolicyBuilder::add_detector(const std::string& name, Profile& profile) {
+  Declared* plugin = find(name);
+  if (plugin == nullptr) {
+    plugin = &plugins_.emplace_back(Section::empty(problems_, name));
+    plugin->name = name;
+    plugin->type = name;
+    plugin->parameters = "{}";
+    find_makers(*plugin, name);
+    if (plugin->admitter_spec == nullptr) return;
+    create(*plugin);
+  }
+  if (plugin->admitter_spec == nullptr) return;
+  check_columns(plugin->section, "type", *plugin, plugin->admitter_spec->reads, profile);
+  profile.admitters.push_back({plugin->name, std::move(plugin->admitter)});
+  for (const Declared& other : plugins_) {
+    if (other.refused() || other.role() != Role::kDetector || other.used || other.name == name) {
+      continue;
+    }
+    other.section.warning("", fmt::format("{} is in no profile and is not the saturation detector",
+                                          in_quotes(other.name)));
+  }
 }
 
 bool PolicyBuilder::has_members() const {
@@ -373,7 +426,7 @@ void PolicyBuilder::add_default_picker(const Section& at, Profile& profile) {
 void PolicyBuilder::warn_of_unused() const {
   for (const Declared& plugin : plugins_) {
     // A detector may be a filter too, and need not.
-    if (plugin.used || !plugin.is_member() || plugin.built_in != nullptr) continue;
+    if (plugin.used || !plugin.is_member() || plugin.is_standing()) continue;
     plugin.section.warning("", fmt::format("{} is in no profile", in_quotes(plugin.name)));
   }
 }

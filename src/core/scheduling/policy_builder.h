@@ -25,7 +25,6 @@ class PolicyBuilder {
  public:
   // What the parameters of a built-in type say, where they say anything.
   struct Values {
-    std::optional<config::SaturationDetector> detector;
     std::optional<FileDiscovery> discovery;
     std::optional<Duration> interval;
   };
@@ -46,6 +45,12 @@ class PolicyBuilder {
   bool has_members() const;
   // Reads `pluginRef`, which must name a declared or built-in plugin of this role.
   std::optional<Referent> reference(config::Section& holder, Role role) const;
+  // The same for a saturation detector; empty when it names none.
+  std::string detector(config::Section& holder) const;
+  // Whoever works without being in a profile: declared admitters and reporters.
+  void add_standing(Profile& profile);
+  // The admitter of the detector of that name, which is its type when nobody declared it.
+  void add_detector(const std::string& name, Profile& profile);
   // A declared plugin of this built-in type, the first one; null when there is none.
   const Values* declared_values(std::string_view type) const;
   // Every plugin that was not refused, in the order of the document.
@@ -64,16 +69,22 @@ class PolicyBuilder {
     const FilterSpec* filter_spec = nullptr;
     const ScorerSpec* scorer_spec = nullptr;
     const PickerSpec* picker_spec = nullptr;
+    const AdmitterSpec* admitter_spec = nullptr;
+    const ReporterSpec* reporter_spec = nullptr;
     const BuiltInType* built_in = nullptr;
     std::unique_ptr<Filter> filter;
     std::unique_ptr<Scorer> scorer;
     std::unique_ptr<Picker> picker;
+    std::unique_ptr<Admitter> admitter;
+    std::unique_ptr<Reporter> reporter;
     Values values;
     Columns reads;  // Once it is used.
     bool used = false;
 
     bool is_member() const;
-    bool refused() const { return !is_member() && built_in == nullptr; }
+    bool is_standing() const { return admitter_spec != nullptr || reporter_spec != nullptr; }
+    bool refused() const { return !is_member() && !is_standing() && built_in == nullptr; }
+    Role role() const;
   };
 
   Declared* find(std::string_view name);

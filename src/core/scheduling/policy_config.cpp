@@ -21,6 +21,7 @@ constexpr std::string_view kApiVersion = "llm-d.ai/v1alpha1";
 constexpr std::string_view kOldApiVersion = "inference.networking.x-k8s.io/v1alpha1";
 constexpr std::string_view kKind = "EndpointPickerConfig";
 constexpr std::string_view kMetricsSource = "metrics-data-source";
+constexpr std::string_view kServedVerifier = "destination-endpoint-served-verifier";
 constexpr std::string_view kMetricsExtractor = "core-metrics-extractor";
 
 void read_envelope(Section& document) {
@@ -201,20 +202,15 @@ void read_parsers(Section& document, const PolicyBuilder& builder, const PolicyR
 
 void read_detector(Section& document, Section& flow, const PolicyBuilder& builder,
                    const PolicyRules& rules, PickerConfig& config) {
-  if (const auto* values = builder.declared_values(config.detector_name)) {
-    config.detector = values->detector.value_or(config.detector);
-  }
   const auto read = [&](Section& parent) {
     Section holder = parent.child("saturationDetector");
-    const auto found = builder.reference(holder, Role::kDetector);
+    const std::string name = builder.detector(holder);
     holder.finish();
     if (rules.front == Front::kGateway) {
       parent.warning("saturationDetector",
                      "has no effect: the gateway knows no priorities that might be shed");
     }
-    if (!found) return;
-    config.detector = found->values.detector.value_or(config.detector);
-    config.detector_name = found->name;
+    if (!name.empty()) config.detector = name;
   };
   if (document.has("saturationDetector")) {
     document.warning("saturationDetector", "deprecated; write flowControl.saturationDetector");
@@ -239,14 +235,14 @@ void read_rest(Section& document, const PolicyBuilder& builder, const PolicyRule
   }
   for (const PluginUse& plugin : builder.uses()) {
     config.verifies_served_endpoint =
-        config.verifies_served_endpoint || plugin.role == Role::kResponse;
+        config.verifies_served_endpoint || plugin.type == kServedVerifier;
   }
 }
 
 // A shipped policy is trusted to mean what it says.
 std::unique_ptr<Profile> build_shipped(std::string_view name, std::string_view yaml,
                                        const Registry& registry, const PolicyRules& rules,
-                                       PickerConfig& config, config::Problems& problems) {
+                                       std::vector<PluginUse>& uses, config::Problems& problems) {
   Section document = Section::parse(yaml, fmt::format("policy {}", name), problems);
   const PolicyRules own{rules.filled, rules.front, Experimental::kAllowed};
   read_envelope(document);
@@ -254,7 +250,7 @@ std::unique_ptr<Profile> build_shipped(std::string_view name, std::string_view y
   builder.read_plugins(document);
   auto profile = builder.read_profiles(document);
   document.finish();
-  for (PluginUse& plugin : builder.uses()) config.plugins.push_back(std::move(plugin));
+  uses = builder.uses();
   return profile;
 }
 
@@ -281,7 +277,7 @@ BuiltPolicy build_policy(Section& root, const Registry& registry, const PolicyRu
     root.skip("schedulingProfiles");
   }
   read_rest(root, builder, rules, built.picker);
-  built.picker.plugins = builder.uses();
+  std::vector<PluginUse> shipped;
   if (is_shipped) {
     const std::string_view yaml = shipped_policy(built.name);
     if (yaml.empty()) {
@@ -291,10 +287,16 @@ BuiltPolicy build_policy(Section& root, const Registry& registry, const PolicyRu
                              config::did_you_mean(built.name, names), fmt::join(names, ", ")));
       return built;
     }
-    profile = build_shipped(built.name, yaml, registry, rules, built.picker, problems);
+    profile = build_shipped(built.name, yaml, registry, rules, shipped, problems);
   } else {
     built.name = "custom";
   }
+  if (profile && !problems.has_errors()) {
+    builder.add_standing(*profile);
+    if (rules.front == Front::kEnvoy) builder.add_detector(built.picker.detector, *profile);
+  }
+  built.picker.plugins = builder.uses();
+  built.picker.plugins.insert(built.picker.plugins.end(), shipped.begin(), shipped.end());
   if (profile) add_default_plugins(*profile, built.picker);
   if (!problems.has_errors()) built.profile = std::move(profile);
   return built;

@@ -25,7 +25,10 @@ constexpr std::array kProviders = {
     Provider{"precise-prefix-cache-producer", kPrefixColumns},
     Provider{"inflight-load-producer",
              {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted}},
-    Provider{"core-metrics-extractor", {Column::kWaiting, Column::kRunning, Column::kKvUsage}},
+    Provider{"mm-embeddings-cache-producer", {Column::kMediaCached}},
+    Provider{"core-metrics-extractor",
+             {Column::kWaiting, Column::kRunning, Column::kKvUsage, Column::kMetricsAge,
+              Column::kAdapter, Column::kAdapterRoom}},
 };
 
 Columns common(Columns a, Columns b) { return a.missing_from(a.missing_from(b)); }
@@ -56,12 +59,10 @@ std::string name_of(const PickerConfig& config, std::string_view type) {
 
 std::string quoted(std::string_view name) { return config::yaml_quoted(name); }
 
-std::string plugin_line(const PickerConfig& config, const PluginUse& plugin) {
+std::string plugin_line(const PluginUse& plugin) {
   std::string line = fmt::format("- {{type: {}", plugin.type);
   if (plugin.name != plugin.type) line += ", name: " + quoted(plugin.name);
-  const std::string parameters =
-      plugin.name == config.detector_name ? config::flow_yaml(config.detector) : plugin.parameters;
-  if (parameters != "{}") line += ", parameters: " + parameters;
+  if (plugin.parameters != "{}") line += ", parameters: " + plugin.parameters;
   return line + "}\n";
 }
 
@@ -162,7 +163,7 @@ void add_default_plugins(const Profile& profile, PickerConfig& config) {
   if (!has_type(config, "single-profile-handler")) {
     add(config, "single-profile-handler", Role::kHandler);
   }
-  add_unless_named(config, config.detector_name, Role::kDetector);
+  add_unless_named(config, config.detector, Role::kDetector);
   add_unless_named(config, profile.picker_name, Role::kPicker);
 }
 
@@ -171,14 +172,14 @@ std::string effective_yaml(const BuiltPolicy& policy) {
   std::string out =
       "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
       "featureGates: [flowControl=false, haPopulateNonLeaderDatastore=true]\nplugins:\n";
-  for (const PluginUse& plugin : config.plugins) out += plugin_line(config, plugin);
+  for (const PluginUse& plugin : config.plugins) out += plugin_line(plugin);
   if (policy.profile) out += profile_lines(*policy.profile);
   out += data_layer_lines(config) + "requestHandler:\n  parsers:\n";
   for (const ParserKind parser : config.parsers) {
     out += fmt::format("  - {{pluginRef: {}}}\n", quoted(name_of(config, type_name(parser))));
   }
   return out + fmt::format("flowControl:\n  saturationDetector: {{pluginRef: {}}}\n",
-                           quoted(config.detector_name));
+                           quoted(config.detector));
 }
 
 std::string plugin_graph(const BuiltPolicy& policy) {
@@ -187,6 +188,9 @@ std::string plugin_graph(const BuiltPolicy& policy) {
   const Profile& profile = *policy.profile;
   constexpr float kNoWeight = -1;
   std::string out = provider_lines(config, profile.reads);
+  for (const auto& admitter : profile.admitters) {
+    out += member_line(config, "admitter", admitter.name, kNoWeight);
+  }
   for (const auto& filter : profile.filters) {
     out += member_line(config, "filter", filter.name, kNoWeight);
   }
@@ -194,7 +198,9 @@ std::string plugin_graph(const BuiltPolicy& policy) {
     out += member_line(config, "scorer", scorer.name, scorer.weight);
   }
   out += member_line(config, "picker", profile.picker_name, kNoWeight);
-  out += fmt::format("detector {}\n", config.detector_name);
+  for (const auto& reporter : profile.reporters) {
+    out += member_line(config, "reporter", reporter.name, kNoWeight);
+  }
   std::string parsers;
   for (const ParserKind parser : config.parsers) {
     parsers += fmt::format("{}{}", parsers.empty() ? "" : ", ", type_name(parser));
