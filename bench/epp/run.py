@@ -44,12 +44,16 @@ CASES = {
     "chunk_64x10ms": ("chunks=40&gap_us=10000", 64, 800, 40),
 }
 SPACED = ["chunk_16x1ms", "chunk_64x10ms"]
-# set-up: (Envoy's configuration, its cases)
+# What can be had without responses: scraped figures and the prefix history.
+SCRAPED = [("queue-scorer", 2, {}), ("kv-cache-utilization-scorer", 2, {}),
+           ("prefix-cache-scorer", 3, {}), ("max-score-picker", None, {})]  # fmt: skip
+NONE = {"plugins": SCRAPED, "more": {"epp": {"responseProcessing": "none"}}}
+# set-up: (Envoy's configuration, its cases, what the picker has of its own)
 SETUPS = {
-    "full": ("epp", list(CASES)),
-    "none": ("epp-response-none", ["small_c16", *SPACED]),
-    "buffered": ("epp-buffered", ["small_c16", "body500k_c16"]),
-    "headers_only": ("epp-headers-only", ["small_c16", "body500k_c16"]),
+    "full": ("epp", list(CASES), {}),
+    "none": ("epp", ["small_c16", *SPACED], NONE),
+    "buffered": ("epp-buffered", ["small_c16", "body500k_c16"], {}),
+    "headers_only": ("epp-headers-only", ["small_c16", "body500k_c16"], {}),
 }
 # metric: (unit, bar, at most or at least, does it scale, llm-d's)
 BARS = {
@@ -96,7 +100,7 @@ def resident_mib(pid, field):
 class Setup:
     """Engines, Envoy and, unless it is to be alone, the picker; a context manager."""
 
-    def __init__(self, variant, wanted, endpoints=ENDPOINTS, flags=()):
+    def __init__(self, variant, wanted, endpoints=ENDPOINTS, **picker):
         self.wanted = wanted
         self.stack = contextlib.ExitStack()
         try:
@@ -105,7 +109,7 @@ class Setup:
             addresses = [f"127.0.0.1:{port}" for port in self.engines.ports]
             how, self.picker = {"without_picker": "in-turn"}, None
             if variant:
-                self.picker = self.stack.enter_context(peer.Picker(addresses, flags=flags))
+                self.picker = self.stack.enter_context(peer.Picker(addresses, **picker))
                 how = {"picker": self.picker.port}
             text = peer.render(variant or "epp", listen=0, admin=0, listen_address="127.0.0.1",
                                upstreams=addresses, **how)  # fmt: skip
@@ -154,8 +158,8 @@ class Setup:
 def run_round(wanted):
     """{(set-up, case): figures}, with the set-up "alone" among them, and the resident sizes."""
     found, resident = {}, {}
-    for setup, (variant, cases) in {"alone": ("", list(CASES)), **SETUPS}.items():
-        with Setup(variant, wanted) as running:
+    for setup, (variant, cases, picker) in {"alone": ("", list(CASES), {}), **SETUPS}.items():
+        with Setup(variant, wanted, **picker) as running:
             if setup == "full":
                 time.sleep(0.5)  # A few rounds of scrapes.
                 resident["rss_idle"] = resident_mib(running.picker.process.pid, "VmRSS")
@@ -199,7 +203,7 @@ def report_table(rounds, record):
     """What each case costs in each set-up, picker and Envoy by themselves."""
     print(f"{'set-up':14} {'case':16} {'picker us':>10} {'Envoy us':>10} {'alone us':>10}"
           f" {'req/s':>10} {'p50 ms':>9}")  # fmt: skip
-    for setup, (_, cases) in SETUPS.items():
+    for setup, (_, cases, _) in SETUPS.items():
         for case in cases:
             key = setup, case
             if median_of(rounds, key, "envoy") is None:
@@ -252,7 +256,7 @@ def report_growth(wanted, record):
     for count in FLEETS[:2] if wanted.smoke else FLEETS:
         # Scraped once a second, or a thousand idle engines would cost more than the requests.
         slow = ["--refresh-metrics-interval=1s"]
-        with Setup("epp", wanted, count, slow) as running:
+        with Setup("epp", wanted, count, flags=slow) as running:
             found = running.measure("chunks=1", 16, 800, 1)
             print(f"{count:10,} {found['picker']:10,.1f} {found['envoy']:10,.1f}", flush=True)
             write(record, f"endpoints_{count}", "us", found["picker"])

@@ -199,8 +199,10 @@ class Picker:
         os.rename(path + ".new", path)
 
     def set_engines(self, engines):
-        rows = [{"name": f"e{i}", "address": address.rpartition(":")[0],
-                 "port": address.rpartition(":")[2]} for i, address in enumerate(engines)]  # fmt: skip
+        rows = []
+        for number, engine in enumerate(engines):
+            address, _, port = engine.rpartition(":")
+            rows.append({"name": f"e{number}", "address": address, "port": port})
         self.replace(self.endpoints, {"endpoints": rows})
 
     def configure(self, plugins=(), more=None):
