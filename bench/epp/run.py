@@ -64,7 +64,8 @@ BARS = {
     "body500k_c16": ("us", 750, "most", True, 14316),
     "chunk_16x1ms": ("us", 15, "most", True, 37),
     "chunk_64x10ms": ("us", 25, "most", True, 58),
-    # One request in 200 and in 40 chunks is in them, so that 0 is not to be had.
+    # A request in 200 and in 40 chunks is in them, and scraping, so that 0 is not to be had; that
+    # no message comes for a chunk is what the column of messages shows.
     "chunk_16x1ms_none": ("us", 0.5, "most", True, None),
     "chunk_64x10ms_none": ("us", 2, "most", True, None),
     "rss_idle": ("MiB", 30, "most", False, 68),
@@ -136,20 +137,25 @@ class Setup:
             processes["picker"] = self.picker.process
         return {name: gateway_bench.cpu_seconds(one.pid) for name, one in processes.items()}
 
+    def messages(self):
+        """From Envoy to the picker, so far."""
+        return self.envoy.counter("ext_proc.stream_msgs_sent")
+
     def measure(self, shape, connections, body_bytes, units):
-        """{"picker": us a unit, "envoy": us a unit, "rps", "p50_ms"}"""
+        """{"picker": us a unit, "envoy": us a unit, "messages": an answer, "rps", "p50_ms"}"""
         self.engines.answer_with(shape)
         seconds = self.wanted.seconds * (2 if "gap_us" in shape else 1)
         if "gap_us" in shape:
             seconds = max(seconds, 1.5)  # An answer takes up to 0.4 s.
         self.clients(connections, min(0.5, seconds), body_bytes)
-        before = self.cpu()
+        before, messages = self.cpu(), self.messages()
         seen = self.clients(connections, seconds, body_bytes)
         after = self.cpu()
         if seen["failures"] or not seen["answers"]:
             raise RuntimeError(f"{seen['failures']} failures, {seen['answers']} answers")
         work = seen["answers"] * units
         found = {name: (after[name] - before[name]) * 1e6 / work for name in after}
+        found["messages"] = (self.messages() - messages) / seen["answers"]
         found["rps"] = seen["answers"] / seen["seconds"]
         found["p50_ms"] = seen["whole_us"]["p50"] / 1000
         return found
@@ -202,19 +208,21 @@ def write(record, metric, unit, value, peer_value=None, ratio=None):
 def report_table(rounds, record):
     """What each case costs in each set-up, picker and Envoy by themselves."""
     print(f"{'set-up':14} {'case':16} {'picker us':>10} {'Envoy us':>10} {'alone us':>10}"
-          f" {'req/s':>10} {'p50 ms':>9}")  # fmt: skip
+          f" {'messages':>9} {'req/s':>10} {'p50 ms':>9}")  # fmt: skip
     for setup, (_, cases, _) in SETUPS.items():
         for case in cases:
             key = setup, case
             if median_of(rounds, key, "envoy") is None:
                 continue
-            picker, envoy, rps, p50 = (
-                median_of(rounds, key, figure) for figure in ("picker", "envoy", "rps", "p50_ms")
+            picker, envoy, messages, rps, p50 = (
+                median_of(rounds, key, figure)
+                for figure in ("picker", "envoy", "messages", "rps", "p50_ms")
             )
             alone = median_of(rounds, ("alone", case), "envoy")
             print(f"{setup:14} {case:16} {picker:10.1f} {envoy:10.1f} {alone:10.1f}"
-                  f" {rps:10,.0f} {p50:9.2f}")  # fmt: skip
+                  f" {messages:9.1f} {rps:10,.0f} {p50:9.2f}")  # fmt: skip
             write(record, f"{case}_{setup}_envoy", "us", envoy)
+            write(record, f"{case}_{setup}_messages", "count", messages)
             if setup != "full":
                 write(record, f"{case}_{setup}", "us", picker)
 
