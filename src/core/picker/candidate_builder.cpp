@@ -69,7 +69,9 @@ void CandidateBuilder::select(const model::InferenceRequest& request,
   for (const model::Endpoint& endpoint : pool.endpoints) {
     const std::uint32_t slot = endpoint.ref.slot;
     const bool honoured = masks == Masks::kHonoured;
-    if (!endpoint.takes_traffic()) {
+    // One that was never asked is better than none: after a start, or when the whole pool changed.
+    const bool unasked = !honoured && endpoint.health == model::Health::kUnknown;
+    if (!endpoint.takes_traffic() && !unasked) {
       excluded_.push_back({endpoint.ref, Exclusion::kTakesNoTraffic});
     } else if (!any_model && !endpoint.serves(request.model)) {
       excluded_.push_back({endpoint.ref, Exclusion::kOtherModel});

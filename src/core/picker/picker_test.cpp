@@ -590,6 +590,18 @@ TEST_F(PickerTest, ADecisionForNobodyIsNotedWithItsReason) {
   noting.on_end(id, Outcome::kRejected, now);
 }
 
+TEST_F(PickerTest, AnEndpointNeverAskedIsBetterThanNone) {
+  for (model::Endpoint& endpoint : pool.endpoints) endpoint.health = model::Health::kEjected;
+  pool.endpoints[2].health = model::Health::kUnknown;
+  const RequestId id = start();
+  EXPECT_EQ(outbox[0].endpoint.slot, 2U);
+  picker.on_end(id, Outcome::kCompleted, now);
+  pool.endpoints[1].health = model::Health::kHealthy;
+  const RequestId other = start();
+  EXPECT_EQ(outbox[0].endpoint.slot, 1U) << "no more than that";
+  picker.on_end(other, Outcome::kCompleted, now);
+}
+
 TEST_F(PickerTest, AnEndpointThatStoppedTellingItsLoadCountsAsTheFullestThatDoes) {
   load.write(0, {2, 9, 0.5F, now});
   load.write(1, {6, 3, 0.25F, now});
