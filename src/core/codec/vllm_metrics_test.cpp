@@ -167,6 +167,15 @@ TEST(EngineMetricsReader, AnotherTextIsReadWhole) {
   EXPECT_EQ(reader.whole_reads(), 7U);
 }
 
+TEST(EngineMetricsReader, ASeriesInFrontOfAKnownOneIsSeenThoughTheOldPlaceHoldsOne) {
+  const std::string first = "vllm:num_requests_waiting{engine=\"0\"} 2\n";
+  const std::string second = "vllm:num_requests_waiting{engine=\"1\"} 5\n";
+  const std::string comment = "#" + std::string(first.size() - 2, 'x') + "\n";
+  EngineMetricsReader reader;
+  EXPECT_EQ(reader.read(comment + second).waiting, 5.0);
+  EXPECT_EQ(reader.read(first + second).waiting, 7.0);
+}
+
 TEST(EngineMetricsReader, ANewFamilyIsSeenWithinItsBound) {
   EngineMetricsReader reader;
   EXPECT_EQ(reader.read("vllm:num_requests_waiting 1\n").waiting, 1.0);
