@@ -2,6 +2,10 @@
 // Any bytes are a configuration file and an endpoints file: no crash, every problem has a message,
 // and settings that were read without an error print to a text that reads back equal. The same
 // bytes are the file, flags and endpoints of an endpoint picker.
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
 #include "base/assert.h"
 #include "core/config/epp_settings.h"
 #include "core/config/section.h"

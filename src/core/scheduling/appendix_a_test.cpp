@@ -321,7 +321,7 @@ TEST(AppendixA, ReferencesAndRangesAreChecked) {
         "f:1: plugins[1].type: not supported yet: vllmgrpc-parser, a part of requests over gRPC\n");
 }
 
-TEST(AppendixA, TheLongestClaimedSuffixReadsARequest) {
+TEST(AppendixA, TheParserThatClaimsThePathReadsARequest) {
   using enum ParserKind;
   const std::vector all{kOpenAi, kAnthropic, kVllmHttp, kSglangHttp, kPassthrough};
   EXPECT_EQ(parser_for(all, "/v1/chat/completions"), kOpenAi);
@@ -365,6 +365,28 @@ TEST(AppendixA, AdmittersAndReportersStandWithoutAProfile) {
   const auto need = response_need(loaded.policy.picker);
   ASSERT_TRUE(need.has_value());
   EXPECT_EQ(need->plugin, "request-attribute-reporter");
+}
+
+TEST(AppendixA, ADetectorMayStandBesideAShippedPolicy) {
+  const Loaded loaded = load(
+      "policy: fairlead\nplugins: [{type: concurrency-detector, name: full}]\n"
+      "flowControl: {saturationDetector: {pluginRef: full}}\n");
+  EXPECT_EQ(loaded.problems, "");
+  ASSERT_NE(loaded.policy.profile, nullptr);
+  EXPECT_TRUE(loaded.policy.profile->filters.empty());
+  EXPECT_EQ(loaded.policy.profile->admitters[0].name, "full");
+  EXPECT_EQ(load(effective_yaml(loaded.policy)).problems, "");
+}
+
+TEST(AppendixA, WhatIsFilterAndScorerIsPrintedOnce) {
+  const Loaded loaded = load(
+      "plugins: [{type: decode-filter}, {type: context-length-aware}, {type: encode-filter}]\n");
+  ASSERT_NE(loaded.policy.profile, nullptr) << loaded.problems;
+  const Loaded again = load(effective_yaml(loaded.policy));
+  ASSERT_NE(again.policy.profile, nullptr) << again.problems;
+  EXPECT_EQ(outline(*again.policy.profile),
+            "decode-filter context-length-aware encode-filter context-length-aware*1 "
+            "max-score-picker");
 }
 
 TEST(AppendixA, ANameThatWouldMisleadReferencesIsRefused) {

@@ -72,21 +72,15 @@ std::optional<ParserKind> parser_kind(std::string_view type) {
 }
 
 std::optional<ParserKind> parser_for(std::span<const ParserKind> parsers, std::string_view path) {
-  std::optional<ParserKind> best;
-  std::size_t length = 0;
   for (const ParserKind parser : parsers) {
-    if (parser == ParserKind::kSglangHttp && length == 0 && is_sglang_path(path)) {
-      best = parser;
-      length = path.size();
-    }
-    if (parser == ParserKind::kPassthrough && !best) best = parser;
-    for (const Claim& claim : kClaims) {
-      if (claim.parser != parser || claim.suffix.size() <= length || !claims(claim, path)) continue;
-      best = parser;
-      length = claim.suffix.size();
-    }
+    const bool claims_it = parser == ParserKind::kPassthrough ||
+                           (parser == ParserKind::kSglangHttp && is_sglang_path(path)) ||
+                           std::ranges::any_of(kClaims, [&](const Claim& claim) {
+                             return claim.parser == parser && claims(claim, path);
+                           });
+    if (claims_it) return parser;
   }
-  return best;
+  return std::nullopt;
 }
 
 std::optional<ResponseNeed> response_need(const PickerConfig& config) {

@@ -23,8 +23,9 @@ enum class ParserKind : std::uint8_t { kOpenAi, kAnthropic, kVllmHttp, kSglangHt
 std::string_view type_name(ParserKind parser);
 std::optional<ParserKind> parser_kind(std::string_view type);
 
-// The parser whose claimed suffix of the path is the longest; the passthrough parser claims what
-// nobody else does. `path` has no query. nullopt: nobody reads it, which is status 400.
+// The parser that claims the end of the path; no two claim the same. The passthrough parser, which
+// is the last one, claims every path. `path` has no query. nullopt: nobody reads it, which is
+// status 400.
 std::optional<ParserKind> parser_for(std::span<const ParserKind> parsers, std::string_view path);
 
 // Endpoints from a watched file, see config::parse_discovery_file().

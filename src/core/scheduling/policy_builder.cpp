@@ -318,7 +318,8 @@ void PolicyBuilder::add_detector(const std::string& name, Profile& profile) {
 }
 
 bool PolicyBuilder::has_members() const {
-  return std::ranges::any_of(plugins_, [](const Declared& plugin) { return plugin.is_member(); });
+  return std::ranges::any_of(
+      plugins_, [](const Declared& plugin) { return plugin.is_member() && !plugin.is_standing(); });
 }
 
 void PolicyBuilder::check_columns(const Section& at, std::string_view key, Declared& plugin,

@@ -41,7 +41,7 @@ class PolicyBuilder {
   void read_plugins(config::Section& document);
   // After read_plugins(). The profile is whole only if no error was reported.
   std::unique_ptr<Profile> read_profiles(config::Section& document);
-  // Whether some declared plugin belongs into a profile.
+  // Whether some declared plugin belongs into a profile; a detector need not.
   bool has_members() const;
   // Reads `pluginRef`, which must name a declared or built-in plugin of this role.
   std::optional<Referent> reference(config::Section& holder, Role role) const;

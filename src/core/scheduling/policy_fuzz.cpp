@@ -2,6 +2,7 @@
 // Any bytes are an EndpointPickerConfig, for either front: no crash, no profile with an error, and
 // what was read without one prints to a document that builds the same policy.
 #include <string>
+#include <string_view>
 
 #include "base/assert.h"
 #include "core/scheduling/catalog.h"

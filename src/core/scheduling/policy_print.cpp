@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
+#include <vector>
 
 #include "core/config/wording.h"
 #include "core/scheduling/policy_config.h"
@@ -69,16 +71,18 @@ std::string plugin_line(const PluginUse& plugin) {
 std::string profile_lines(const Profile& profile) {
   std::string out =
       fmt::format("schedulingProfiles:\n- name: {}\n  plugins:\n", quoted(profile.name));
-  const auto is_scorer = [&](const std::string& name) {
-    const auto& scorers = profile.scorers;
-    return std::ranges::find(scorers, name, &Profile::WeightedScorer::name) != scorers.end();
-  };
-  // What is a filter and a scorer is named once.
+  // What is a filter and a scorer is named once, in its place among the filters.
+  std::vector<std::string_view> named;
   for (const auto& filter : profile.filters) {
-    if (is_scorer(filter.name)) continue;
-    out += fmt::format("  - {{pluginRef: {}}}\n", quoted(filter.name));
+    const auto& scorers = profile.scorers;
+    const auto twin = std::ranges::find(scorers, filter.name, &Profile::WeightedScorer::name);
+    const std::string weight =
+        twin == scorers.end() ? std::string() : fmt::format(", weight: {}", twin->weight);
+    out += fmt::format("  - {{pluginRef: {}{}}}\n", quoted(filter.name), weight);
+    named.push_back(filter.name);
   }
   for (const auto& scorer : profile.scorers) {
+    if (std::ranges::find(named, scorer.name) != named.end()) continue;
     out += fmt::format("  - {{pluginRef: {}, weight: {}}}\n", quoted(scorer.name), scorer.weight);
   }
   return out + fmt::format("  - {{pluginRef: {}}}\n", quoted(profile.picker_name));
