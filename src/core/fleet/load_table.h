@@ -67,11 +67,12 @@ class LoadTable {
     row.kv_usage.store(load.kv_usage, std::memory_order_relaxed);
     row.scraped_at.store(load.scraped_at.time_since_epoch().count(), std::memory_order_relaxed);
     row.stale.store(load.stale, std::memory_order_relaxed);
-    store(adapters.active, adapters.active_count, adapters_[slot].active);
-    store(adapters.waiting, adapters.waiting_count, adapters_[slot].waiting);
-    row.adapters.store(std::uint64_t{adapters.max} << 32 |
-                           std::uint64_t{adapters.waiting_count} << 16 | adapters.active_count,
-                       std::memory_order_relaxed);
+    Adapters& cell = adapters_[slot];
+    store(adapters.active, adapters.active_count, cell.active);
+    store(adapters.waiting, adapters.waiting_count, cell.waiting);
+    cell.counts.store(std::uint64_t{adapters.max} << 32 |
+                          std::uint64_t{adapters.waiting_count} << 16 | adapters.active_count,
+                      std::memory_order_relaxed);
   }
   // Until the next write.
   void mark_stale(std::uint32_t slot) { at(slot).stale.store(true, std::memory_order_relaxed); }
@@ -87,11 +88,11 @@ class LoadTable {
 
   // `hash` is that of the adapter asked for. Costs one read where the engine has no adapters.
   AdapterFit fit(std::uint32_t slot, std::uint32_t hash) const {
-    const std::uint64_t counts = at(slot).adapters.load(std::memory_order_relaxed);
+    const Adapters& cell = adapters_[slot];
+    const std::uint64_t counts = cell.counts.load(std::memory_order_relaxed);
     if (counts == 0) return {};
     const std::size_t active = counts & 0xFFFF;
     const std::size_t waiting = counts >> 16 & 0xFFFF;
-    const Adapters& cell = adapters_[slot];
     AdapterFit found;
     found.room = static_cast<float>(counts >> 32) - static_cast<float>(active + waiting);
     if (holds(cell.active, active, hash)) {
@@ -107,12 +108,13 @@ class LoadTable {
     std::atomic<float> waiting{0};
     std::atomic<float> running{0};
     std::atomic<float> kv_usage{0};
-    std::atomic<std::int64_t> scraped_at{0};
     std::atomic<bool> stale{false};
-    std::atomic<std::uint64_t> adapters{0};  // max << 32 | waiting << 16 | active: how many.
+    std::atomic<std::int64_t> scraped_at{0};
   };
   using Hashes = std::array<std::atomic<std::uint32_t>, kMaxAdapters>;
+  // Beside the rows, which every decision reads.
   struct Adapters {
+    std::atomic<std::uint64_t> counts{0};  // max << 32 | waiting << 16 | active.
     Hashes active;
     Hashes waiting;
   };
