@@ -375,31 +375,6 @@ TEST_F(PickerTest, AnAdmitterShedsRequestsOfNegativePriorityOnceAndBeforeTheFilt
   EXPECT_EQ(reason_at(-1), ReplyReason::kNoEndpoint) << "nobody is there to be saturated";
 }
 
-TEST_F(PickerTest, ColumnsTellAdaptersAndTheAgeOfMetrics) {
-  fleet::AdapterRow adapters;
-  adapters.active[0] = fleet::adapter_hash("m");
-  adapters.active_count = 1;
-  adapters.max = 3;
-  load.write(1, {0, 0, 0, now - std::chrono::milliseconds(250)}, adapters);
-  adapters.waiting = adapters.active;
-  adapters.waiting_count = 1;
-  adapters.active_count = 0;
-  load.write(2, {0, 0, 0, now}, adapters);
-  CandidateBuilder builder({inflight, load, ledger, history});
-  Random random(1);
-  const auto& table = builder.build(request, pool, {}, {}, now, random);
-  using Values = std::vector<float>;
-  EXPECT_EQ(table.adapter, (Values{0, scheduling::kAdapterActive, scheduling::kAdapterWaiting, 0}));
-  EXPECT_EQ(table.adapter_room, (Values{0, 2, 2, 0}));
-  EXPECT_EQ(table.metrics_age,
-            (Values{scheduling::kMetricsAgeMax, 0.25F, 0, scheduling::kMetricsAgeMax}));
-  const auto& unwanted = builder.build(request, pool, {}, {}, now, random, {});
-  EXPECT_EQ(unwanted.adapter, Values(4, 0.0F));
-  EXPECT_EQ(unwanted.metrics_age, Values(4, 0.0F));
-  EXPECT_TRUE(filled_columns().has(scheduling::Column::kMetricsAge));
-  EXPECT_FALSE(filled_columns().has(scheduling::Column::kHeaders)) << "a front adds these";
-}
-
 TEST_F(PickerTest, MediaAreWrittenDownWhereTheyGoWhenThePolicyAsks) {
   const scheduling::Registry registry = scheduling::builtin_registry();
   prefix::RoutedHistory sent{1, model::kMediaItemsKept};
@@ -424,57 +399,6 @@ TEST_F(PickerTest, MediaAreWrittenDownWhereTheyGoWhenThePolicyAsks) {
     EXPECT_EQ(outbox.back().endpoint.slot, slot);
     EXPECT_EQ(knowing.decision(id).total, 1.0F);
     knowing.on_end(id, Outcome::kCompleted, now);
-  }
-}
-
-// Matched size over whole size, by hand. Item i has the hash i + 1.
-TEST_F(PickerTest, TheShareOfMediaIsBySize) {
-  struct Vector {
-    std::vector<std::uint64_t> sizes;
-    std::vector<std::vector<std::uint64_t>> held;  // Of each endpoint: which items.
-    std::vector<float> expected;
-  };
-  const Vector vectors[] = {
-      {{}, {{}, {}, {}, {}}, {0, 0, 0, 0}},
-      {{100}, {{0}, {}, {}, {}}, {1, 0, 0, 0}},
-      {{100}, {{}, {}, {}, {}}, {0, 0, 0, 0}},
-      {{100}, {{0}, {0}, {0}, {0}}, {1, 1, 1, 1}},
-      {{100, 100}, {{0}, {1}, {0, 1}, {}}, {0.5F, 0.5F, 1, 0}},
-      {{100, 300}, {{0}, {1}, {0, 1}, {}}, {0.25F, 0.75F, 1, 0}},
-      {{300, 100}, {{0}, {1}, {}, {0, 1}}, {0.75F, 0.25F, 0, 1}},
-      {{1, 1, 2}, {{0}, {2}, {0, 2}, {1}}, {0.25F, 0.5F, 0.75F, 0.25F}},
-      {{1, 1, 2}, {{0, 1}, {0, 1, 2}, {}, {2, 1}}, {0.5F, 1, 0, 0.75F}},
-      {{5, 3}, {{7}, {0}, {1}, {7, 8}}, {0, 0.625F, 0.375F, 0}},  // Others' items do not count.
-      {{10, 20, 30, 40}, {{3}, {2}, {1}, {0}}, {0.4F, 0.3F, 0.2F, 0.1F}},
-      {{10, 20, 30, 40}, {{3, 2}, {2, 1}, {1, 0}, {0, 3}}, {0.7F, 0.5F, 0.3F, 0.5F}},
-      {{10, 20, 30, 40}, {{0, 1, 2}, {1, 2, 3}, {}, {0, 1, 2, 3}}, {0.6F, 0.9F, 0, 1}},
-      {{0}, {{0}, {}, {}, {}}, {0, 0, 0, 0}},  // Of no size at all.
-      {{0, 8}, {{0}, {1}, {0, 1}, {}}, {0, 1, 1, 0}},
-      {{7, 7, 7, 7, 7, 7, 7}, {{0}, {0, 1}, {0, 1, 2}, {}}, {1.0F / 7, 2.0F / 7, 3.0F / 7, 0}},
-      {{1000000, 1}, {{1}, {0}, {}, {0, 1}}, {1.0F / 1000001, 1000000.0F / 1000001, 0, 1}},
-      {{2, 2, 2, 2}, {{0, 2}, {1, 3}, {0, 1, 2, 3}, {3}}, {0.5F, 0.5F, 1, 0.25F}},
-      {{16, 48}, {{}, {}, {}, {0}}, {0, 0, 0, 0.25F}},
-      {{16, 48}, {{}, {1}, {}, {}}, {0, 0.75F, 0, 0}},
-      {{9, 1}, {{0, 5, 6}, {1, 5}, {5}, {6, 1, 0}}, {0.9F, 0.1F, 0, 1}},
-  };
-  for (const Vector& vector : vectors) {
-    SCOPED_TRACE(&vector - vectors);
-    prefix::RoutedHistory sent{1, model::kMediaItemsKept};
-    for (std::uint32_t slot = 0; slot < 4; ++slot) {
-      for (const std::uint64_t item : vector.held[slot]) {
-        sent.record(slot, std::vector<std::uint64_t>{item + 1});
-      }
-    }
-    std::vector<model::MediaItem> media;
-    for (const std::uint64_t size : vector.sizes) media.push_back({media.size() + 1, size});
-    request.media = media;
-    CandidateBuilder builder({inflight, load, ledger, history, &sent});
-    Random random(1);
-    const auto& table = builder.build(request, pool, {}, {}, now, random);
-    for (std::size_t row = 0; row < 4; ++row) {
-      EXPECT_NEAR(static_cast<double>(table.media_cached[row]),
-                  static_cast<double>(vector.expected[row]), 1e-6);
-    }
   }
 }
 
