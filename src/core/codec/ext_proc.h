@@ -60,8 +60,8 @@ struct ProcessingRequest {
   std::string_view headers;         // A HeaderMap, of headers and trailers; see HeaderMapReader.
   std::string_view body;
   std::string_view metadata;  // A Metadata; see below.
-  // In the first message of a stream, from Envoy 1.34 on. A mode that is not known is kGrpc, which
-  // this program does not serve either.
+  // In the first message of a stream, where Envoy is new enough. A mode that is not known is kGrpc,
+  // which this program does not serve either.
   std::optional<ProtocolConfiguration> protocol;
 };
 

@@ -120,13 +120,18 @@ bool ExtProcStream::refuse_head() {
     reply({ReplyReason::kUnsupportedEncoding, {}, {}});
     return true;
   }
+  // In this mode only a part is shown.
+  if (request_mode_ == Mode::kBufferedPartial) return false;
+  if (announced_bytes() <= settings_->body_bytes_max) return false;
+  reply({ReplyReason::kTooLarge, {}, {}});
+  return true;
+}
+
+std::uint64_t ExtProcStream::announced_bytes() const {
   const std::string_view length = header("content-length");
   std::uint64_t bytes = 0;
   std::from_chars(length.data(), length.data() + length.size(), bytes);
-  // Of which only a part is shown in this mode.
-  if (request_mode_ == Mode::kBufferedPartial || bytes <= settings_->body_bytes_max) return false;
-  reply({ReplyReason::kTooLarge, {}, {}});
-  return true;
+  return bytes;
 }
 
 void ExtProcStream::on_request_body(const codec::ProcessingRequest& message) {
@@ -224,6 +229,8 @@ codec::ScanStatus ExtProcStream::read_facts(std::string_view body) {
   const bool is_readable = codec::complete_json(body, piece_) && read(piece_).ok();
   // A model whose name was cut, or stands behind the cut, is none.
   if (!is_readable || facts_.model_range().end > body.size()) facts_.set_tunnel({}, headers_);
+  const std::uint64_t announced = announced_bytes();
+  if (announced > body.size()) facts_.add_unread(match_.route, announced - body.size());
   return {};
 }
 
@@ -259,6 +266,7 @@ void ExtProcStream::decide_at_head() {
     model_.clear();
   }
   facts_.set_tunnel(model_, headers_);
+  facts_.add_unread(match_.route, announced_bytes());
   decide();
 }
 

@@ -11,6 +11,16 @@
 #include "base/assert.h"
 
 namespace fairlead::exchange {
+namespace {
+
+// What a stream keeps of each of its buffers for the next request.
+constexpr std::size_t kKeptBytesMax = 16 * 1024;
+
+void trim(std::string& buffer) {
+  if (buffer.capacity() > kKeptBytesMax) std::string().swap(buffer);
+}
+
+}  // namespace
 
 using codec::ProcessingPhase;
 using model::Outcome;
@@ -79,6 +89,7 @@ void ExtProcStream::clear() {
   status_ = 0;
   swap_.clear();
   watch_ = {};
+  for (std::string* const buffer : {&head_, &out_, &piece_}) trim(*buffer);
 }
 
 void ExtProcStream::on_message(std::string_view message) {

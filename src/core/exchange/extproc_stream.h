@@ -74,7 +74,7 @@ struct ExtProcSettings {
   std::size_t head_bytes_max = 64 * 1024;
   std::size_t body_bytes_max = std::size_t{64} << 20;  // At most what the ReadingDesk can read.
   std::string request_id_header = "x-request-id";      // Lower case.
-  // Of an Envoy that does not say (before 1.34). llm-d knows no other.
+  // Of an Envoy that is too old to say. llm-d knows no other.
   codec::ProtocolConfiguration assumed{codec::BodySendMode::kFullDuplexStreamed,
                                        codec::BodySendMode::kFullDuplexStreamed};
   KeySettings keys;
@@ -152,9 +152,9 @@ void append_endpoint(std::string_view host, std::uint16_t port, std::string& lis
 // How the gRPC stream ends, in gRPC's terms.
 enum class StreamStatus : std::uint8_t { kOk, kInvalidArgument, kUnimplemented, kUnavailable };
 
-// The owner of a stream. Within any of these calls the stream may be given a decision, but it may
-// be neither destroyed nor begun anew. Every begin() is answered by exactly one on_end(), which is
-// the last call but for the messages and the finish() of the same turn.
+// The owner of a stream. Within on_decide() the stream may be given its decision; within none of
+// these calls may it be cleared, begun anew or destroyed. Every begin() is answered by exactly one
+// on_end(), which is the last call.
 class ExtProcPort {
  public:
   // One message to Envoy: `head` and `body`, one behind the other. Copies both.
@@ -252,6 +252,7 @@ class ExtProcStream {
     return codec::header_value(headers_, name);
   }
   bool refuse_head();
+  std::uint64_t announced_bytes() const;
   bool decides_at_head() const;
   bool store(std::string_view bytes);
   void duplex_body(std::string_view bytes);

@@ -255,12 +255,13 @@ TEST_F(ExtProcTest, ReadsACutBodyUpToTheCut) {
   EXPECT_EQ(port_.model, "small");
   EXPECT_GE(port_.keys.size(), 9U);
   stream_.on_gone();
-  // A name that was cut is none: it would be an unknown model.
+  // A name that was cut is none: it would be an unknown model. What is not shown counts as load.
   begin(BodySendMode::kBufferedPartial, BodySendMode::kNone);
-  request_headers();
+  request_headers({{"content-length", "4027"}});
   request_body(R"({"messages":[],"model":"sma)", false);
   EXPECT_EQ(port_.decides, 2);
   EXPECT_EQ(port_.model, "");
+  EXPECT_EQ(stream_.request().inference.prompt_tokens, 1000U);
 }
 
 TEST_F(ExtProcTest, DecidesAtTheHeadWhereTheBodyComesTooLate) {

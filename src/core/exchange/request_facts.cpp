@@ -100,6 +100,10 @@ void RequestFacts::set_tunnel(std::string_view model, std::span<const codec::Htt
   streaming_ = model::Streaming::kStreamed;
 }
 
+void RequestFacts::add_unread(Route route, std::uint64_t bytes) {
+  if (fills_cache(route)) prompt_tokens_ += tokens::estimate_tokens(bytes);
+}
+
 void RequestFacts::derive(Route route, const codec::ScannedRequest& scanned) {
   model_ = scanned.model;
   streaming_ = scanned.stream ? model::Streaming::kStreamed : model::Streaming::kWhole;

@@ -56,6 +56,8 @@ class RequestFacts {
   // Of a kTunnel route, and of what is decided without its body: no prompt is known.
   void set_tunnel(std::string_view model, std::span<const codec::Http1Header> headers);
   void clear();
+  // Bytes of a prompt that were announced, but not shown: they count, without keys.
+  void add_unread(Route route, std::uint64_t bytes);
   // The id of the answer that it continues, by codec::AnswerIdHash; 0: none.
   std::uint64_t previous_response() const { return previous_response_; }
   void set_holder(model::EndpointRef holder) { holder_ = holder; }
