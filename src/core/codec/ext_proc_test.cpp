@@ -411,7 +411,8 @@ TEST(WireReader, PassesOverGroupsAndRefusesThoseThatDoNotEnd) {
     EXPECT_FALSE(broken.next());
     EXPECT_FALSE(broken.ok());
   }
-  WireReader deep(std::string(WireReader::kGroupDepthMax + 1, '\x0b'));
+  const std::string nested(WireReader::kGroupDepthMax + 1, '\x0b');
+  WireReader deep(nested);
   EXPECT_FALSE(deep.next());
   EXPECT_FALSE(deep.ok());
 }
