@@ -162,7 +162,7 @@ class Setup:
 
 
 def envoy_alone_us(wanted):
-    """What a request of 800 B from 16 connections costs Envoy here, for benches that scale by it."""
+    """What a request of 800 B from 16 connections costs Envoy here, for bars that scale by it."""
     with Setup("", wanted) as running:
         return running.measure(*CASES["small_c16"])["envoy"]
 
