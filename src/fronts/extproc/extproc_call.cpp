@@ -38,7 +38,7 @@ net::GrpcStatus grpc_status(exchange::StreamStatus status) {
 ExtProcCall::ExtProcCall(CallHost& host) : host_(host), stream_(host.shared(), *this) {}
 
 void ExtProcCall::reset() {
-  held_ = has_id_ = forwarded_ = dispatch_due_ = failed_ = response_noted_ = false;
+  held_ = finished_ = has_id_ = forwarded_ = dispatch_due_ = failed_ = response_noted_ = false;
   cells_ = nullptr;
   holder_.reset();
   reply_reason_ = ReplyReason::kNone;
@@ -79,6 +79,7 @@ void ExtProcCall::on_drained() {
 void ExtProcCall::on_done() { release(); }
 
 void ExtProcCall::on_gone(net::GrpcGone) {
+  if (!finished_) host_.metrics().on_stream_end(net::GrpcStatus::kCancelled, lasted());
   stream_.on_gone();
   release();
 }
@@ -104,7 +105,8 @@ void ExtProcCall::send_stored(std::string_view head, std::string_view body) {
 
 void ExtProcCall::finish(exchange::StreamStatus status, std::string_view message) {
   const net::GrpcStatus code = grpc_status(status);
-  host_.metrics().on_stream_end(code, host_.loop().now() - began_);
+  finished_ = true;
+  host_.metrics().on_stream_end(code, lasted());
   call_->finish(code, message);
 }
 

@@ -69,11 +69,13 @@ class ExtProcCall final : public net::GrpcCallObserver,
   void count_failure(int status);
   void note_response();
   void hold_when_full();
+  Duration lasted() const { return host_.loop().now() - began_; }
 
   CallHost& host_;
   exchange::ExtProcStream stream_;
   net::GrpcCall* call_ = nullptr;
   bool held_ = false;
+  bool finished_ = false;  // Its status is on the way.
   std::shared_ptr<const router::Generation> generation_;
   std::shared_ptr<const exchange::ExtProcSettings> settings_;
 

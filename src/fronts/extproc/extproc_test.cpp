@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// The front behind a scripted Envoy: decisions, accounting, metrics, failures, reload, drain. What
+// Envoy is told byte by byte is tested in core/exchange.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "fronts/extproc/extproc.h"
+#include "fronts/extproc/pool_metrics.h"
+#include "fronts/extproc/testing/envoy_fixture.h"
+
+namespace fairlead::extproc {
+namespace {
+
+constexpr std::string_view kThreeChoices =
+    "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\nplugins:\n"
+    "- {type: active-request-scorer}\n- {type: max-score-picker, parameters: {maxNumOfEndpoints: "
+    "3}}\n";
+
+const std::string kLabels =
+    "{model_name=\"m\",target_model_name=\"m\",fairness_id=\"default-flow\",priority=\"0\"}";
+
+TEST_F(ExtProcTest, ARequestIsPlacedWatchedAndAccountedFor) {
+  start();
+  const std::int32_t stream = ask(chat_body("hello", R"(,"stream":true)"));
+  ASSERT_TRUE(until_replies(stream, 2));
+  EXPECT_EQ(told(stream).substr(0, 7), "10.0.0.");
+  EXPECT_EQ(router_->inflight().total().requests, 1);
+  EXPECT_GT(router_->inflight().total().uncached_tokens, 0);
+  EXPECT_EQ(metric("llm_d_epp_request_running" + kLabels), 1);
+  EXPECT_EQ(metric("fairlead_extproc_streams"), 1);
+  std::string body;
+  for (const EnvoyReply& reply : replies(stream)) {
+    if (reply.kind == ReplyKind::kBody) body += reply.body;
+  }
+  EXPECT_EQ(body, chat_body("hello", R"(,"stream":true)"));
+
+  answer_head(stream, "200");
+  answer_piece(stream, "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n");
+  ASSERT_TRUE(until([&] { return router_->inflight().total().unstarted == 0; }));
+  EXPECT_EQ(router_->inflight().total().uncached_tokens, 0) << "prefill is over";
+  EXPECT_EQ(router_->inflight().total().requests, 1);
+  answer_piece(stream,
+               "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2,"
+               "\"total_tokens\":9,\"prompt_tokens_details\":{\"cached_tokens\":3}}}\n\n",
+               true);
+  client_->append(stream, {}, true);
+  ASSERT_TRUE(until([&] { return closed(stream); }));
+  EXPECT_EQ(router_->inflight().total().requests, 0);
+  EXPECT_EQ(metric("llm_d_epp_request_total" + kLabels), 1);
+  EXPECT_EQ(metric("llm_d_epp_request_running" + kLabels), 0);
+  EXPECT_EQ(metric("inference_objective_running_requests{model_name=\"m\"}"), 0);
+  EXPECT_EQ(metric("llm_d_epp_request_input_tokens_sum" + kLabels), 7);
+  EXPECT_EQ(metric("llm_d_epp_request_output_tokens_sum" + kLabels), 2);
+  EXPECT_EQ(metric("llm_d_epp_request_cached_tokens_sum" + kLabels), 3);
+  EXPECT_EQ(metric("inference_objective_prompt_cached_tokens_sum{model_name=\"m\","
+                   "target_model_name=\"m\"}"),
+            3);
+  EXPECT_EQ(metric("llm_d_epp_request_duration_seconds_count" + kLabels), 1);
+  EXPECT_EQ(metric("fairlead_requests_total{route=\"chat_completions\",code=\"200\","
+                   "outcome=\"completed\"}"),
+            1);
+  EXPECT_EQ(metric("fairlead_time_to_first_token_seconds_count{stream=\"true\"}"), 1);
+  EXPECT_EQ(metric("fairlead_usage_tokens_total{kind=\"cached\"}"), 3);
+  EXPECT_EQ(metric("llm_d_epp_extproc_streams_total{code=\"OK\"}"), 1);
+}
+
+TEST_F(ExtProcTest, AFallBackOfEnvoyTakesTheShareOver) {
+  start(kThreeChoices);
+  const std::int32_t stream = ask(chat_body());
+  const std::string list = told(stream);
+  ASSERT_EQ(list.size(), std::string("10.0.0.1:8000,10.0.0.2:8000,10.0.0.3:8000").size()) << list;
+  const std::string last = list.substr(list.rfind(',') + 1);
+  const auto slot = static_cast<std::uint32_t>(last[7] - '1');
+  EXPECT_EQ(router_->inflight().read(slot).requests, 0);
+  answer_head(stream, "200", last);
+  ASSERT_TRUE(until([&] { return router_->inflight().read(slot).requests == 1; }));
+  EXPECT_EQ(router_->inflight().total().requests, 1);
+  EXPECT_EQ(metric("fairlead_extproc_rebinds_total"), 1);
+  answer_piece(stream, "data: [DONE]\n\n", true);
+  client_->append(stream, {}, true);
+  ASSERT_TRUE(until([&] { return closed(stream); }));
+  // A report of somebody who is not in the pool changes nothing.
+  const std::int32_t next = ask(chat_body());
+  answer_head(next, "200", "192.0.2.1:80");
+  ASSERT_TRUE(until([&] { return metric("fairlead_extproc_unknown_servers_total") == 1; }));
+  EXPECT_EQ(router_->inflight().total().requests, 1);
+  answer_piece(next, "", true);
+  client_->append(next, {}, true);
+  ASSERT_TRUE(until([&] { return closed(next); }));
+}
+
+TEST_F(ExtProcTest, WithoutAnEndpointTheClientIsToldWhatToDo) {
+  start("", 0);
+  const std::int32_t stream = ask(chat_body());
+  const auto all = replies(stream);
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].status, 503);
+  EXPECT_EQ(all[0].header("x-llm-d-request-dropped-reason"), "rejected-no-endpoints");
+  EXPECT_EQ(all[0].header("retry-after"), "1");
+  EXPECT_NE(all[0].body.find("\"error\""), std::string::npos);
+  EXPECT_EQ(
+      metric("llm_d_epp_request_error_total{model_name=\"m\",target_model_name=\"m\","
+             "fairness_id=\"default-flow\",priority=\"0\",error_code=\"ServiceUnavailable\"}"),
+      1);
+  EXPECT_EQ(metric("fairlead_replies_total{reason=\"no_endpoint\"}"), 1);
+}
+
+TEST_F(ExtProcTest, AClientThatLeavesGivesBackItsShare) {
+  start();
+  const std::int32_t undecided = open();
+  send(undecided, head());
+  send(undecided, {.phase = ProcessingPhase::kRequestBody, .body = "{\"model\":"});
+  const std::int32_t decided = ask(chat_body());
+  EXPECT_EQ(router_->inflight().total().requests, 1);
+  const std::int32_t answered = ask(chat_body());
+  answer_head(answered, "200");
+  answer_piece(answered, "data: {}\n\n");
+  ASSERT_TRUE(until_replies(answered, 4));
+  for (const std::int32_t stream : {undecided, decided, answered}) client_->reset(stream);
+  ASSERT_TRUE(until([&] { return worker_->streams_running() == 0; }));
+  EXPECT_EQ(router_->inflight().total().requests, 0);
+  EXPECT_EQ(metric("fairlead_client_disconnects_total"), 3);
+  EXPECT_EQ(metric("fairlead_grpc_calls_gone_total{how=\"reset\"}"), 3);
+  EXPECT_EQ(metric("llm_d_epp_request_running" + kLabels), 0);
+}
+
+TEST_F(ExtProcTest, ASubsetHintIsHonouredToThePort) {
+  start();
+  for (int i = 0; i < 6; ++i) {
+    const std::int32_t stream =
+        ask(chat_body(), {}, envoy::subset_metadata({"10.0.0.2:8000", "10.0.0.3:9999"}));
+    EXPECT_EQ(told(stream), "10.0.0.2:8000");
+    finish(stream);
+  }
+  EXPECT_EQ(told(ask(chat_body(), {}, envoy::subset_metadata({}))), "503");
+}
+
+TEST_F(ExtProcTest, ObjectivesAndFairnessIdsAreLabels) {
+  start("epp: {objectives: {batch: -1}}");
+  const std::int32_t stream = ask(chat_body(), {{"x-llm-d-inference-objective", "batch"},
+                                                {"x-gateway-inference-fairness-id", "tenant-a"}});
+  finish(stream);
+  EXPECT_EQ(metric("llm_d_epp_request_total{model_name=\"m\",target_model_name=\"m\","
+                   "fairness_id=\"tenant-a\",priority=\"-1\"}"),
+            1);
+}
+
+TEST_F(ExtProcTest, AnEnginesErrorsCountAgainstIt) {
+  start();
+  const std::int32_t stream = ask(chat_body());
+  const std::string endpoint = told(stream);
+  answer_head(stream, "503", "", "application/json");
+  answer_piece(stream, "{}", true);
+  client_->append(stream, {}, true);
+  ASSERT_TRUE(until([&] { return closed(stream); }));
+  EXPECT_EQ(metric("fairlead_upstream_failures_total{kind=\"server_error\"}"), 1);
+  EXPECT_EQ(metric("fairlead_requests_total{route=\"chat_completions\",code=\"503\","
+                   "outcome=\"upstream_failed\"}"),
+            1);
+  EXPECT_EQ(metric("llm_d_epp_request_error_total{model_name=\"m\",target_model_name=\"m\","
+                   "fairness_id=\"default-flow\",priority=\"0\",error_code=\"ModelServerError\"}"),
+            1);
+  for (int i = 0; i < 4; ++i) {
+    const std::int32_t next = ask(chat_body("other"));
+    EXPECT_NE(told(next), endpoint) << "avoided for a moment";
+    client_->reset(next);
+  }
+}
+
+TEST_F(ExtProcTest, WhatEnvoyMustNotSendEndsTheStreamAlone) {
+  start();
+  const std::int32_t good = ask(chat_body());
+  const std::int32_t bad = open();
+  send(bad, {.phase = ProcessingPhase::kRequestBody, .body = "x", .protocol = kFullDuplex});
+  const std::int32_t garbage = open();
+  client_->append(garbage, net::testing::grpc_framed("\xff\xff\xff"));
+  ASSERT_TRUE(until([&] { return closed(bad) && closed(garbage); }));
+  EXPECT_EQ(client_->answer(bad).headers["grpc-status"], "3");
+  EXPECT_EQ(metric("fairlead_extproc_faults_total{kind=\"body_before_headers\"}"), 1);
+  EXPECT_EQ(metric("fairlead_extproc_faults_total{kind=\"malformed\"}"), 1);
+  finish(good);
+  const std::int32_t unknown =
+      client_->request(net::testing::grpc_head("/envoy.service.ext_proc.v3.X/Y"), {}, false);
+  ASSERT_TRUE(until([&] { return closed(unknown); }));
+  EXPECT_EQ(client_->answer(unknown).headers["grpc-status"], "12");
+}
+
+TEST_F(ExtProcTest, AStreamKeepsTheGenerationThatItBeganWith) {
+  const std::string policy =
+      "apiVersion: llm-d.ai/v1alpha1\nkind: EndpointPickerConfig\n"
+      "plugins: [{type: queue-scorer}, {type: kv-cache-utilization-scorer}]\n";
+  start(policy);
+  const std::int32_t before = ask(chat_body());
+  router_->generation().publish(build(policy + "epp: {responseProcessing: none}\n"));
+  const std::int32_t after = ask(chat_body());
+  ASSERT_TRUE(until([&] { return closed(after); })) << "ends with its request";
+  EXPECT_EQ(client_->answer(after).headers["grpc-status"], "0");
+  EXPECT_EQ(metric("fairlead_extproc_closed_early_total"), 1);
+  EXPECT_FALSE(closed(before));
+  finish(before);
+}
+
+TEST_F(ExtProcTest, ADrainLetsRunningStreamsEndAndCutsOffTheRest) {
+  start("epp: {drainTimeout: 300ms}");
+  const std::int32_t ends = ask(chat_body());
+  const std::int32_t stays = ask(chat_body());
+  bool drained = false;
+  worker_->drain([&] { drained = true; });
+  finish(ends);
+  EXPECT_FALSE(drained);
+  EXPECT_TRUE(client_->got_goaway());
+  ASSERT_TRUE(until([&] { return closed(stays); }));
+  EXPECT_EQ(client_->answer(stays).headers["grpc-status"], "14") << "UNAVAILABLE";
+  ASSERT_TRUE(until([&] { return drained; }));
+}
+
+TEST_F(ExtProcTest, ModelNamesThatClientsMakeUpTakeABoundedNumberOfLabels) {
+  LabelBudget models(2);
+  LabelBudget fairness(2);
+  MetricRegistry registry;
+  EppMetrics metrics(registry, models, fairness);
+  for (const std::string model : {"a", "b", "c", "d", "a"}) {
+    metrics.cells({model, model, "f", 0}).on_begin(1);
+  }
+  const std::string text = registry.expose();
+  const auto line = [](const std::string& model, int count) {
+    return fmt::format(
+        "llm_d_epp_request_total{{model_name=\"{0}\",target_model_name=\"{0}\","
+        "fairness_id=\"f\",priority=\"0\"}} {1}\n",
+        model, count);
+  };
+  EXPECT_NE(text.find(line("a", 2)), std::string::npos) << text;
+  EXPECT_NE(text.find(line("b", 1)), std::string::npos);
+  EXPECT_NE(text.find(line("other", 2)), std::string::npos);
+  EXPECT_EQ(text.find("model_name=\"c\""), std::string::npos);
+}
+
+TEST_F(ExtProcTest, PoolFiguresAreOfFreshEndpointsAndEndWithTheirs) {
+  start();
+  PoolMetrics pool(*router_, "p");
+  const Time now{std::chrono::seconds(100)};
+  router_->load().write(0, {.waiting = 4, .running = 2, .kv_usage = 0.5F, .scraped_at = now});
+  router_->load().write(1, {.waiting = 0, .running = 2, .kv_usage = 0.25F, .scraped_at = now});
+  router_->load().write(
+      2, {.waiting = 99, .running = 9, .kv_usage = 1, .scraped_at = now - std::chrono::seconds(9)});
+  pool.refresh(now, std::chrono::seconds(2));
+  EXPECT_EQ(metric("llm_d_epp_average_queue_size{name=\"p\"}"), 2);
+  EXPECT_EQ(metric("llm_d_epp_std_dev_queue_size{name=\"p\"}"), 2);
+  EXPECT_EQ(metric("inference_pool_average_kv_cache_utilization{name=\"p\"}"), 0.375);
+  EXPECT_EQ(metric("llm_d_epp_std_dev_running_requests{name=\"p\"}"), 0);
+  EXPECT_EQ(metric("inference_pool_ready_pods{name=\"p\"}"), 3);
+  EXPECT_EQ(metric("inference_pool_per_pod_queue_size{name=\"p\",model_server_pod=\"engine-2\"}"),
+            99);
+  publish(2);
+  pool.refresh(now, std::chrono::seconds(2));
+  EXPECT_EQ(metric("llm_d_epp_ready_endpoints{name=\"p\"}"), 2);
+  EXPECT_EQ(metric("inference_pool_per_pod_queue_size{name=\"p\",model_server_pod=\"engine-2\"}"),
+            -1);
+}
+
+}  // namespace
+}  // namespace fairlead::extproc
