@@ -67,6 +67,7 @@ class TraceExporterTest : public ::testing::Test, private net::RequestHandler {
     exchange.send_response(200, {{"content-type", "application/json"}}, "{}");
   };
   net::Http1Server collector_{*loop_, *this, {}};
+  net::Http1Server second_{*loop_, *this, {}};
   net::testing::FakeDns dns_{*loop_};
   std::unique_ptr<TraceExporter> exporter_;
 
@@ -203,14 +204,16 @@ TEST_F(TraceExporterTest, AnAnswerThatIsNoHttpIsAFailure) {
 }
 
 TEST_F(TraceExporterTest, ACollectorsHostNameIsLookedUpAndKeptForItsTtl) {
-  const std::string port = ":" + std::to_string(collector_.local_port());
+  ASSERT_TRUE(
+      second_.listen(*net::SocketAddress::parse("127.0.0.2", 0), net::PortSharing::kExclusive));
+  const std::string port = ":" + std::to_string(second_.local_port());
   settings_.endpoint = "http://collector.test" + port;
   queue_.push({"1", 1});
   start();
   ASSERT_TRUE(until([&] { return !sink_.lines.empty(); }));
   EXPECT_EQ(sink_.lines[0], "traces are not sent: host collector.test: no address for this name");
   // Nobody listens at the first address.
-  dns_.names["collector.test"] = {"127.0.0.2", "127.0.0.1"};
+  dns_.names["collector.test"] = {"127.0.0.1", "127.0.0.2"};
   ASSERT_TRUE(until([&] { return became("exported") == 1; }));
   EXPECT_EQ(hosts_.at(0), "collector.test" + port);
   const int asked = dns_.asked();
@@ -218,7 +221,7 @@ TEST_F(TraceExporterTest, ACollectorsHostNameIsLookedUpAndKeptForItsTtl) {
   ASSERT_TRUE(until([&] { return became("exported") == 2; }));
   EXPECT_EQ(dns_.asked(), asked);
   settings_.endpoint = "http://elsewhere.test" + port;  // As after a reload.
-  dns_.names["elsewhere.test"] = {"127.0.0.1"};
+  dns_.names["elsewhere.test"] = {"127.0.0.2"};
   queue_.push({"3", 1});
   ASSERT_TRUE(until([&] { return became("exported") == 3; }));
   EXPECT_GT(dns_.asked(), asked);
