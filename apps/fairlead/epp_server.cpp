@@ -19,9 +19,19 @@ Result<std::shared_ptr<const net::TlsServerContext>> EppServer::open_tls(
   const std::array<std::string, 2> names = {"localhost", settings.pool.name};
   auto identity = net::make_self_signed(names);
   if (!identity) return with_context(identity.error(), "--secure-serving");
-  auto context = net::TlsServerContext::create(*identity, net::Http2Offer::kOnly);
+  auto context = net::TlsServerContext::create(*identity, net::Http2Offer::kOnly,
+                                               {settings.tls.min_minor, settings.tls.cipher_list});
   if (!context) return with_context(context.error(), "--secure-serving");
   return std::shared_ptr<const net::TlsServerContext>(std::move(*context));
+}
+
+// A second picker on a host must not fail for a page that nobody asked for.
+Result<void> EppServer::open_admin(const config::HostPort& address) {
+  constexpr const char* kSetting = "epp.adminListen";
+  auto listening = admin_->listen(address, kSetting);
+  if (listening || address != config::EppSettings{}.admin_listen) return listening;
+  log_.warning("{}; the page takes another port", listening.error().message);
+  return admin_->listen({address.host, 0}, kSetting);
 }
 
 Result<void> EppServer::open_pages(const config::EppSettings& settings) {
@@ -37,8 +47,7 @@ Result<void> EppServer::open_pages(const config::EppSettings& settings) {
       return listening;
   }
   admin_ = std::make_unique<admin::AdminServer>(*router_, *control_);
-  if (auto listening = admin_->listen(settings.admin_listen, "epp.adminListen"); !listening)
-    return listening;
+  if (auto listening = open_admin(settings.admin_listen); !listening) return listening;
   health_ = std::make_unique<extproc::HealthServer>(*control_);
   return health_->listen(settings.health_listen);
 }

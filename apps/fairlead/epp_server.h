@@ -47,6 +47,7 @@ class EppServer {
 
  private:
   explicit EppServer(Log& log) : log_(log) {}
+  Result<void> open_admin(const config::HostPort& address);
   Result<void> open_pages(const config::EppSettings& settings);
   Result<std::shared_ptr<const net::TlsServerContext>> open_tls(
       const config::EppSettings& settings);

@@ -83,6 +83,8 @@ void apply(config::Section& root, const config::GivenFlags& flags,
   if (epp.tls.is_on && !epp.tls.folder.empty()) {
     settings.gateway.tls.cert_file = epp.tls.folder + "/tls.crt";
     settings.gateway.tls.key_file = epp.tls.folder + "/tls.key";
+    settings.gateway.tls.min_minor = epp.tls.min_minor;
+    settings.gateway.tls.cipher_list = epp.tls.cipher_list;
   }
   if (picker.discovery) {
     settings.fleet.endpoints_file = picker.discovery->path;

@@ -27,6 +27,7 @@ Result<std::shared_ptr<net::TlsServerContext>> open_client_tls(
   for (const config::CertificateSetting& one : gateway.tls.certificates) {
     identity.more.push_back({one.cert_file, one.key_file});
   }
+  identity.rules = {gateway.tls.min_minor, gateway.tls.cipher_list};
   return net::TlsServerContext::create(identity);
 }
 

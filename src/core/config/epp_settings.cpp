@@ -389,8 +389,6 @@ EppSettings read_epp_settings(Section& root, const GivenFlags& given,
   flags.duration("drain-timeout", settings.drain_timeout, kHour);
   flags.bytes("grpc-max-recv-msg-size", settings.message_bytes_max, kKi, kGi);
   flags.boolean("disable-endpoint-subset-filter", settings.ignores_subset);
-  flags.boolean("emit-endpoint-scores", settings.emits_scores);
-  flags.boolean("enable-grpc-stream-metrics", settings.counts_streams);
   flags.boolean("health-checking", settings.health_on_listen);
   flags.boolean("tracing", settings.traces);
   flags.boolean("allow-experimental-plugins", settings.allows_experimental);

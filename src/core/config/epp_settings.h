@@ -78,8 +78,6 @@ struct EppSettings {
   Duration metrics_staleness = from_seconds(2);
   bool health_on_listen = false;      // grpc.health.v1 on `listen` too.
   bool ignores_subset = false;        // The proxy's subset hint.
-  bool emits_scores = false;          // Endpoint scores in the dynamic metadata.
-  bool counts_streams = false;        // Metrics of ext_proc streams.
   bool traces = true;                 // Where tracing.endpoint says whereto.
   bool allows_experimental = false;   // Plugin types marked Alpha.
   std::optional<LogLevel> log_level;  // Of the flags; wins over log.level.

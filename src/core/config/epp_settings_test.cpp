@@ -181,8 +181,8 @@ TEST(EppSettings, FlagsAreRead) {
   EXPECT_EQ(settings.drain_timeout, from_seconds(5));
   EXPECT_EQ(settings.message_bytes_max, 10U << 20);
   EXPECT_EQ(settings.pool.name_space, "ns");
-  EXPECT_TRUE(settings.ignores_subset && settings.emits_scores && settings.health_on_listen);
-  EXPECT_TRUE(settings.counts_streams && settings.allows_experimental && !settings.traces);
+  EXPECT_TRUE(settings.ignores_subset && settings.health_on_listen);
+  EXPECT_TRUE(settings.allows_experimental && !settings.traces);
   EXPECT_EQ(settings.metrics_interval, from_seconds(0.1));
   EXPECT_EQ(settings.metrics_staleness, from_seconds(1));
   EXPECT_EQ(settings.tls.folder, "/tls");

@@ -40,6 +40,9 @@ struct ClientTlsSettings {
   std::string cert_file;  // The server's certificate first, then its chain.
   std::string key_file;
   std::vector<CertificateSetting> certificates;  // More of them, each for the names that it has.
+  // Not settings of their own: the flags of `fairlead epp` (router/build.cpp).
+  std::uint8_t min_minor = 2;  // TLS 1.x.
+  std::string cipher_list;     // Of TLS 1.2, as OpenSSL writes it; empty: the default.
   friend bool operator==(const ClientTlsSettings&, const ClientTlsSettings&) = default;
 };
 

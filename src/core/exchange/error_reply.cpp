@@ -144,6 +144,7 @@ std::string_view dropped_reason(ReplyReason reason) {
     case ReplyReason::kNoEndpoint:
       return "rejected-no-endpoints";
     case ReplyReason::kFilteredOut:
+    case ReplyReason::kSaturated:
     case ReplyReason::kOverloaded:
       return "rejected-saturated";
     case ReplyReason::kDraining:

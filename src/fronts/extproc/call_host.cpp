@@ -33,7 +33,10 @@ exchange::ExtProcSettings stream_settings_of(const router::Generation& generatio
   settings.body_bytes_max = generation.epp.request_bytes_max;
   settings.head_bytes_max = generation.settings.limits.header_bytes;
   settings.request_id_header = generation.settings.gateway.request_id_header;
-  settings.keys = {process_seed, generation.settings.prefix.block_bytes};
+  settings.keys = {process_seed, generation.settings.prefix.block_bytes,
+                   generation.profile.reads.has(scheduling::Column::kMediaCached)
+                       ? exchange::MediaItems::kHashed
+                       : exchange::MediaItems::kIgnored};
   return settings;
 }
 

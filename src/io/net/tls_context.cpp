@@ -82,24 +82,34 @@ const std::string_view& names_of(Http2Offer http2) {
   return kHttp1Names;
 }
 
-void set_up_server(SSL_CTX* context, Http2Offer http2) {
+Result<void> set_up_server(SSL_CTX* context, Http2Offer http2, const TlsRules& rules) {
+  if (rules.min_minor >= 3) SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
+  if (!rules.ciphers.empty() && SSL_CTX_set_cipher_list(context, rules.ciphers.c_str()) != 1) {
+    return fail(ErrorCode::kInvalidArgument, "TLS: no cipher among {}: {}", rules.ciphers,
+                last_reason());
+  }
   SSL_CTX_set_options(context, SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_num_tickets(context, 1);
   SSL_CTX_set_alpn_select_cb(context, &choose_protocol,
                              const_cast<std::string_view*>(&names_of(http2)));
+  return {};
 }
 
-Result<std::shared_ptr<SSL_CTX>> context_of(const TlsSelfSigned& identity, Http2Offer http2) {
+Result<std::shared_ptr<SSL_CTX>> context_of(const TlsSelfSigned& identity, Http2Offer http2,
+                                            const TlsRules& rules) {
   auto context = new_context(TLS_server_method());
   if (!context || SSL_CTX_use_certificate(context.get(), identity.certificate.get()) != 1 ||
       SSL_CTX_use_PrivateKey(context.get(), identity.key.get()) != 1) {
     return fail(ErrorCode::kUnavailable, "TLS: {}", last_reason());
   }
-  set_up_server(context.get(), http2);
+  if (auto set = set_up_server(context.get(), http2, rules); !set) {
+    return tl::unexpected(set.error());
+  }
   return context;
 }
 
-Result<std::shared_ptr<SSL_CTX>> context_of(const TlsCertificate& identity, Http2Offer http2) {
+Result<std::shared_ptr<SSL_CTX>> context_of(const TlsCertificate& identity, Http2Offer http2,
+                                            const TlsRules& rules) {
   auto context = new_context(TLS_server_method());
   if (!context) return fail(ErrorCode::kUnavailable, "TLS: {}", last_reason());
   SSL_CTX* const raw = context.get();
@@ -112,7 +122,7 @@ Result<std::shared_ptr<SSL_CTX>> context_of(const TlsCertificate& identity, Http
                 "{}: no unencrypted key in PEM form that fits the certificate in {}: {}",
                 identity.key_file, identity.cert_file, last_reason());
   }
-  set_up_server(raw, http2);
+  if (auto set = set_up_server(raw, http2, rules); !set) return tl::unexpected(set.error());
   return context;
 }
 
@@ -140,12 +150,13 @@ int choose_certificate(SSL* ssl, int*, void* contexts) {
 }
 
 Result<std::shared_ptr<SSL_CTX>> server_context(const TlsIdentity& identity) {
-  auto first = context_of({identity.cert_file, identity.key_file}, identity.http2);
+  auto first = context_of(TlsCertificate{identity.cert_file, identity.key_file}, identity.http2,
+                          identity.rules);
   if (!first || identity.more.empty()) return first;
   auto contexts = std::make_shared<ServerContexts>();
   contexts->all.push_back(std::move(*first));
   for (const TlsCertificate& certificate : identity.more) {
-    auto next = context_of(certificate, identity.http2);
+    auto next = context_of(certificate, identity.http2, identity.rules);
     if (!next) return next;
     contexts->all.push_back(std::move(*next));
   }
@@ -200,8 +211,9 @@ Result<std::shared_ptr<TlsServerContext>> TlsServerContext::create(const TlsIden
 }
 
 Result<std::shared_ptr<TlsServerContext>> TlsServerContext::create(const TlsSelfSigned& identity,
-                                                                   Http2Offer http2) {
-  auto made = context_of(identity, http2);
+                                                                   Http2Offer http2,
+                                                                   const TlsRules& rules) {
+  auto made = context_of(identity, http2, rules);
   if (!made) return tl::unexpected(made.error());
   std::shared_ptr<TlsServerContext> context(new TlsServerContext(TlsIdentity{}));
   context->settings_.set(std::move(*made));

@@ -34,6 +34,12 @@ struct TlsCertificate {
   std::string key_file;
 };
 
+// What a server takes beyond TLS 1.2 with good ciphers.
+struct TlsRules {
+  std::uint8_t min_minor = 2;  // TLS 1.x, 2 or 3.
+  std::string ciphers{};       // Of TLS 1.2, as OpenSSL writes them; empty: ours.
+};
+
 struct TlsIdentity {
   std::string cert_file;                // PEM, the server's certificate first, then its chain.
   std::string key_file;                 // PEM, not encrypted.
@@ -41,6 +47,7 @@ struct TlsIdentity {
   // For clients that ask (SNI) for a name which one of these has and the first does not; the
   // earlier one wins. Everybody else gets the first.
   std::vector<TlsCertificate> more{};
+  TlsRules rules{};
 };
 
 enum class TlsVerify : std::uint8_t {
@@ -69,7 +76,8 @@ class TlsServerContext {
   static Result<std::shared_ptr<TlsServerContext>> create(const TlsIdentity& identity);
   // Has no files: reload() changes nothing.
   static Result<std::shared_ptr<TlsServerContext>> create(const TlsSelfSigned& identity,
-                                                          Http2Offer http2);
+                                                          Http2Offer http2,
+                                                          const TlsRules& rules = {});
   [[nodiscard]] Result<void> reload();
   // nullptr without memory.
   std::unique_ptr<TlsSession> new_session() const;
