@@ -158,7 +158,6 @@ TEST(EppSettings, FlagsAreRead) {
                                 "--pool-namespace",
                                 "ns",
                                 "--disable-endpoint-subset-filter",
-                                "--emit-endpoint-scores",
                                 "--tracing=false",
                                 "--refresh-metrics-interval=100ms",
                                 "--metrics-staleness-threshold=1s",
@@ -270,8 +269,9 @@ TEST(EppSettings, TheFileHasOurOwnAndAFlagWins) {
                 .problems,
             "two listeners want 0.0.0.0:9003\n"
             "f:1: epp.bufferedBytesMax: is less than requestBytesMax\n"
-            "f:1: epp.nap: unknown key; known here: bufferedBytesMax, drainTimeout, healthListen, "
-            "listen, metricsListen, requestBytesMax, responseProcessing, streamsMax, workers\n"
+            "f:1: epp.nap: unknown key; known here: adminListen, bufferedBytesMax, drainTimeout, "
+            "healthListen, listen, metricsListen, objectives, requestBytesMax, responseProcessing, "
+            "streamsMax, workers\n"
             "f:3: warning: limits: has no effect: it is for `fairlead serve`\n");
 }
 

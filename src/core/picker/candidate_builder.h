@@ -58,8 +58,8 @@ class CandidateBuilder {
 
   // `masked_until` is indexed by slot and may be shorter than the pool; `tried` are slots.
   // Masks are ignored when they would leave nothing, and then endpoints never asked count, too. A
-  // request's holder that takes traffic and was not tried is the only row. Columns that few policies
-  // read are 0 unless `wanted`.
+  // request's holder that takes traffic and was not tried is the only row. Columns that few
+  // policies read are 0 unless `wanted`.
   const scheduling::Candidates& build(const model::InferenceRequest& request,
                                       const model::PoolSnapshot& pool,
                                       std::span<const Time> masked_until,
