@@ -165,8 +165,8 @@ TEST(EppSettings, FlagsAreRead) {
                                 "--cert-path=/tls",
                                 "--enable-cert-reload",
                                 "--tls-min-version=VersionTLS13",
-                                "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,"
-                                "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+                                ("--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,"
+                                 "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"),
                                 "--enable-grpc-stream-metrics",
                                 "--allow-experimental-plugins",
                                 "-v=5",
