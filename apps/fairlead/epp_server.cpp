@@ -35,6 +35,11 @@ Result<void> EppServer::open_admin(const config::HostPort& address) {
 }
 
 Result<void> EppServer::open_pages(const config::EppSettings& settings) {
+  for (const char* name : {"llm_d_epp_info", "inference_extension_info"}) {
+    metrics_
+        .gauge(name, "The version that runs.", {{"commit", FAIRLEAD_VERSION}, {"build_ref", ""}})
+        .set(1);
+  }
   pool_metrics_ = std::make_unique<extproc::PoolMetrics>(*router_, settings.pool.name);
   control_->on_refresh([this] {
     const auto generation = router_->generation().load();

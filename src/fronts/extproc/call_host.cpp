@@ -52,6 +52,7 @@ CallHost::CallHost(net::EventLoop& loop, router::Router& router, SharedLabels& l
       responses_(router.responses()),
       metrics_(router.metrics()),
       epp_metrics_(router.metrics(), labels.models, labels.fairness),
+      scheduler_metrics_(router.metrics(), labels.models),
       traffic_(router.traffic()),
       bodies_(store_limits(generation_.get())),
       picker_(router.make_picker(worker)) {

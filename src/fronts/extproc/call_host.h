@@ -20,7 +20,9 @@
 #include "core/picker/picker.h"
 #include "fronts/extproc/epp_metrics.h"
 #include "fronts/extproc/extproc_metrics.h"
+#include "fronts/extproc/scheduler_metrics.h"
 #include "io/net/event_loop.h"
+#include "io/net/steady_clock.h"
 #include "router/action_desk.h"
 #include "router/router.h"
 
@@ -69,6 +71,9 @@ class CallHost {
   exchange::ExtProcShared shared() { return {*desk_, bodies_, counters_}; }
   ExtProcMetrics& metrics() { return metrics_; }
   EppMetrics& epp_metrics() { return epp_metrics_; }
+  SchedulerMetrics& scheduler_metrics() { return scheduler_metrics_; }
+  // Reads the clock, where a turn's own time says too little.
+  Time exact_now() const { return clock_.now(); }
   fleet::TrafficTable& traffic() { return traffic_; }
   router::SharedResponses& responses() { return responses_; }
   const exchange::ExtProcCounters& counters() const { return counters_; }
@@ -85,6 +90,8 @@ class CallHost {
   router::SharedResponses& responses_;
   ExtProcMetrics metrics_;
   EppMetrics epp_metrics_;
+  SchedulerMetrics scheduler_metrics_;
+  net::SteadyClock clock_;
   fleet::TrafficTable& traffic_;
   exchange::ExtProcCounters counters_;
   exchange::BodyStore bodies_;

@@ -157,6 +157,7 @@ void ExtProcCall::on_decide(const exchange::ExtProcRequest& request) {
   }
   restrict_to_subset(*request.subset);
   if (request.previous_response != 0) find_holder(request.previous_response);
+  deciding_at_ = host_.exact_now();
   id_ = host_.picker().on_request(inference(request), *host_.pool_snapshot(), generation_->profile,
                                   host_.loop().now(), host_.actions().outbox());
   has_id_ = true;
@@ -166,6 +167,8 @@ void ExtProcCall::on_decide(const exchange::ExtProcRequest& request) {
 
 void ExtProcCall::on_action(const picker::Action& action) {
   if (action.kind == picker::Action::Kind::kReply) {
+    host_.scheduler_metrics().on_refused(stream_.request().inference.model,
+                                         host_.exact_now() - deciding_at_);
     return reply({action.reason, {}, {}}, action.retry_after);
   }
   forward(host_.picker().decision(id_));
@@ -187,7 +190,11 @@ void ExtProcCall::forward(const picker::Decision& decision) {
   if (endpoints_.empty()) return reply({ReplyReason::kNoEndpoint, {}, {}});
   for (std::uint32_t i = 0; i < decision.fallback_count; ++i) add(decision.fallbacks[i]);
   exchange::encode_session_token(pool->find(decision.endpoint.slot)->name, session_token_);
-  host_.metrics().on_decided_after(host_.loop().now() - began_);
+  const Time decided = host_.exact_now();
+  host_.metrics().on_decided_after(decided - began_);
+  host_.scheduler_metrics().on_placed(stream_.request().inference.model,
+                                      *pool->find(decision.endpoint.slot), decision,
+                                      decided - deciding_at_);
   forwarded_ = true;
   cells_->on_dispatched();
   stream_.forward({.endpoints = endpoints_, .session_token = session_token_});

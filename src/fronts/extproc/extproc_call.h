@@ -93,6 +93,7 @@ class ExtProcCall final : public net::GrpcCallObserver,
   std::optional<model::EndpointRef> holder_;
   std::vector<model::RequestHeader> headers_;
   Time began_{};
+  Time deciding_at_{};
 
   // The answer.
   model::ReplyReason reply_reason_ = model::ReplyReason::kNone;

@@ -63,6 +63,13 @@ TEST_F(ExtProcTest, ARequestIsPlacedWatchedAndAccountedFor) {
   EXPECT_EQ(metric("fairlead_time_to_first_token_seconds_count{stream=\"true\"}"), 1);
   EXPECT_EQ(metric("fairlead_usage_tokens_total{kind=\"cached\"}"), 3);
   EXPECT_EQ(metric("llm_d_epp_extproc_streams_total{code=\"OK\"}"), 1);
+  const std::string endpoint = fmt::format("engine-{}", told(stream)[7] - '1');
+  EXPECT_EQ(metric("llm_d_epp_scheduler_attempts_total{status=\"success\",target_model_name=\"m\","
+                   "endpoint_name=\"" +
+                   endpoint + "\",namespace=\"default\",port=\"8000\"}"),
+            1);
+  EXPECT_EQ(metric("inference_extension_scheduler_e2e_duration_seconds_count"), 1);
+  EXPECT_EQ(metric("inference_extension_prefix_indexer_hit_ratio_count"), 1);
 }
 
 TEST_F(ExtProcTest, AFallBackOfEnvoyTakesTheShareOver) {
@@ -104,6 +111,9 @@ TEST_F(ExtProcTest, WithoutAnEndpointTheClientIsToldWhatToDo) {
              "fairness_id=\"default-flow\",priority=\"0\",error_code=\"ServiceUnavailable\"}"),
       1);
   EXPECT_EQ(metric("fairlead_replies_total{reason=\"no_endpoint\"}"), 1);
+  EXPECT_EQ(metric("llm_d_epp_scheduler_attempts_total{status=\"failure\",target_model_name=\"m\","
+                   "endpoint_name=\"\",namespace=\"\",port=\"\"}"),
+            1);
 }
 
 TEST_F(ExtProcTest, AClientThatLeavesGivesBackItsShare) {

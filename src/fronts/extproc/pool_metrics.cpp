@@ -10,6 +10,7 @@ namespace fairlead::extproc {
 namespace {
 
 constexpr const char* kProducer = "inflight-load-producer";
+constexpr const char* kPrefixProducer = "approx-prefix-cache-producer";
 
 }  // namespace
 
@@ -22,7 +23,13 @@ PoolMetrics::PoolMetrics(router::Router& router, const std::string& pool)
       ready_(&router.metrics().gauge("llm_d_epp_ready_endpoints", "Endpoints that take traffic.",
                                      pool_)),
       ready_before_(&router.metrics().gauge("inference_pool_ready_pods",
-                                            "Older name: endpoints that take traffic.", pool_)) {}
+                                            "Older name: endpoints that take traffic.", pool_)),
+      history_blocks_(&router.metrics().gauge(
+          "llm_d_epp_prefix_indexer_size", "Blocks of prompts that are remembered.",
+          {{"plugin_name", kPrefixProducer}, {"plugin_type", kPrefixProducer}})),
+      history_blocks_before_(
+          &router.metrics().gauge("inference_extension_prefix_indexer_size",
+                                  "Older name: blocks of prompts that are remembered.")) {}
 
 PoolMetrics::Spread PoolMetrics::spread(const char* name, const char* help) {
   MetricRegistry& metrics = router_.metrics();
@@ -94,6 +101,9 @@ void PoolMetrics::refresh(Time now, Duration stale_after) {
   running_.set(sums[2], squares[2], count);
   ready_->set(ready);
   ready_before_->set(ready);
+  const auto blocks = static_cast<double>(router_.history().figures().held_blocks);
+  history_blocks_->set(blocks);
+  history_blocks_before_->set(blocks);
   std::erase_if(endpoints_, [this](const auto& one) {
     if (one.second.seen == refreshes_) return false;
     for (const char* label : {"model_server_endpoint", "model_server_pod", "endpoint_name"}) {

@@ -49,6 +49,8 @@ class PoolMetrics {
   Spread running_;
   Gauge* ready_;
   Gauge* ready_before_;
+  Gauge* history_blocks_;
+  Gauge* history_blocks_before_;
   std::uint64_t refreshes_ = 0;
   std::map<std::string, EndpointCells> endpoints_;
 };
