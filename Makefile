@@ -25,8 +25,8 @@ build: setup ## build the product, its tests and tools into build/release
 	@tools/configure release
 	cmake --build --preset release
 
-run: setup build ## demo: simulated engines, the gateway, a real trace, policies compared [KEEP=1]
-	@KEEP=$(KEEP) tools/run
+run: setup build $(if $(filter envoy,$(FRONT)),peers) ## demo: simulated engines, the gateway, a real trace, policies compared [KEEP=1] [FRONT=envoy]
+	@KEEP=$(KEEP) FRONT=$(FRONT) tools/run
 
 test: setup peers build ## build and run every ordinary test
 	ctest --preset release -j $(CTEST_JOBS)

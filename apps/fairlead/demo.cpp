@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `fairlead demo`: the main job in one command. Simulated engines, the gateway and the load
 // generator run in this process over real loopback sockets; each policy gets fresh engines and the
-// same stretch of a production trace.
+// same stretch of a production trace. With --envoy the router is an endpoint picker behind an
+// Envoy.
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
@@ -16,6 +17,8 @@
 #include "commands.h"
 #include "core/scheduling/policy_config.h"
 #include "embedded_data.h"
+#include "envoy_process.h"
+#include "epp_server.h"
 #include "flag_checks.h"
 #include "io/export/log_sink.h"
 #include "lab/engine/engine_thread.h"
@@ -38,6 +41,7 @@ struct DemoFlags {
   double trace_seconds = 360;
   std::string html = "fairlead-report.html";
   std::string json;
+  std::string envoy;  // The command; empty: the gateway.
   bool keep = false;
   // Of what --keep leaves running.
   std::uint16_t port = 8080;
@@ -56,12 +60,8 @@ engine::FleetOptions fleet_options(const DemoFlags& flags, const engine::EngineP
   return options;
 }
 
-std::string serve_document(const std::vector<std::uint16_t>& ports, std::uint16_t listen,
-                           std::uint16_t admin) {
-  std::string yaml = fmt::format(
-      "gateway: {{listen: [\"127.0.0.1:{}\"], adminListen: \"127.0.0.1:{}\"}}\n"
-      "fleet:\n  endpoints:\n",
-      listen, admin);
+std::string fleet_document(const std::vector<std::uint16_t>& ports) {
+  std::string yaml = "fleet:\n  endpoints:\n";
   for (std::size_t i = 0; i < ports.size(); ++i) {
     yaml += fmt::format("    - {{name: engine-{}, address: \"127.0.0.1:{}\"}}\n", i, ports[i]);
   }
@@ -72,11 +72,58 @@ Result<std::unique_ptr<Server>> start_server(const std::vector<std::uint16_t>& p
                                              const std::string& policy, std::uint16_t listen,
                                              std::uint16_t admin, Log& log) {
   config::Problems problems;
-  const auto generation =
-      router::build_generation(serve_document(ports, listen, admin), "demo", policy, problems);
+  const std::string document =
+      fmt::format("gateway: {{listen: [\"127.0.0.1:{}\"], adminListen: \"127.0.0.1:{}\"}}\n{}",
+                  listen, admin, fleet_document(ports));
+  const auto generation = router::build_generation(document, "demo", policy, problems);
   if (!generation) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
   std::random_device entropy;
   return Server::start(generation, (std::uint64_t{entropy()} << 32) | entropy(), log);
+}
+
+// On ports of the kernel's choice.
+Result<std::unique_ptr<EppServer>> start_picker(const std::vector<std::uint16_t>& ports,
+                                                const std::string& policy, Log& log) {
+  config::Problems problems;
+  config::GivenFlags flags;
+  flags.add("pool-name", "demo");
+  flags.add("secure-serving", "false");
+  const std::string document = fmt::format(
+      "policy: {}\nepp: {{listen: [\"127.0.0.1:0\"], healthListen: [\"127.0.0.1:0\"],\n"
+      "      metricsListen: [\"127.0.0.1:0\"], adminListen: \"127.0.0.1:0\"}}\n{}",
+      policy, fleet_document(ports));
+  auto plan = router::build_epp(document, "demo", flags, {}, problems);
+  if (!plan) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
+  std::random_device entropy;
+  return EppServer::start(plan->generation, (std::uint64_t{entropy()} << 32) | entropy(), log);
+}
+
+// What requests go through: a gateway, or an Envoy and its picker.
+struct Front {
+  std::unique_ptr<Server> gateway;
+  std::unique_ptr<EppServer> picker;
+  std::unique_ptr<EnvoyProcess> envoy;
+
+  bool ready() const { return gateway ? gateway->ready() : picker->ready(); }
+  std::uint16_t port() const { return gateway ? gateway->gateway_port() : envoy->port(); }
+};
+
+Result<Front> start_front(const std::string& envoy_command, const std::vector<std::uint16_t>& ports,
+                          const std::string& policy, Log& log) {
+  Front front;
+  if (envoy_command.empty()) {
+    auto server = start_server(ports, policy, 0, 0, log);
+    if (!server) return tl::unexpected(server.error());
+    front.gateway = std::move(*server);
+    return front;
+  }
+  auto picker = start_picker(ports, policy, log);
+  if (!picker) return tl::unexpected(picker.error());
+  front.picker = std::move(*picker);
+  auto envoy = EnvoyProcess::start(envoy_command, front.picker->port());
+  if (!envoy) return with_context(envoy.error(), "--envoy");
+  front.envoy = std::move(*envoy);
+  return front;
 }
 
 // Finds out before minutes of comparison whether what --keep leaves running will find its ports.
@@ -102,8 +149,9 @@ Result<void> check_ports(const DemoFlags& flags) {
   return {};
 }
 
-// Turns the idle loop until the server knows its fleet.
-Result<void> wait_until_ready(const Server& server, net::EventLoop& loop) {
+// Turns the idle loop until the router knows its fleet.
+template <class Router>
+Result<void> wait_until_ready(const Router& server, net::EventLoop& loop) {
   constexpr Duration kPatience = std::chrono::seconds(15);
   loop.run_turn(Duration{});
   const Time deadline = loop.now() + kPatience;
@@ -195,12 +243,12 @@ Result<void> Demo::compare() {
 Result<void> Demo::run_policy(const std::string& policy) {
   const auto engines = engine::EngineThread::start(fleet_options(flags_, profile_, 0));
   if (!engines) return tl::unexpected(engines.error());
-  const auto server = start_server((*engines)->ports(), policy, 0, 0, log_);
-  if (!server) return tl::unexpected(server.error());
-  if (auto ready = wait_until_ready(**server, loop_); !ready) return ready;
+  const auto front = start_front(flags_.envoy, (*engines)->ports(), policy, log_);
+  if (!front) return tl::unexpected(front.error());
+  if (auto ready = wait_until_ready(*front, loop_); !ready) return ready;
 
   load::LoadSettings settings;
-  settings.target.address = net::SocketAddress::loopback((*server)->gateway_port());
+  settings.target.address = net::SocketAddress::loopback(front->port());
   settings.target.host = "127.0.0.1";
   settings.speed = flags_.speed;
   settings.progress_interval = std::chrono::seconds(5);
@@ -235,7 +283,8 @@ Result<void> Demo::report() const {
       {"Trace", fmt::format("first {:.0f} s, {} times compressed, arrivals spread within the "
                             "recorder's steps",
                             flags_.trace_seconds, flags_.compression)},
-      {"Fresh start", "engines and gateway start anew for each policy"},
+      {"Router", flags_.envoy.empty() ? "the gateway" : "Envoy with the endpoint picker"},
+      {"Fresh start", "engines and router start anew for each policy"},
       {"Units", "seconds of model time"},
   };
   describe_machine(text);
@@ -334,6 +383,9 @@ Command add_demo(CLI::App& parent) {
   command->add_option("--trace-seconds", flags->trace_seconds, "Stretch of the trace")
       ->check(above_zero())
       ->capture_default_str();
+  command->add_option("--envoy", flags->envoy,
+                      "Program that runs an Envoy, given its port and the picker's: requests go "
+                      "through it and the endpoint picker instead of the gateway");
   command->add_option("--html", flags->html, "Report to write")->capture_default_str();
   command->add_option("--json", flags->json, "Summary to write as JSON");
   CLI::Option* keep =

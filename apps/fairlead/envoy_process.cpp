@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "envoy_process.h"
+
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include "io/net/socket.h"
+#include "io/net/steady_clock.h"
+
+extern char** environ;
+
+namespace fairlead::app {
+namespace {
+
+constexpr Duration kPatience = std::chrono::seconds(15);
+constexpr Duration kLook = std::chrono::milliseconds(20);
+
+// One that is free now. Envoy says no port that it chose, so it has to be told one.
+Result<std::uint16_t> free_port() {
+  auto listener = net::listen_tcp(net::SocketAddress::loopback(0), net::PortSharing::kExclusive);
+  if (!listener) return tl::unexpected(listener.error());
+  const auto address = net::local_address(listener->get());
+  if (!address) return tl::unexpected(address.error());
+  return address->port();
+}
+
+bool listens(std::uint16_t port) {
+  const net::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const net::SocketAddress address = net::SocketAddress::loopback(port);
+  return fd.valid() && ::connect(fd.get(), address.get(), address.size()) == 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<EnvoyProcess>> EnvoyProcess::start(const std::string& command,
+                                                          std::uint16_t picker_port) {
+  const auto port = free_port();
+  if (!port) return tl::unexpected(port.error());
+  std::string listen = std::to_string(*port);
+  std::string picker = std::to_string(picker_port);
+  std::string program = command;
+  char* arguments[] = {program.data(), listen.data(), picker.data(), nullptr};
+  pid_t pid = 0;
+  const int failed = ::posix_spawnp(&pid, command.c_str(), nullptr, nullptr, arguments, environ);
+  if (failed != 0) return fail(ErrorCode::kIo, "{}: {}", command, std::strerror(failed));
+  std::unique_ptr<EnvoyProcess> envoy(new EnvoyProcess(pid, *port));
+  if (auto up = envoy->wait_until_listening(command); !up) return tl::unexpected(up.error());
+  return envoy;
+}
+
+Result<void> EnvoyProcess::wait_until_listening(const std::string& command) {
+  const net::SteadyClock clock;
+  const Time deadline = clock.now() + kPatience;
+  while (!listens(port_)) {
+    if (::waitpid(pid_, nullptr, WNOHANG) == pid_) {
+      pid_ = 0;
+      return fail(ErrorCode::kUnavailable, "{} ended before it listened", command);
+    }
+    if (clock.now() > deadline) {
+      return fail(ErrorCode::kUnavailable, "{} does not listen after {:.0f} s", command,
+                  to_seconds(kPatience));
+    }
+    std::this_thread::sleep_for(kLook);
+  }
+  return {};
+}
+
+EnvoyProcess::~EnvoyProcess() {
+  if (pid_ == 0) return;
+  ::kill(pid_, SIGTERM);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+}  // namespace fairlead::app
