@@ -18,6 +18,7 @@
 #include "epp_server.h"
 #include "io/export/log_sink.h"
 #include "io/fleet/file_watch.h"
+#include "io/net/steady_clock.h"
 #include "router/build.h"
 #include "signals.h"
 #include "stop_gate.h"
@@ -55,6 +56,22 @@ Result<std::shared_ptr<const router::Generation>> load(const Launch& launch,
   return plan->generation;
 }
 
+// Health says no, but until that has spread requests still come: they are served while Envoy holds
+// a connection, for at most the drain timeout.
+void serve_on(EppServer& server, StopGate& gate, Log& log) {
+  constexpr Duration kLook = std::chrono::milliseconds(50);
+  const net::SteadyClock clock;
+  const Duration timeout = server.router().generation().load()->epp.drain_timeout;
+  log.info(
+      "stopping within {:.0f} s, or when no proxy is connected any more; a second signal does "
+      "not wait",
+      to_seconds(timeout));
+  const Time end = clock.now() + timeout;
+  while (server.connections() > 0 && clock.now() < end) {
+    if (gate.wait_for_signal_within(kLook)) return;
+  }
+}
+
 int run(const Launch& launch) {
   std::string doubts;
   auto generation = load(launch, doubts);
@@ -83,6 +100,8 @@ int run(const Launch& launch) {
            (*server)->admin_port(), (*generation)->policy);
   gate.on_reload([&] { (*server)->reload(); });
   gate.wait_for_signal();
+  (*server)->announce_end();
+  serve_on(**server, gate, log);
   log.info("stopping: running streams may end; a second signal ends them now");
   (*server)->drain([&] { gate.drained(); });
   gate.wait_for_drain();

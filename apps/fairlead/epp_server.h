@@ -15,7 +15,6 @@
 #include "fronts/extproc/extproc.h"
 #include "fronts/extproc/health_server.h"
 #include "fronts/extproc/pool_metrics.h"
-#include "io/export/trace_exporter.h"
 #include "router/control.h"
 #include "router/router.h"
 #include "server.h"
@@ -39,6 +38,8 @@ class EppServer {
   // From any thread: reads the configuration again.
   void reload() { control_->reload(); }
   router::Router& router() { return *router_; }
+  // Of Envoy, open now.
+  std::size_t connections() const { return front_->connections(); }
 
   // Health says no from here on, while streams are served as before.
   void announce_end();

@@ -29,10 +29,10 @@ class StopGate {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return signals_ > 0; });
   }
-  // A second signal ends the wait.
-  void wait_for_signal_within(Duration delay) {
+  // True when a second signal ended the wait.
+  bool wait_for_signal_within(Duration delay) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, delay, [this] { return signals_ > 1; });
+    return changed_.wait_for(lock, delay, [this] { return signals_ > 1; });
   }
   // What SIGHUP does, while there is something to reload.
   void on_reload(std::function<void()> reload) {

@@ -17,6 +17,8 @@
 
 namespace fairlead::codec {
 
+bool is_utf8(std::string_view text);
+
 // Appends `text` in quotes, escaped.
 void append_json_string(std::string& out, std::string_view text);
 

@@ -259,6 +259,7 @@ void Fleet::on_probe(model::EndpointRef endpoint, ProbeResult result, Time now) 
   Member* member = find(endpoint);
   if (member == nullptr) return;
   const Health before = member->health.state();
+  changed_ |= !std::exchange(member->endpoint.asked, true);
   if (result == ProbeResult::kGood) {
     member->health.on_probe_success(settings_.health, now);
   } else {

@@ -46,6 +46,8 @@ std::string_view to_string(Outcome outcome) {
       return "upstream_failed";
     case Outcome::kTimedOut:
       return "timed_out";
+    case Outcome::kHandedOver:
+      return "handed_over";
     case Outcome::kRejected:
       return "rejected";
   }

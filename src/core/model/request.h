@@ -78,7 +78,8 @@ enum class Outcome : std::uint8_t {
   kClientGone,
   kUpstreamFailed,
   kTimedOut,
-  kRejected,  // Answered by us without reaching an engine, see ReplyReason.
+  kRejected,    // Answered by us without reaching an engine, see ReplyReason.
+  kHandedOver,  // Left to a proxy that tells nothing of its end.
 };
 
 std::string_view to_string(Outcome outcome);

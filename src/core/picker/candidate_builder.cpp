@@ -70,7 +70,7 @@ void CandidateBuilder::select(const model::InferenceRequest& request,
     const std::uint32_t slot = endpoint.ref.slot;
     const bool honoured = masks == Masks::kHonoured;
     // One that was never asked is better than none: after a start, or when the whole pool changed.
-    const bool unasked = !honoured && endpoint.health == model::Health::kUnknown;
+    const bool unasked = !honoured && endpoint.health == model::Health::kUnknown && !endpoint.asked;
     if (!endpoint.takes_traffic() && !unasked) {
       excluded_.push_back({endpoint.ref, Exclusion::kTakesNoTraffic});
     } else if (!any_model && !endpoint.serves(request.model)) {

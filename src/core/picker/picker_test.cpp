@@ -515,8 +515,12 @@ TEST_F(PickerTest, ADecisionForNobodyIsNotedWithItsReason) {
 }
 
 TEST_F(PickerTest, AnEndpointNeverAskedIsBetterThanNone) {
-  for (model::Endpoint& endpoint : pool.endpoints) endpoint.health = model::Health::kEjected;
-  pool.endpoints[2].health = model::Health::kUnknown;
+  for (model::Endpoint& endpoint : pool.endpoints) {
+    endpoint.health = model::Health::kEjected;
+    endpoint.asked = true;
+  }
+  pool.endpoints[2].health = pool.endpoints[3].health = model::Health::kUnknown;
+  pool.endpoints[2].asked = false;  // The other was asked in vain.
   const RequestId id = start();
   EXPECT_EQ(outbox[0].endpoint.slot, 2U);
   picker.on_end(id, Outcome::kCompleted, now);

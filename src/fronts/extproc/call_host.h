@@ -77,6 +77,8 @@ class CallHost {
   fleet::TrafficTable& traffic() { return traffic_; }
   router::SharedResponses& responses() { return responses_; }
   const exchange::ExtProcCounters& counters() const { return counters_; }
+  // For one message; whoever uses it clears it first.
+  std::string& scratch() { return scratch_; }
   std::size_t body_bytes() const { return bodies_.lent_bytes(); }
 
  private:
@@ -99,6 +101,7 @@ class CallHost {
   std::size_t desk_bytes_ = 0;
   picker::Picker picker_;
   router::ActionDesk<ExtProcCall> actions_;
+  std::string scratch_;
   std::vector<std::unique_ptr<ExtProcCall>> calls_;
   std::vector<ExtProcCall*> free_;
 };

@@ -182,6 +182,8 @@ EppMetrics::EppMetrics(MetricRegistry& registry, LabelBudget& models, LabelBudge
     : registry_(registry), models_(models), fairness_(fairness) {}
 
 EppCells& EppMetrics::cells(const RequestLabels& labels) {
+  RequestLabels admitted{models_.admit(labels.model), models_.admit(labels.target),
+                         fairness_.admit(labels.fairness), labels.priority};
   const auto write_key = [this](const RequestLabels& l) {
     key_.clear();
     key_.append(l.model).push_back('\0');
@@ -189,15 +191,14 @@ EppCells& EppMetrics::cells(const RequestLabels& labels) {
     key_.append(l.fairness).push_back('\0');
     fmt::format_to(std::back_inserter(key_), "{}", l.priority);
   };
-  write_key(labels);
-  if (const auto at = cells_.find(key_); at != cells_.end()) return *at->second;
-  RequestLabels admitted{models_.admit(labels.model), models_.admit(labels.target),
-                         fairness_.admit(labels.fairness), labels.priority};
-  if (cells_.size() >= kLabelSetsMax) {
-    admitted.model = admitted.target = admitted.fairness = kOtherLabel;
-  }
   write_key(admitted);
   auto at = cells_.find(key_);
+  if (at != cells_.end()) return *at->second;
+  if (cells_.size() >= kLabelSetsMax) {
+    admitted.model = admitted.target = admitted.fairness = kOtherLabel;
+    write_key(admitted);
+    at = cells_.find(key_);
+  }
   if (at == cells_.end()) {
     at = cells_.emplace(key_, std::make_unique<EppCells>(registry_, admitted)).first;
   }

@@ -93,7 +93,7 @@ class EppCells {
 };
 
 // Of one worker; what comes beyond is told apart by its priority alone.
-inline constexpr std::size_t kLabelSetsMax = 2000;
+inline constexpr std::size_t kLabelSetsMax = 300;
 
 class EppMetrics {
  public:
@@ -105,8 +105,8 @@ class EppMetrics {
 
  private:
   MetricRegistry& registry_;
-  LabelBudget& models_;
-  LabelBudget& fairness_;
+  LabelValues models_;
+  LabelValues fairness_;
   std::string key_;  // Scratch.
   std::map<std::string, std::unique_ptr<EppCells>, std::less<>> cells_;
 };

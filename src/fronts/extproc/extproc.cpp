@@ -16,6 +16,11 @@ struct ExtProc::Worker {
   std::unique_ptr<net::EventLoop> loop;
   std::unique_ptr<ExtProcWorker> front;  // Dies before the loop.
   std::thread thread;
+  std::atomic<std::size_t> on_the_way{0};  // Dealt to it, and not yet among its connections.
+
+  std::size_t connections() const {
+    return front->connections() + on_the_way.load(std::memory_order_relaxed);
+  }
 };
 
 ExtProc::ExtProc(router::Router& router, ExtProcPorts ports)
@@ -57,14 +62,17 @@ Result<void> ExtProc::open_listener(const config::HostPort& wanted) {
 
 // In the first worker's thread.
 void ExtProc::deal(net::UniqueFd fd, const net::SocketAddress& peer) {
-  const auto& worker = *std::ranges::min_element(
-      workers_, {}, [](const auto& one) { return one->front->connections(); });
+  const auto& worker =
+      *std::ranges::min_element(workers_, {}, [](const auto& one) { return one->connections(); });
   if (worker == workers_.front()) return worker->front->adopt_connection(std::move(fd), peer);
   // A std::function must be copyable. A loop that takes no more work closes the connection.
   auto carried = std::make_shared<net::UniqueFd>(std::move(fd));
-  static_cast<void>(worker->loop->post([front = worker->front.get(), carried, peer] {
-    front->adopt_connection(std::move(*carried), peer);
-  }));
+  worker->on_the_way.fetch_add(1, std::memory_order_relaxed);
+  const net::Posted posted = worker->loop->post([to = worker.get(), carried, peer] {
+    to->on_the_way.fetch_sub(1, std::memory_order_relaxed);
+    to->front->adopt_connection(std::move(*carried), peer);
+  });
+  if (posted == net::Posted::kFull) worker->on_the_way.fetch_sub(1, std::memory_order_relaxed);
 }
 
 Result<void> ExtProc::start(std::span<const config::HostPort> listen, std::uint32_t workers) {
@@ -88,6 +96,12 @@ Result<void> ExtProc::start(std::span<const config::HostPort> listen, std::uint3
     worker->thread = std::thread([loop = worker->loop.get()] { loop->run(); });
   }
   return {};
+}
+
+std::size_t ExtProc::connections() const {
+  std::size_t sum = 0;
+  for (const auto& worker : workers_) sum += worker->connections();
+  return sum;
 }
 
 void ExtProc::drain(std::function<void()> on_drained) {

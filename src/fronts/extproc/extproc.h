@@ -45,6 +45,9 @@ class ExtProc {
   // The ports in use, one an address in start()'s order.
   const std::vector<std::uint16_t>& ports() const { return ports_; }
 
+  // Of Envoy, open now.
+  std::size_t connections() const;
+
   // Refuses new connections and lets running streams end, for at most the drain timeout.
   // `on_drained` runs once, in a worker's thread, when all workers are done. Once.
   void drain(std::function<void()> on_drained);

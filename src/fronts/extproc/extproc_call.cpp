@@ -95,8 +95,9 @@ void ExtProcCall::release() {
 void ExtProcCall::send(std::string_view head, std::string_view body) {
   // A borrowed body would have to stay where it is.
   if (body.size() < net::kGrpcBorrowBytes) return call_->send(head, body);
-  scratch_.assign(head).append(body);
-  call_->send(scratch_);
+  std::string& whole = host_.scratch();
+  whole.assign(head).append(body);
+  call_->send(whole);
 }
 
 void ExtProcCall::send_stored(std::string_view head, std::string_view body) {
@@ -148,7 +149,12 @@ void ExtProcCall::on_decide(const exchange::ExtProcRequest& request) {
   }
   const std::string_view fairness =
       request.controls.fairness_id.empty() ? kDefaultFairnessId : request.controls.fairness_id;
-  cells_ = &host_.epp_metrics().cells({request.client_model, request.inference.model, fairness,
+  // What nobody serves would only use up the labels of what somebody does.
+  const auto pool = host_.pool_snapshot();
+  const bool served = !pool->any_model_known() || request.inference.model.empty() ||
+                      pool->knows_model(request.inference.model);
+  cells_ = &host_.epp_metrics().cells({served ? request.client_model : kOtherLabel,
+                                       served ? request.inference.model : kOtherLabel, fairness,
                                        generation_->epp.priority_of(request.controls.objective)});
   cells_->on_begin(request.body_bytes);
   if (host_.overload().has(admission::OverloadAction::kShedRequests)) {
@@ -158,7 +164,7 @@ void ExtProcCall::on_decide(const exchange::ExtProcRequest& request) {
   restrict_to_subset(*request.subset);
   if (request.previous_response != 0) find_holder(request.previous_response);
   deciding_at_ = host_.exact_now();
-  id_ = host_.picker().on_request(inference(request), *host_.pool_snapshot(), generation_->profile,
+  id_ = host_.picker().on_request(inference(request), *pool, generation_->profile,
                                   host_.loop().now(), host_.actions().outbox());
   has_id_ = true;
   host_.actions().bind(id_, *this);
@@ -291,6 +297,8 @@ void ExtProcCall::on_end(Outcome outcome) {
   const Time now = host_.loop().now();
   on_turn_end();
   if (failed_ && outcome == Outcome::kCompleted) outcome = Outcome::kUpstreamFailed;
+  const bool unseen = outcome == Outcome::kCompleted && stream_.response_status() == 0;
+  if (unseen) outcome = Outcome::kHandedOver;
   int status = stream_.response_status();
   if (reply_reason_ != ReplyReason::kNone) status = model::http_status(reply_reason_);
   if (status == 0 && outcome == Outcome::kClientGone) status = kClientClosedRequest;

@@ -85,9 +85,8 @@ class ExtProcCall final : public net::GrpcCallObserver,
   bool has_id_ = false;
   bool forwarded_ = false;     // An endpoint was named to Envoy, and nobody has taken it back.
   bool dispatch_due_ = false;  // The history has not been told.
-  std::string endpoints_;      // As Envoy is told; scratch, as the next two.
+  std::string endpoints_;      // As Envoy is told; scratch, as the next.
   std::string session_token_;
-  std::string scratch_;
   std::vector<std::uint32_t> subset_slots_;
   bool subset_given_ = false;
   std::optional<model::EndpointRef> holder_;

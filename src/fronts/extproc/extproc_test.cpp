@@ -3,9 +3,14 @@
 // Envoy is told byte by byte is tested in core/exchange.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "fronts/extproc/extproc.h"
+#include "fronts/extproc/health_server.h"
 #include "fronts/extproc/pool_metrics.h"
 #include "fronts/extproc/testing/envoy_fixture.h"
 
@@ -207,6 +212,14 @@ TEST_F(ExtProcTest, AStreamKeepsTheGenerationThatItBeganWith) {
   ASSERT_TRUE(until([&] { return closed(after); })) << "ends with its request";
   EXPECT_EQ(client_->answer(after).headers["grpc-status"], "0");
   EXPECT_EQ(metric("fairlead_extproc_closed_early_total"), 1);
+  // Nothing is known of its answer, and nothing is said of it.
+  EXPECT_EQ(metric("fairlead_requests_total{route=\"chat_completions\",code=\"0\","
+                   "outcome=\"handed_over\"}"),
+            1);
+  EXPECT_EQ(metric("llm_d_epp_request_duration_seconds_count" + kLabels), 0);
+  std::vector<model::Observation> seen;
+  router_->inbox().drain(seen);
+  EXPECT_TRUE(seen.empty()) << "no success that nobody saw";
   EXPECT_FALSE(closed(before));
   finish(before);
 }
@@ -244,6 +257,138 @@ TEST_F(ExtProcTest, ModelNamesThatClientsMakeUpTakeABoundedNumberOfLabels) {
   EXPECT_NE(text.find(line("b", 1)), std::string::npos);
   EXPECT_NE(text.find(line("other", 2)), std::string::npos);
   EXPECT_EQ(text.find("model_name=\"c\""), std::string::npos);
+}
+
+TEST_F(ExtProcTest, LabelsThatWouldSpoilThePageAreOthers) {
+  LabelBudget budget(10);
+  LabelValues values(budget);
+  EXPECT_EQ(values.admit("tenant-a"), "tenant-a");
+  EXPECT_EQ(values.admit(""), "");
+  EXPECT_EQ(values.admit(std::string(kLabelBytesMax, 'x')).size(), kLabelBytesMax);
+  EXPECT_EQ(values.admit(std::string(kLabelBytesMax + 1, 'x')), kOtherLabel);
+  EXPECT_EQ(values.admit("\xff"), kOtherLabel) << "not UTF-8";
+  EXPECT_EQ(values.admit("a\nb"), kOtherLabel);
+  EXPECT_EQ(values.admit("\xc3\xa9"), "\xc3\xa9");
+}
+
+TEST_F(ExtProcTest, ModelsThatNobodyServesTakeNoLabels) {
+  start();
+  const std::int32_t stream =
+      ask(R"({"model":"made-up","messages":[{"role":"user","content":"x"}]})");
+  EXPECT_EQ(told(stream), "404");
+  EXPECT_EQ(metric("llm_d_epp_request_error_total{model_name=\"other\",target_model_name=\"other\","
+                   "fairness_id=\"default-flow\",priority=\"0\",error_code=\"NotFound\"}"),
+            1);
+}
+
+TEST_F(ExtProcTest, ABodyOfTheLargestSizeComesBackWhole) {
+  start("epp: {requestBytesMax: 2Mi}");
+  const std::string body = chat_body(std::string((2 << 20) - 100, 'x'));
+  const std::int32_t stream = open();
+  send(stream, head());
+  for (std::size_t at = 0; at < body.size(); at += 60'000) {
+    send(stream, {.phase = ProcessingPhase::kRequestBody, .body = body.substr(at, 60'000)});
+  }
+  send(stream, {.phase = ProcessingPhase::kRequestBody, .end = true});
+  ASSERT_TRUE(until(
+      [&] { return closed(stream) || client_->answer(stream).body.size() > body.size() + 1000; }));
+  std::string back;
+  for (const EnvoyReply& reply : replies(stream)) {
+    if (reply.kind == ReplyKind::kBody) back += reply.body;
+  }
+  EXPECT_TRUE(back == body);
+  finish(stream);
+}
+
+// The front with its threads, as the program starts it.
+TEST_F(ExtProcTest, WorkersShareTheConnectionsOfABurstAndDrainTogether) {
+  start();
+  listener_.reset();
+  client_.reset();
+  ExtProc front(*router_, {});
+  const config::HostPort anywhere{"127.0.0.1", 0};
+  ASSERT_TRUE(front.start(std::span(&anywhere, 1), 3).has_value());
+  std::vector<std::unique_ptr<net::testing::Http2Client>> clients;
+  for (int i = 0; i < 9; ++i) {
+    clients.push_back(std::make_unique<net::testing::Http2Client>(
+        *loop_, net::SocketAddress::loopback(front.ports().front())));
+  }
+  const auto all_until = [&](const std::function<bool()>& condition) {
+    return net::testing::run_until(*loop_, [&] {
+      for (const auto& one : clients) one->pump();
+      return condition();
+    });
+  };
+  std::vector<std::int32_t> streams;
+  for (const auto& one : clients) {
+    const std::int32_t stream = one->request(net::testing::grpc_head(kProcessPath), {}, false);
+    streams.push_back(stream);
+    EnvoyMessage get = head();
+    get.end = true;
+    one->append(stream, net::testing::grpc_framed(envoy::encode(get)));
+  }
+  ASSERT_TRUE(all_until([&] {
+    return std::ranges::all_of(clients, [&](const auto& one) {
+      return !one->answer(streams[static_cast<std::size_t>(&one - clients.data())]).body.empty();
+    });
+  })) << "whoever the worker is";
+  EXPECT_EQ(front.connections(), 9U);
+  EXPECT_EQ(router_->inflight().total().requests, 9);
+  std::atomic<bool> drained{false};
+  front.drain([&] { drained = true; });
+  ASSERT_TRUE(all_until([&] { return clients.front()->got_goaway(); }));
+  clients.clear();
+  ASSERT_TRUE(net::testing::run_until(*loop_, [&] { return drained.load(); }));
+  front.stop();
+  EXPECT_EQ(router_->inflight().total().requests, 0);
+}
+
+TEST_F(ExtProcTest, AnAddressInUseStartsNothing) {
+  start();
+  ExtProc front(*router_, {});
+  const config::HostPort taken{"127.0.0.1", listener_->local_address().port()};
+  const auto started = front.start(std::span(&taken, 1), 2);
+  ASSERT_FALSE(started.has_value());
+  EXPECT_NE(started.error().message.find("epp.listen"), std::string::npos);
+  EXPECT_TRUE(front.ports().empty());
+}
+
+TEST_F(ExtProcTest, HealthIsToldUntilTheEndIsAnnounced) {
+  const auto generation = build("");
+  // Nobody answers there.
+  auto settings = std::make_shared<router::Generation>();
+  settings->settings = generation->settings;
+  settings->settings.fleet.endpoints[0].address = {"127.0.0.1", 1};
+  router::Router router(settings, 1, log_, registry_);
+  auto control = router::Control::create(router);
+  ASSERT_TRUE(control.has_value()) << control.error().message;
+  HealthServer health(**control);
+  const config::HostPort anywhere{"127.0.0.1", 0};
+  ASSERT_TRUE(health.listen(std::span(&anywhere, 1)).has_value());
+  net::EventLoop& loop = (*control)->loop();
+  net::testing::Http2Client client(loop, net::SocketAddress::loopback(health.port()));
+  const auto check = [&](std::string_view service) {
+    std::string request;
+    if (!service.empty()) {
+      request = "\x0a";
+      request += static_cast<char>(service.size());
+      request += service;
+    }
+    const std::int32_t id = client.request(net::testing::grpc_head("/grpc.health.v1.Health/Check"),
+                                           net::testing::grpc_framed(request));
+    client.wait(id);
+    return client.answer(id).body.substr(net::testing::grpc_framed("").size());
+  };
+  const std::string serving = "\x08\x01";
+  const std::string not_serving = "\x08\x02";
+  EXPECT_EQ(check("liveness"), serving);
+  EXPECT_EQ(check(""), not_serving) << "the pool is not known yet";
+  ASSERT_TRUE(client.run_until([&] { return check("readiness") == serving; }))
+      << "known after kPoolGrace, though nobody answers";
+  EXPECT_EQ(check("inference-extension"), serving) << "a name that nobody knows";
+  health.announce_end();
+  EXPECT_EQ(check("envoy.service.ext_proc.v3.ExternalProcessor"), not_serving);
+  EXPECT_EQ(check("liveness"), serving);
 }
 
 TEST_F(ExtProcTest, PoolFiguresAreOfFreshEndpointsAndEndWithTheirs) {

@@ -10,6 +10,8 @@ namespace {
 
 // After the drain timeout, for the statuses of the streams that were cut off.
 constexpr Duration kCutOffGrace = std::chrono::seconds(1);
+// For an answer's pieces beside a request's body.
+constexpr std::size_t kPendingSlack = std::size_t{4} << 20;
 
 net::GrpcServerOptions server_options(const router::Generation& generation,
                                       std::shared_ptr<const net::TlsServerContext> tls) {
@@ -19,6 +21,9 @@ net::GrpcServerOptions server_options(const router::Generation& generation,
   options.calls_max = generation.epp.streams_max;
   options.streams_max = generation.epp.streams_max;
   options.message_bytes_max = generation.epp.message_bytes_max;
+  // A body goes back in one turn, with a head for each piece; its bytes are the body store's.
+  options.pending_bytes_max =
+      generation.epp.request_bytes_max + generation.epp.request_bytes_max / 64 + kPendingSlack;
   options.buffered_bytes_max = generation.epp.buffered_bytes_max;
   options.write_timeout = generation.settings.limits.client_write;
   return options;
@@ -64,6 +69,7 @@ void ExtProcWorker::beat() {
   router::OverloadState::WorkerCell& cell = router_.overload().cell(place_.number);
   cell.beat.store(loop_.now().time_since_epoch().count(), std::memory_order_relaxed);
   host_.set_overload(router_.overload().actions());
+  if (health_) health_->on_change();
 }
 
 net::GrpcCallObserver* ExtProcWorker::on_call(net::GrpcCall& call) {
@@ -80,6 +86,7 @@ net::GrpcCallObserver* ExtProcWorker::on_call(net::GrpcCall& call) {
 void ExtProcWorker::drain(std::function<void()> on_drained) {
   on_drained_ = std::move(on_drained);
   drain_timer_.arm(host_.generation()->epp.drain_timeout);
+  if (health_) health_->end_watches();
   server_.drain([this] { end_drain(); });
 }
 

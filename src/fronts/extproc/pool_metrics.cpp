@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fronts/extproc/pod_name.h"
+
 namespace fairlead::extproc {
 namespace {
 
@@ -52,12 +54,13 @@ PoolMetrics::EndpointCells& PoolMetrics::cells_of(const model::Endpoint& endpoin
   const auto found = endpoints_.find(endpoint.name);
   if (found != endpoints_.end()) return found->second;
   MetricRegistry& metrics = router_.metrics();
+  const PodName name = pod_name(endpoint.name);
   Labels now = pool_;
-  now.emplace_back("model_server_endpoint", endpoint.name);
+  now.emplace_back("model_server_endpoint", name.name);
   Labels before = pool_;
-  before.emplace_back("model_server_pod", endpoint.name);
-  const Labels inflight{{"endpoint_name", endpoint.name},
-                        {"namespace", "default"},
+  before.emplace_back("model_server_pod", name.name);
+  const Labels inflight{{"endpoint_name", std::string(name.name)},
+                        {"namespace", std::string(name.name_space)},
                         {"producer_name", kProducer},
                         {"fairness_id", ""},
                         {"priority", ""}};
@@ -107,7 +110,7 @@ void PoolMetrics::refresh(Time now, Duration stale_after) {
   std::erase_if(endpoints_, [this](const auto& one) {
     if (one.second.seen == refreshes_) return false;
     for (const char* label : {"model_server_endpoint", "model_server_pod", "endpoint_name"}) {
-      router_.metrics().retire(label, one.first);
+      router_.metrics().retire(label, pod_name(one.first).name);
     }
     return true;
   });

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "fronts/extproc/pod_name.h"
+
 namespace fairlead::extproc {
 namespace {
 
@@ -46,11 +48,12 @@ SchedulerMetrics::SchedulerMetrics(MetricRegistry& registry, LabelBudget& models
 SchedulerMetrics::Pair SchedulerMetrics::register_attempts(std::string_view model,
                                                            const model::Endpoint* endpoint) {
   constexpr std::string_view kHelp = "Decisions, by endpoint.";
+  const PodName name = endpoint == nullptr ? PodName{} : pod_name(endpoint->name);
   Labels labels = {
       {"status", endpoint == nullptr ? "failure" : "success"},
       {"target_model_name", std::string(model)},
-      {"endpoint_name", endpoint == nullptr ? std::string() : endpoint->name},
-      {"namespace", endpoint == nullptr ? std::string() : "default"},
+      {"endpoint_name", std::string(name.name)},
+      {"namespace", std::string(name.name_space)},
       {"port", endpoint == nullptr ? std::string() : fmt::format("{}", endpoint->port)}};
   Labels before = labels;
   before[2].first = "pod_name";
@@ -73,26 +76,20 @@ void SchedulerMetrics::on_placed(std::string_view model, const model::Endpoint& 
     place.generation = endpoint.ref.generation;
     place.attempts.clear();
   }
-  auto at = place.attempts.find(model);
+  const std::string_view label = models_.admit(model);
+  auto at = place.attempts.find(label);
   if (at == place.attempts.end()) {
-    const std::string_view admitted = models_.admit(model);
-    at = place.attempts.find(admitted);
-    if (at == place.attempts.end()) {
-      at = place.attempts.emplace(admitted, register_attempts(admitted, &endpoint)).first;
-    }
+    at = place.attempts.emplace(label, register_attempts(label, &endpoint)).first;
   }
   for (Counter* const one : at->second) one->add();
 }
 
 void SchedulerMetrics::on_refused(std::string_view model, Duration took) {
   for (Histogram* const one : took_) one->observe(to_seconds(took));
-  auto at = refused_.find(model);
+  const std::string_view label = models_.admit(model);
+  auto at = refused_.find(label);
   if (at == refused_.end()) {
-    const std::string_view admitted = models_.admit(model);
-    at = refused_.find(admitted);
-    if (at == refused_.end()) {
-      at = refused_.emplace(admitted, register_attempts(admitted, nullptr)).first;
-    }
+    at = refused_.emplace(label, register_attempts(label, nullptr)).first;
   }
   for (Counter* const one : at->second) one->add();
 }

@@ -35,7 +35,7 @@ class SchedulerMetrics {
   Pair register_attempts(std::string_view model, const model::Endpoint* endpoint);
 
   MetricRegistry& registry_;
-  LabelBudget& models_;
+  LabelValues models_;
   std::array<Histogram*, 2> took_;
   std::array<Histogram*, 2> hit_ratio_;
   std::array<Histogram*, 2> hit_bytes_;

@@ -30,6 +30,12 @@ class GrpcHealth::Call final : public GrpcCallObserver {
     send(status);
   }
 
+  void leave() {
+    if (std::exchange(watching_, false)) {
+      call_.finish(GrpcStatus::kUnavailable, "The server goes away.");
+    }
+  }
+
  private:
   friend class GrpcHealth;
 
@@ -126,6 +132,10 @@ void GrpcHealth::end(Call& call) {
   std::swap(calls_[index], calls_.back());
   calls_[index]->index_ = index;
   calls_.pop_back();
+}
+
+void GrpcHealth::end_watches() {
+  for (const auto& call : calls_) call->leave();
 }
 
 void GrpcHealth::on_change() {

@@ -51,6 +51,8 @@ class GrpcHealth final : public GrpcHandler {
   GrpcCallObserver* on_call(GrpcCall& call) override;
   // Statuses may have changed: tells the watchers of those that did.
   void on_change();
+  // Ends every watch with UNAVAILABLE: the server goes away.
+  void end_watches();
 
   std::size_t watchers() const { return watchers_; }
   const GrpcHealthCounters& counters() const { return counters_; }

@@ -59,7 +59,7 @@ void GrpcStream::send(std::string_view head, std::string_view body) {
   } else {
     copy(body);
   }
-  charge();
+  if (!charge()) overflowed_ = true;
   nghttp2_session_resume_data(connection_->session_, id_);
   watch_writes();
 }
