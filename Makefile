@@ -25,7 +25,8 @@ build: setup ## build the product, its tests and tools into build/release
 	@tools/configure release
 	cmake --build --preset release
 
-run: setup build $(if $(filter envoy,$(FRONT)),peers) ## demo: simulated engines, the gateway, a real trace, policies compared [KEEP=1] [FRONT=envoy]
+run: setup build ## demo: engines, gateway, a real trace, policies compared [KEEP=1] [FRONT=envoy]
+	@$(if $(filter envoy,$(FRONT)),$(MAKE) --no-print-directory peers)
 	@KEEP=$(KEEP) FRONT=$(FRONT) tools/run
 
 test: setup peers build ## build and run every ordinary test

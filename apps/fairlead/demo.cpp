@@ -120,7 +120,7 @@ Result<Front> start_front(const std::string& envoy_command, const std::vector<st
   auto picker = start_picker(ports, policy, log);
   if (!picker) return tl::unexpected(picker.error());
   front.picker = std::move(*picker);
-  auto envoy = EnvoyProcess::start(envoy_command, front.picker->port());
+  auto envoy = EnvoyProcess::start(envoy_command, front.picker->port(), loop);
   if (!envoy) return with_context(envoy.error(), "--envoy");
   front.envoy = std::move(*envoy);
   return front;
@@ -243,7 +243,7 @@ Result<void> Demo::compare() {
 Result<void> Demo::run_policy(const std::string& policy) {
   const auto engines = engine::EngineThread::start(fleet_options(flags_, profile_, 0));
   if (!engines) return tl::unexpected(engines.error());
-  const auto front = start_front(flags_.envoy, (*engines)->ports(), policy, log_);
+  const auto front = start_front(flags_.envoy, (*engines)->ports(), policy, loop_, log_);
   if (!front) return tl::unexpected(front.error());
   if (auto ready = wait_until_ready(*front, loop_); !ready) return ready;
 

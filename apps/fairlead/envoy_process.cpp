@@ -2,16 +2,14 @@
 #include "envoy_process.h"
 
 #include <spawn.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <csignal>
 #include <cstring>
 #include <string>
-#include <thread>
 
+#include "io/net/http_fetch.h"
 #include "io/net/socket.h"
-#include "io/net/steady_clock.h"
 
 extern char** environ;
 
@@ -30,16 +28,11 @@ Result<std::uint16_t> free_port() {
   return address->port();
 }
 
-bool listens(std::uint16_t port) {
-  const net::UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const net::SocketAddress address = net::SocketAddress::loopback(port);
-  return fd.valid() && ::connect(fd.get(), address.get(), address.size()) == 0;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<EnvoyProcess>> EnvoyProcess::start(const std::string& command,
-                                                          std::uint16_t picker_port) {
+                                                          std::uint16_t picker_port,
+                                                          net::EventLoop& loop) {
   const auto port = free_port();
   if (!port) return tl::unexpected(port.error());
   std::string listen = std::to_string(*port);
@@ -50,23 +43,31 @@ Result<std::unique_ptr<EnvoyProcess>> EnvoyProcess::start(const std::string& com
   const int failed = ::posix_spawnp(&pid, command.c_str(), nullptr, nullptr, arguments, environ);
   if (failed != 0) return fail(ErrorCode::kIo, "{}: {}", command, std::strerror(failed));
   std::unique_ptr<EnvoyProcess> envoy(new EnvoyProcess(pid, *port));
-  if (auto up = envoy->wait_until_listening(command); !up) return tl::unexpected(up.error());
+  if (auto up = envoy->wait_until_listening(command, loop); !up) return tl::unexpected(up.error());
   return envoy;
 }
 
-Result<void> EnvoyProcess::wait_until_listening(const std::string& command) {
-  const net::SteadyClock clock;
-  const Time deadline = clock.now() + kPatience;
-  while (!listens(port_)) {
+// Any answer will do: without a picker's word Envoy has none of an engine's.
+Result<void> EnvoyProcess::wait_until_listening(const std::string& command, net::EventLoop& loop) {
+  net::UpstreamPool pool(loop, {});
+  net::HttpFetch fetch(pool);
+  bool answered = false;
+  loop.run_turn(Duration{});
+  const Time deadline = loop.now() + kPatience;
+  while (!answered) {
     if (::waitpid(pid_, nullptr, WNOHANG) == pid_) {
       pid_ = 0;
       return fail(ErrorCode::kUnavailable, "{} ended before it listened", command);
     }
-    if (clock.now() > deadline) {
+    if (loop.now() > deadline) {
       return fail(ErrorCode::kUnavailable, "{} does not listen after {:.0f} s", command,
                   to_seconds(kPatience));
     }
-    std::this_thread::sleep_for(kLook);
+    if (!fetch.active()) {
+      fetch.get(net::SocketAddress::loopback(port_), "/", {},
+                [&](const Result<net::FetchReply>& reply) { answered = reply.has_value(); });
+    }
+    loop.run_turn(kLook);
   }
   return {};
 }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "io/net/event_loop.h"
 
 namespace fairlead::app {
 
@@ -17,8 +18,10 @@ class EnvoyProcess {
  public:
   // `command` is a program that runs Envoy in its place, given the ports to listen on and of the
   // picker. Waits until it listens; fails when it ends before, or takes too long.
+  // Turns the idle loop meanwhile.
   static Result<std::unique_ptr<EnvoyProcess>> start(const std::string& command,
-                                                     std::uint16_t picker_port);
+                                                     std::uint16_t picker_port,
+                                                     net::EventLoop& loop);
   ~EnvoyProcess();
   EnvoyProcess(const EnvoyProcess&) = delete;
   EnvoyProcess& operator=(const EnvoyProcess&) = delete;
@@ -27,7 +30,7 @@ class EnvoyProcess {
 
  private:
   EnvoyProcess(pid_t pid, std::uint16_t port) : pid_(pid), port_(port) {}
-  Result<void> wait_until_listening(const std::string& command);
+  Result<void> wait_until_listening(const std::string& command, net::EventLoop& loop);
 
   pid_t pid_;
   std::uint16_t port_;
