@@ -59,8 +59,8 @@ SOCKET_HEADERS = """sys/socket.h sys/epoll.h sys/eventfd.h sys/timerfd.h sys/un.
     netinet/* arpa/* netdb.h poll.h""".split()
 SOCKET_PLACES = ["io/*"] + TESTS
 # The rest of the C library and the compiler's own headers, which need no row above.
-SYSTEM_HEADERS = """sys/* spawn.h unistd.h fcntl.h signal.h time.h dirent.h pthread.h sched.h dlfcn.h
-    *intrin.h cpuid.h cxxabi.h sanitizer/* linux/* malloc.h arm_neon.h""".split()
+SYSTEM_HEADERS = """sys/* spawn.h unistd.h fcntl.h signal.h time.h dirent.h pthread.h sched.h
+    dlfcn.h *intrin.h cpuid.h cxxabi.h sanitizer/* linux/* malloc.h arm_neon.h""".split()
 
 # --- Banned calls: (rule, pattern, places where it is allowed, what to do instead) ---------------
 CHECKS_ONLY = ["*_test.cpp", "*_bench.cpp", "*/testing/*", "test/*", "bench/*", "fuzz/*"]

@@ -109,7 +109,7 @@ struct Front {
 };
 
 Result<Front> start_front(const std::string& envoy_command, const std::vector<std::uint16_t>& ports,
-                          const std::string& policy, Log& log) {
+                          const std::string& policy, net::EventLoop& loop, Log& log) {
   Front front;
   if (envoy_command.empty()) {
     auto server = start_server(ports, policy, 0, 0, log);
