@@ -47,6 +47,7 @@ void ExtProcStream::reply(const ErrorText& error, Duration retry_after) {
                                  .details = model::to_string(error.reason)},
                                 out_);
   send_reply();
+  port_.on_reply(error.reason);
   finish(StreamStatus::kOk, {}, outcome_of(error.reason));
 }
 

@@ -436,6 +436,7 @@ void EnvoyModel::check() const {
   EXPECT_EQ(port_.ends, 1);
   EXPECT_FALSE(port_.broken_contract);
   EXPECT_LE(port_.decides, 1);
+  EXPECT_EQ(port_.replied.has_value(), immediate_ > 0);
   if (left_) return;
   if (immediate_ > 0) {
     EXPECT_TRUE(plan_.refused);
@@ -542,7 +543,12 @@ TEST(ExtProcModel, AnyOrderAtAllEndsExactlyOnce) {
     EXPECT_EQ(port.ends, 1);
     EXPECT_FALSE(port.broken_contract);
     EnvoyReply reply;
-    for (const std::string& message : port.messages) EXPECT_TRUE(testing::decode(message, reply));
+    bool immediate = false;
+    for (const std::string& message : port.messages) {
+      EXPECT_TRUE(testing::decode(message, reply));
+      immediate = immediate || reply.kind == ReplyKind::kImmediate;
+    }
+    EXPECT_EQ(port.replied.has_value(), immediate);
     stream.clear();
     ASSERT_EQ(store.lent_bytes(), 0U);
     if (HasFailure()) return;

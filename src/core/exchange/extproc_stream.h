@@ -175,6 +175,9 @@ class ExtProcPort {
   virtual void on_first_token() = 0;
   virtual void on_progress(std::size_t response_bytes) = 0;  // Of one piece.
   virtual void on_usage(const codec::Usage& usage) = 0;      // Once, before on_end().
+  // The client is answered from here, as the stream found itself or as reply() asked. Before
+  // on_end(), once at most.
+  virtual void on_reply(model::ReplyReason reason) = 0;
   virtual void on_end(model::Outcome outcome) = 0;
 
  protected:

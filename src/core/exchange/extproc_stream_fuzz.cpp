@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any messages in any order on an ext_proc stream. The first byte chooses settings, the second when
 // decisions come; each message follows its length in two bytes. Oracles: one end, nothing behind
-// it, every reply is a ProcessingResponse, lent bytes stay as they are, and all memory comes back.
+// it, every reply is a ProcessingResponse, an immediate one is told to the owner, lent bytes stay
+// as they are, and all memory comes back.
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -55,9 +56,12 @@ void play(std::string_view bytes) {
   stream.on_gone();
   require(port.ends == 1 && !port.broken_contract && port.decides <= 1);
   fairlead::exchange::testing::EnvoyReply reply;
+  bool immediate = false;
   for (const std::string& message : port.messages) {
     require(fairlead::exchange::testing::decode(message, reply));
+    immediate = immediate || reply.kind == fairlead::exchange::testing::ReplyKind::kImmediate;
   }
+  require(port.replied.has_value() == immediate);
   require(port.drain());
   stream.clear();
   require(store.lent_bytes() == 0);

@@ -395,6 +395,7 @@ TEST_F(ExtProcTest, ARefusalSaysWhyAndWhenToComeAgain) {
   EXPECT_EQ(sent[0].status, 503);
   EXPECT_EQ(sent[0].header("x-llm-d-request-dropped-reason"), "rejected-no-endpoints");
   EXPECT_EQ(sent[0].header("retry-after"), "2");
+  EXPECT_EQ(port_.replied, model::ReplyReason::kNoEndpoint);
   EXPECT_EQ(sent[0].header("content-type"), "application/json");
   EXPECT_NE(sent[0].body.find(R"({"error":)"), std::string::npos);
   EXPECT_EQ(port_.finished, StreamStatus::kOk);
@@ -428,6 +429,9 @@ TEST_F(ExtProcTest, HeadsAndBodiesBeyondBoundsAreRefused) {
     ASSERT_EQ(sent.size(), 1U);
     EXPECT_EQ(sent[0].kind, ReplyKind::kImmediate);
     EXPECT_EQ(sent[0].status, status);
+    ASSERT_TRUE(port_.replied);
+    EXPECT_EQ(model::http_status(*port_.replied), status);
+    port_.replied.reset();
     EXPECT_FALSE(stream_.running());
     port_.finished.reset();
     port_.ends = 0;
@@ -443,6 +447,10 @@ TEST_F(ExtProcTest, HeadsAndBodiesBeyondBoundsAreRefused) {
   begin();
   request_headers({}, false, "/v1/nothing");
   refused(404);
+  begin();
+  say({.phase = ProcessingPhase::kRequestHeaders,
+       .headers = {{":method", "PUT"}, {":path", "/v1/chat/completions"}}});
+  refused(405);
   begin();
   request_headers({{"content-encoding", "gzip"}});
   refused(415);
@@ -470,6 +478,7 @@ TEST_F(ExtProcTest, AFullStoreRefusesAndRecovers) {
   ASSERT_TRUE(testing::decode(port.messages.at(0), reply));
   EXPECT_EQ(reply.status, 503);
   EXPECT_EQ(reply.header("x-llm-d-request-dropped-reason"), "rejected-saturated");
+  EXPECT_EQ(port.replied, model::ReplyReason::kOverloaded);
   stream.clear();
   EXPECT_EQ(small.lent_bytes(), 0U);
 }
@@ -536,6 +545,7 @@ TEST_F(ExtProcTest, CutOffAnswersWhatIsUndecided) {
   request_headers();
   stream_.cut_off();
   EXPECT_EQ(replies().at(0).status, 503);
+  EXPECT_EQ(port_.replied, model::ReplyReason::kDraining);
   EXPECT_EQ(port_.ends, 1);
 }
 

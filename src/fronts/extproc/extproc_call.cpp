@@ -159,7 +159,7 @@ void ExtProcCall::on_decide(const exchange::ExtProcRequest& request) {
   cells_->on_begin(request.body_bytes);
   if (host_.overload().has(admission::OverloadAction::kShedRequests)) {
     host_.metrics().on_overload(admission::OverloadAction::kShedRequests);
-    return reply({ReplyReason::kOverloaded, {}, {}});
+    return stream_.reply({ReplyReason::kOverloaded, {}, {}});
   }
   restrict_to_subset(*request.subset);
   if (request.previous_response != 0) find_holder(request.previous_response);
@@ -175,7 +175,7 @@ void ExtProcCall::on_action(const picker::Action& action) {
   if (action.kind == picker::Action::Kind::kReply) {
     host_.scheduler_metrics().on_refused(stream_.request().inference.model,
                                          host_.exact_now() - deciding_at_);
-    return reply({action.reason, {}, {}}, action.retry_after);
+    return stream_.reply({action.reason, {}, {}}, action.retry_after);
   }
   forward(host_.picker().decision(id_));
 }
@@ -193,7 +193,7 @@ void ExtProcCall::forward(const picker::Decision& decision) {
   endpoints_.clear();
   add(decision.endpoint);
   // It left the pool after the decision.
-  if (endpoints_.empty()) return reply({ReplyReason::kNoEndpoint, {}, {}});
+  if (endpoints_.empty()) return stream_.reply({ReplyReason::kNoEndpoint, {}, {}});
   for (std::uint32_t i = 0; i < decision.fallback_count; ++i) add(decision.fallbacks[i]);
   exchange::encode_session_token(pool->find(decision.endpoint.slot)->name, session_token_);
   const Time decided = host_.exact_now();
@@ -206,11 +206,11 @@ void ExtProcCall::forward(const picker::Decision& decision) {
   stream_.forward({.endpoints = endpoints_, .session_token = session_token_});
 }
 
-void ExtProcCall::reply(const exchange::ErrorText& error, Duration retry_after) {
-  reply_reason_ = error.reason;
-  host_.metrics().on_reply(error.reason);
-  cells_->on_error(error_code(error.reason));
-  stream_.reply(error, retry_after);
+// Of what was refused before its decision, there is no model to count it under.
+void ExtProcCall::on_reply(ReplyReason reason) {
+  reply_reason_ = reason;
+  host_.metrics().on_reply(reason);
+  if (cells_ != nullptr) cells_->on_error(error_code(reason));
 }
 
 void ExtProcCall::on_dispatched() {

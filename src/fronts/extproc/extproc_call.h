@@ -55,6 +55,7 @@ class ExtProcCall final : public net::GrpcCallObserver,
   void on_first_token() override;
   void on_progress(std::size_t response_bytes) override;
   void on_usage(const codec::Usage& usage) override;
+  void on_reply(model::ReplyReason reason) override;
   void on_end(model::Outcome outcome) override;
   void on_turn_end() override;
 
@@ -64,7 +65,6 @@ class ExtProcCall final : public net::GrpcCallObserver,
   void restrict_to_subset(const exchange::SubsetHint& subset);
   void find_holder(std::uint64_t previous_response);
   void forward(const picker::Decision& decision);
-  void reply(const exchange::ErrorText& error, Duration retry_after = {});
   void rebind(std::string_view endpoint);
   void count_failure(int status);
   void note_response();

@@ -56,6 +56,10 @@ class RecordingPort final : public ExtProcPort {
   void on_first_token() override { ++first_tokens; }
   void on_progress(std::size_t bytes) override { progress += bytes; }
   void on_usage(const codec::Usage& seen) override { usage = seen; }
+  void on_reply(model::ReplyReason reason) override {
+    broken_contract |= finished.has_value() || ends > 0 || replied.has_value();
+    replied = reason;
+  }
   void on_end(model::Outcome with) override {
     ++ends;
     outcome = with;
@@ -88,6 +92,7 @@ class RecordingPort final : public ExtProcPort {
   std::string client_model;
   std::vector<std::uint64_t> keys;
   std::optional<codec::Usage> usage;
+  std::optional<model::ReplyReason> replied;
   std::optional<model::Outcome> outcome;
   bool broken_contract = false;
 
