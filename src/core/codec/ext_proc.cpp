@@ -36,7 +36,6 @@ constexpr std::uint32_t kBody = 3;
 constexpr std::uint32_t kDetails = 5;
 }  // namespace immediate_field
 namespace value_field {
-constexpr std::uint32_t kNumber = 2;
 constexpr std::uint32_t kString = 3;
 constexpr std::uint32_t kStruct = 5;
 constexpr std::uint32_t kList = 6;
@@ -155,17 +154,6 @@ void write_destination(WireWriter& writer, const Destination& destination) {
   const OpenEntry endpoints = open_entry(writer, kDestinationHeader);
   writer.bytes(value_field::kString, destination.endpoints);
   close_entry(writer, endpoints);
-  if (!destination.scores.empty()) {
-    const OpenEntry scores = open_entry(writer, kScoresKey);
-    const std::size_t list = writer.begin(value_field::kStruct);
-    for (const EndpointScore& score : destination.scores) {
-      const OpenEntry entry = open_entry(writer, score.address);
-      writer.number(value_field::kNumber, score.score);
-      close_entry(writer, entry);
-    }
-    writer.end(list);
-    close_entry(writer, scores);
-  }
   writer.end(fields);
   close_entry(writer, space);
   writer.end(metadata);

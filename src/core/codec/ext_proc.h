@@ -86,7 +86,6 @@ class HeaderMapReader {
 inline constexpr std::string_view kDestinationHeader = "x-gateway-destination-endpoint";
 inline constexpr std::string_view kServedKey = "x-gateway-destination-endpoint-served";
 inline constexpr std::string_view kSubsetKey = "x-gateway-destination-endpoint-subset";
-inline constexpr std::string_view kScoresKey = "x-gateway-destination-endpoint-scores";
 inline constexpr std::string_view kLoadBalancerNamespace = "envoy.lb";
 inline constexpr std::string_view kSubsetNamespace = "envoy.lb.subset_hint";
 
@@ -112,15 +111,9 @@ struct HeaderChanges {
   std::span<const std::string_view> remove;
 };
 
-struct EndpointScore {
-  std::string_view address;
-  double score = 0;
-};
-
 // What is put beside a reply as dynamic metadata, for the balancer behind this filter.
 struct Destination {
   std::string_view endpoints;  // host:port[,host:port...]; empty: no metadata are sent.
-  std::span<const EndpointScore> scores{};
 };
 
 // Replies to headers.

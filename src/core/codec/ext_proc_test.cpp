@@ -278,19 +278,11 @@ void expect_destination(const pb::ProcessingResponse& got, const Destination& wa
   const auto& fields =
       got.dynamic_metadata().fields().at(std::string(kLoadBalancerNamespace)).struct_value();
   EXPECT_EQ(fields.fields().at(std::string(kDestinationHeader)).string_value(), wanted.endpoints);
-  if (wanted.scores.empty()) return;
-  const auto& scores = fields.fields().at(std::string(kScoresKey)).struct_value().fields();
-  ASSERT_EQ(scores.size(), wanted.scores.size());
-  for (const EndpointScore& score : wanted.scores) {
-    EXPECT_EQ(scores.at(std::string(score.address)).number_value(), score.score);
-  }
 }
-
-const EndpointScore kScores[] = {{"10.0.0.1:8000", 0.25}, {"[fd00::1]:8000", 1}};
 
 Destination random_destination(Random& random) {
   if (random.below(2) == 0) return {};
-  return {"10.0.0.1:8000,[fd00::1]:8000", std::span(kScores).first(random.below(3))};
+  return {"10.0.0.1:8000,[fd00::1]:8000"};
 }
 
 TEST(ExtProc, LibprotobufReadsRepliesToHeaders) {

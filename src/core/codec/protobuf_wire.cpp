@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/codec/protobuf_wire.h"
 
-#include <bit>
-
 namespace fairlead::codec {
 namespace {
 
@@ -145,12 +143,6 @@ void WireWriter::bytes(std::uint32_t field, std::string_view value) {
 void WireWriter::bytes_elsewhere(std::uint32_t field, std::size_t size) {
   tag(field, WireType::kBytes);
   raw_varint(size);
-}
-
-void WireWriter::number(std::uint32_t field, double value) {
-  tag(field, WireType::kFixed64);
-  const auto bits = std::bit_cast<std::uint64_t>(value);
-  for (unsigned i = 0; i < 8; ++i) out_ += static_cast<char>(bits >> (8 * i));
 }
 
 std::size_t WireWriter::begin(std::uint32_t field) {

@@ -74,7 +74,6 @@ void ExtProcStream::build_changes(const ExtProcTarget& target) {
   if (header(settings_->request_id_header) != request_id_) {
     set_.push_back({settings_->request_id_header, request_id_});
   }
-  set_.insert(set_.end(), target.set_headers.begin(), target.set_headers.end());
   set_length();
   // What steers routing was read here, or is none of a client's business.
   for (const codec::Http1Header& sent : headers_) {
@@ -100,7 +99,7 @@ void ExtProcStream::set_length() {
 
 void ExtProcStream::send_decision(const ExtProcTarget& target) {
   const codec::HeaderChanges changes{set_, remove_};
-  const codec::Destination destination{target.endpoints, target.scores};
+  const codec::Destination destination{target.endpoints};
   out_.clear();
   if (!collected_ || is_full_duplex()) {
     codec::append_headers_reply({.side = Side::kRequest,

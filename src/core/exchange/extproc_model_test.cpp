@@ -91,7 +91,7 @@ Plan::Plan(Random& random) {
   modes = {duplex ? BodySendMode::kFullDuplexStreamed : mode(),
            duplex ? BodySendMode::kFullDuplexStreamed : mode()};
   if (chance(3)) settings.response = ResponseProcessing::kNone;
-  if (chance(5)) settings.body = BodyUse::kIgnored;
+  if (chance(5)) settings.unknown_path = UnknownPath::kPlacedByLoad;
   bodiless = chance(8);
   request_trailers = !bodiless && chance(6);
   bodiless_response = chance(8);
@@ -128,6 +128,8 @@ class EnvoyModel {
   using Mode = BodySendMode;
   bool duplex_request() const { return plan_.modes.request_body == Mode::kFullDuplexStreamed; }
   bool duplex_response() const { return plan_.modes.response_body == Mode::kFullDuplexStreamed; }
+  // Else its path is unknown.
+  bool reads_body() const { return plan_.settings.unknown_path == UnknownPath::kRefused; }
   static bool buffered(Mode mode) {
     return mode == Mode::kBuffered || mode == Mode::kBufferedPartial;
   }
@@ -261,7 +263,7 @@ void EnvoyModel::send_request_headers() {
   headers_sent_ = true;
   EnvoyMessage message{.phase = ProcessingPhase::kRequestHeaders,
                        .headers = {{":method", plan_.bodiless ? "GET" : "POST"},
-                                   {":path", "/v1/chat/completions"},
+                                   {":path", reads_body() ? "/v1/chat/completions" : "/v1/other"},
                                    {"x-slo-ttft-ms", "1"}},
                        .end = plan_.bodiless};
   if (plan_.rewrites) message.headers.emplace_back("x-llm-d-model-name-rewrite", kServedModel);
@@ -449,8 +451,7 @@ void EnvoyModel::check() const {
   const Mode mode = plan_.modes.request_body;
   const bool reads = duplex_request() || buffered(mode);
   const bool whole = mode != Mode::kBufferedPartial || plan_.shown_bytes >= request_.size();
-  if (plan_.rewrites && reads && !plan_.bodiless && whole &&
-      plan_.settings.body == BodyUse::kRead) {
+  if (plan_.rewrites && reads && !plan_.bodiless && whole && reads_body()) {
     EXPECT_EQ(port_.model, kServedModel);
   }
   std::string wanted = request_;

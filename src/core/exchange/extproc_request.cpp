@@ -97,19 +97,16 @@ void ExtProcStream::read_controls() {
       either("x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id");
   controls_.objective = either("x-llm-d-inference-objective", "x-gateway-inference-objective");
   controls_.model_rewrite = either("x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite");
-  controls_.slo_ttft_ms = either("x-llm-d-slo-ttft-ms", "x-slo-ttft-ms");
-  controls_.slo_tpot_ms = either("x-llm-d-slo-tpot-ms", "x-slo-tpot-ms");
 }
 
 bool ExtProcStream::decides_at_head() const {
-  return ended_at_head_ || settings_->body == BodyUse::kIgnored ||
-         match_.handling != Handling::kScan || request_mode_ == Mode::kNone ||
+  return ended_at_head_ || match_.handling != Handling::kScan || request_mode_ == Mode::kNone ||
          request_mode_ == Mode::kStreamed;
 }
 
 // Whether the head alone is enough to refuse the request; then it was.
 bool ExtProcStream::refuse_head() {
-  if (ended_at_head_ || settings_->body == BodyUse::kIgnored) return false;
+  if (ended_at_head_) return false;
   const bool is_known = match_.handling == Handling::kScan || match_.handling == Handling::kTunnel;
   if (!is_known && settings_->unknown_path == UnknownPath::kRefused) {
     reply({match_.allow.empty() ? ReplyReason::kNotFound : ReplyReason::kMethodNotAllowed, {}, {}});

@@ -10,8 +10,8 @@
 //
 // Body modes are told by Envoy in the first message (ExtProcSettings::assumed where it does not):
 //   full duplex       the body is collected and scanned, then one header reply and the body back in
-//                     pieces of kPieceBytesMax, by reference. A request whose body the policy does
-//                     not need, and a WebSocket, is decided at its head, and its bytes are echoed.
+//                     pieces of kPieceBytesMax, by reference. A request of an unknown path, and
+//                     a WebSocket, is decided at its head, and its bytes are echoed.
 //   buffered          likewise, but the header changes go into the reply to the body.
 //   buffered partial  likewise, of the part that Envoy shows; a cut JSON text is read up to the
 //   cut. streamed, none    decided at the head, because Envoy sends the head on before the body.
@@ -58,10 +58,6 @@ enum class ResponseProcessing : std::uint8_t {
   kFull,  // The answer passes through the stream: status, first token, usage.
   kNone,  // The stream ends with the request: nothing is learnt, and nothing is spent.
 };
-enum class BodyUse : std::uint8_t {
-  kRead,
-  kIgnored,  // No configured part reads it: decide at the head.
-};
 enum class UnknownPath : std::uint8_t {
   kRefused,       // 404
   kPlacedByLoad,  // Forwarded unread, whatever the body is.
@@ -69,7 +65,6 @@ enum class UnknownPath : std::uint8_t {
 
 struct ExtProcSettings {
   ResponseProcessing response = ResponseProcessing::kFull;
-  BodyUse body = BodyUse::kRead;
   UnknownPath unknown_path = UnknownPath::kRefused;
   std::size_t head_bytes_max = 64 * 1024;
   std::size_t body_bytes_max = std::size_t{64} << 20;  // At most what the ReadingDesk can read.
@@ -119,8 +114,6 @@ struct ExtProcControls {
   std::string_view fairness_id;
   std::string_view objective;
   std::string_view model_rewrite;
-  std::string_view slo_ttft_ms;
-  std::string_view slo_tpot_ms;
 };
 
 // A request as the owner decides on it. Views into the stream, valid until its end.
@@ -141,9 +134,7 @@ struct ExtProcRequest {
 struct ExtProcTarget {
   // host:port[,host:port...], the first choice first; IPv6 in brackets. See append_endpoint().
   std::string_view endpoints;
-  std::span<const codec::EndpointScore> scores{};     // Sent only where there are any.
-  std::span<const codec::Http1Header> set_headers{};  // Besides, towards the engine.
-  std::string_view session_token{};                   // Towards the client; empty: none.
+  std::string_view session_token{};  // Towards the client; empty: none.
 };
 
 // Appends one endpoint to such a list. `host` is without brackets.

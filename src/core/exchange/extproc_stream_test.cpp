@@ -201,9 +201,9 @@ TEST_F(ExtProcTest, WithoutResponseProcessingTheStreamEndsWithTheRequest) {
 
 TEST_F(ExtProcTest, AnAnswerThatBeganKeepsTheStreamOpen) {
   settings_.response = ResponseProcessing::kNone;
-  settings_.body = BodyUse::kIgnored;
+  settings_.unknown_path = UnknownPath::kPlacedByLoad;
   begin();
-  request_headers();
+  request_headers({}, false, "/v1/unknown");
   request_body("one", false);
   response_headers("413", "text/plain");
   request_body("two", true);
@@ -331,7 +331,6 @@ TEST_F(ExtProcTest, ControlHeadersEndHereUnderEveryName) {
   const ExtProcRequest request = stream_.request();
   EXPECT_EQ(request.controls.fairness_id, "v");
   EXPECT_EQ(request.controls.objective, "v");
-  EXPECT_EQ(request.controls.slo_ttft_ms, "v");
   const auto sent = replies();
   for (const char* const name : names) EXPECT_TRUE(sent[0].removes(name)) << name;
   EXPECT_FALSE(sent[0].removes("accept"));
