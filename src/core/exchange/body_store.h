@@ -2,10 +2,12 @@
 // BodyStore: memory for request bodies that must be read as a whole, lent to the requests of one
 // worker and reused, because page faults of fresh memory would double the cost of a large body.
 //
-// Bounds: bytes lent out together, above which append() refuses, and bytes kept for reuse.
-// Threads: one owner. It outlives the bodies that it lends.
+// Bounds: bytes lent out together, above which append() refuses, and bytes kept for reuse. Stores
+// that are given one count share the first bound, as the workers of a process do.
+// Threads: one owner a store; the count is anybody's. The store outlives the bodies that it lends.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -36,7 +38,6 @@ class StoredBody {
   void release();
 
  private:
-  bool charge(std::size_t capacity);
   bool reserve(std::size_t size);
 
   BodyStore& store_;
@@ -46,19 +47,29 @@ class StoredBody {
 
 class BodyStore {
  public:
-  explicit BodyStore(const BodyStoreLimits& limits = {}) : limits_(limits) {}
+  // `lent_together` counts what all stores have lent that were given it, and outlives them.
+  BodyStore(std::atomic<std::size_t>& lent_together, const BodyStoreLimits& limits)
+      : limits_(limits), lent_together_(lent_together) {}
+  // One that shares with none.
+  explicit BodyStore(const BodyStoreLimits& limits = {}) : BodyStore(own_count_, limits) {}
   BodyStore(const BodyStore&) = delete;
   BodyStore& operator=(const BodyStore&) = delete;
 
-  std::size_t lent_bytes() const { return lent_bytes_; }
+  // Of what is lent already, nothing is taken back.
+  void set_lent_bytes_max(std::size_t bytes) { limits_.lent_bytes_max = bytes; }
+  std::size_t lent_bytes() const { return lent_bytes_; }  // By this store.
   std::size_t kept_bytes() const { return kept_bytes_; }
 
  private:
   friend class StoredBody;
   std::string take();
   void give_back(std::string bytes);
+  bool lend(std::size_t bytes);
+  void lent_back(std::size_t bytes);
 
   BodyStoreLimits limits_;
+  std::atomic<std::size_t> own_count_{0};
+  std::atomic<std::size_t>& lent_together_;
   std::size_t lent_bytes_ = 0;
   std::size_t kept_bytes_ = 0;
   std::vector<std::string> free_;

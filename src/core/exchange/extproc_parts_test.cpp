@@ -2,6 +2,7 @@
 // The parts of an ext_proc stream that have no order to keep.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <string>
 
 #include "core/exchange/body_store.h"
@@ -31,6 +32,42 @@ TEST(BodyStore, LendsWhatItKeptAndNoMoreThanItMay) {
   ASSERT_TRUE(second.splice(0, 1, std::string(60'000, 'c')));
   second.release();
   EXPECT_EQ(store.kept_bytes(), 0U) << "more than is kept goes back";
+}
+
+TEST(BodyStore, ARefusedBodyLeavesTheMemoryThatWasKept) {
+  BodyStore store({.lent_bytes_max = 50'000, .kept_bytes_max = 50'000});
+  StoredBody first(store);
+  ASSERT_TRUE(first.append(std::string(40'000, 'a')));
+  const char* const memory = first.view().data();
+  first.release();
+  const std::size_t kept = store.kept_bytes();
+  EXPECT_FALSE(first.append(std::string(60'000, 'b')));
+  EXPECT_EQ(store.kept_bytes(), kept);
+  ASSERT_TRUE(first.append("c"));
+  EXPECT_EQ(first.view().data(), memory);
+}
+
+TEST(BodyStore, StoresThatShareACountShareItsBound) {
+  std::atomic<std::size_t> lent{0};
+  BodyStore one(lent, {.lent_bytes_max = 100'000});
+  BodyStore other(lent, {.lent_bytes_max = 100'000});
+  StoredBody first(one);
+  StoredBody second(other);
+  ASSERT_TRUE(first.append(std::string(60'000, 'a')));
+  EXPECT_FALSE(second.append(std::string(60'000, 'b')));
+  ASSERT_TRUE(second.append(std::string(30'000, 'b')));
+  EXPECT_EQ(one.lent_bytes(), 60'000U);
+  EXPECT_EQ(other.lent_bytes(), 30'000U);
+  EXPECT_EQ(lent, 90'000U);
+  // What was lent stays when the bound falls, and may not grow.
+  other.set_lent_bytes_max(50'000);
+  EXPECT_FALSE(second.append("b"));
+  EXPECT_TRUE(second.splice(0, 1, "c"));
+  other.set_lent_bytes_max(200'000);
+  EXPECT_TRUE(second.append("b"));
+  first.release();
+  second.release();
+  EXPECT_EQ(lent, 0U);
 }
 
 TEST(ModelNameSwap, DoesNotDependOnTheCuts) {
