@@ -220,7 +220,8 @@ std::string_view string_of_value(std::string_view value) {
   return reader.ok() ? text : std::string_view();
 }
 
-bool read_subset_hint(std::string_view metadata, std::vector<std::string_view>& out) {
+bool read_subset_hint(std::string_view metadata, std::size_t items_max,
+                      std::vector<std::string_view>& out) {
   if (metadata.empty()) return false;
   WireReader value(find_metadata(metadata, kSubsetNamespace, kSubsetKey));
   bool is_list = false;
@@ -232,7 +233,7 @@ bool read_subset_hint(std::string_view metadata, std::vector<std::string_view>& 
   if (!is_list || !value.ok()) return false;
   out.clear();
   WireReader items(list);
-  while (items.next()) {
+  while (out.size() <= items_max && items.next()) {
     if (!items.is_bytes(kFirst)) continue;
     const std::string_view text = string_of_value(items.bytes());
     if (!text.empty()) out.push_back(text);

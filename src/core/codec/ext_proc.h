@@ -96,8 +96,10 @@ std::string_view find_metadata(std::string_view metadata, std::string_view space
 std::string_view string_of_value(std::string_view value);
 
 // Whether the metadata name the endpoints to choose from, as a list; then replaces `out` by its
-// strings, of which there may be none. Anything else than a list says nothing, as llm-d has it.
-[[nodiscard]] bool read_subset_hint(std::string_view metadata, std::vector<std::string_view>& out);
+// strings, of which there may be none. Anything else than a list says nothing, as llm-d has it. Of
+// a list that has more than `items_max` strings, one more than these is read.
+[[nodiscard]] bool read_subset_hint(std::string_view metadata, std::size_t items_max,
+                                    std::vector<std::string_view>& out);
 // The endpoint that Envoy reports to have answered; empty: not said.
 std::string_view served_endpoint(std::string_view metadata);
 

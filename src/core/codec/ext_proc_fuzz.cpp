@@ -13,6 +13,8 @@ namespace {
 
 using namespace fairlead::codec;
 
+constexpr std::size_t kSubsetMax = 8;
+
 void require(bool condition) {
   if (!condition) std::abort();
 }
@@ -79,7 +81,7 @@ void check(std::string_view message) {
   for (const Http1Header& header : headers.list)
     require(inside(header.name) && inside(header.value));
   std::vector<std::string_view> subset;
-  const bool has_subset = read_subset_hint(request.metadata, subset);
+  const bool has_subset = read_subset_hint(request.metadata, kSubsetMax, subset);
   for (const std::string_view item : subset) require(inside(item));
   const std::string_view served = served_endpoint(request.metadata);
   require(inside(served));
@@ -98,7 +100,8 @@ void check(std::string_view message) {
     require(headers.list[i].value == headers_again.list[i].value);
   }
   std::vector<std::string_view> subset_again;
-  require(read_subset_hint(again.metadata, subset_again) == has_subset && subset == subset_again);
+  require(read_subset_hint(again.metadata, kSubsetMax, subset_again) == has_subset &&
+          subset == subset_again);
   require(served_endpoint(again.metadata) == served);
 }
 

@@ -150,7 +150,7 @@ void expect_metadata(const pb::ProcessingRequest& wanted, std::string_view metad
   const bool has_list =
       hint != spaces.end() && hint->second.fields().at(std::string(kSubsetKey)).has_list_value();
   std::vector<std::string_view> subset;
-  ASSERT_EQ(read_subset_hint(metadata, subset), has_list);
+  ASSERT_EQ(read_subset_hint(metadata, 4, subset), has_list);
   std::size_t at = 0;
   if (has_list) {
     const auto& list = hint->second.fields().at(std::string(kSubsetKey)).list_value();

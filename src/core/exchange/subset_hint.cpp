@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "core/codec/ext_proc.h"
+#include "core/exchange/kept_memory.h"
 
 namespace fairlead::exchange {
 namespace {
@@ -18,16 +19,22 @@ bool same_text(std::string_view a, std::string_view b) {
 
 void SubsetHint::clear() {
   present_ = false;
-  text_.clear();
-  entries_.clear();
+  clear_kept(text_);
+  clear_kept(entries_);
+  clear_kept(items_);
 }
 
-void SubsetHint::read(std::string_view metadata) {
-  if (!codec::read_subset_hint(metadata, items_)) return;
-  clear();
+bool SubsetHint::read(std::string_view metadata) {
+  if (!codec::read_subset_hint(metadata, kEntriesMax, items_)) return true;
   present_ = true;
-  for (const std::string_view item : items_) add(item);
+  text_.clear();
+  entries_.clear();
+  const bool fits = items_.size() <= kEntriesMax;
+  if (fits) {
+    for (const std::string_view item : items_) add(item);
+  }
   items_.clear();
+  return fits;
 }
 
 void SubsetHint::add(std::string_view item) {

@@ -3,10 +3,12 @@
 // envoy.lb.subset_hint of the endpoint picker protocol).
 //
 // An entry is an address, with or without a port: without one it stands for every port. Addresses
-// are compared as text, IPv6 with or without brackets. An empty list allows nobody.
+// are compared as text, IPv6 with or without brackets. An empty list allows nobody, and neither
+// does one of more than kEntriesMax, because each entry costs a comparison with each endpoint.
 // Threads: thread-compatible. Owns its memory, and reuses it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,9 +18,12 @@ namespace fairlead::exchange {
 
 class SubsetHint {
  public:
+  static constexpr std::size_t kEntriesMax = 4096;
+
   void clear();
-  // Takes the hint from a serialized Metadata (core/codec/ext_proc.h), if there is one.
-  void read(std::string_view metadata);
+  // Takes the hint from a serialized Metadata (core/codec/ext_proc.h), if there is one. False: it
+  // is too long, and was taken for an empty one.
+  bool read(std::string_view metadata);
   bool present() const { return present_; }
   // Whether the hint is absent or names this endpoint. `host` is without brackets.
   bool allows(std::string_view host, std::uint16_t port) const;
