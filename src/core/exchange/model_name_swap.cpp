@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/codec/json_text.h"
+#include "core/exchange/kept_memory.h"
 
 namespace fairlead::exchange {
 namespace {
@@ -21,9 +22,7 @@ std::size_t key_begun(std::string_view text) {
 }  // namespace
 
 void ModelNameSwap::clear() {
-  wanted_.clear();
-  shown_.clear();
-  held_.clear();
+  for (std::string* const text : {&wanted_, &shown_, &held_, &joined_}) clear_kept(*text);
 }
 
 void ModelNameSwap::set(std::string_view served, std::string_view shown) {
@@ -53,6 +52,7 @@ void ModelNameSwap::feed(std::string_view piece, HoldBack hold, std::string& out
 }
 
 void ModelNameSwap::swap_in(std::string_view text, HoldBack hold, std::string& out) {
+  std::size_t growth_left = kGrowthBytesMax;
   while (true) {
     const std::size_t at = text.find(kKey);
     if (at == std::string_view::npos) break;
@@ -67,6 +67,13 @@ void ModelNameSwap::swap_in(std::string_view text, HoldBack hold, std::string& o
     out += text.substr(0, at + kKey.size());
     text = behind;
     if (match != Match::kWhole) continue;
+    const std::size_t growth = shown_.size() - std::min(shown_.size(), wanted_.size());
+    if (growth > growth_left) {
+      out += text;
+      wanted_.clear();
+      return;
+    }
+    growth_left -= growth;
     out += text.substr(0, end - wanted_.size());
     out += shown_;
     text.remove_prefix(end);
