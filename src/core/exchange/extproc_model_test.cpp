@@ -512,6 +512,7 @@ std::string random_message(Random& random) {
   if (random.below(4) != 0) message.headers = {{":method", "POST"}, {":path", "/v1/completions"}};
   if (random.below(3) == 0) message.headers.emplace_back(":status", "200");
   if (random.below(4) == 0) message.headers.emplace_back("x-llm-d-model-name-rewrite", "x");
+  if (random.below(30) == 0) message.headers.resize(kHeadersMax + 1);
   message.body = random.below(2) == 0 ? R"({"model":"m","prompt":"p"})" : "x";
   if (random.below(20) == 0) message.observability = true;
   std::string bytes = testing::encode(message);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The request's way through an ExtProcStream, up to its decision.
+#include <algorithm>
 #include <charconv>
+#include <limits>
+#include <system_error>
 
 #include "core/codec/gzip_body.h"
 #include "core/codec/json_completion.h"
@@ -46,7 +49,7 @@ void ExtProcStream::on_request_headers(const codec::ProcessingRequest& message) 
   phase_ = Phase::kCollecting;
   request_ended_ = ended_at_head_ = message.end_of_stream;
   if (!read_head(message.headers)) return;
-  subset_.read(message.metadata);
+  read_subset(message.metadata);
   if (refuse_head()) return;
   if (decides_at_head()) return decide_at_head();
   collected_ = true;
@@ -57,20 +60,36 @@ void ExtProcStream::on_request_headers(const codec::ProcessingRequest& message) 
   send_reply();
 }
 
-// False: the stream has ended.
-bool ExtProcStream::read_head(std::string_view headers) {
-  if (headers.size() > settings_->head_bytes_max) {
-    port_.make_request_id(request_id_);
-    reply({ReplyReason::kHeaderTooLarge, {}, {}});
-    return false;
+// The views of a map are larger than what they show, which may be nothing.
+ExtProcStream::HeadRead ExtProcStream::read_headers(std::string_view map,
+                                                    codec::Http1Headers& headers) {
+  headers.clear();
+  codec::HeaderMapReader reader(map);
+  for (codec::Http1Header next; reader.next(next);) {
+    if (headers.size() == kHeadersMax) return HeadRead::kTooLarge;
+    headers.push_back(next);
   }
-  head_ = headers;
-  codec::HeaderMapReader reader(head_);
-  codec::Http1Header next;
-  while (reader.next(next)) headers_.push_back(next);
-  if (!reader.ok()) {
-    fault(ExtProcFault::kMalformed);
-    return false;
+  return reader.ok() ? HeadRead::kWhole : HeadRead::kMalformed;
+}
+
+bool ExtProcStream::refuse_large_head() {
+  port_.make_request_id(request_id_);
+  reply({ReplyReason::kHeaderTooLarge, {}, {}});
+  return false;
+}
+
+// False: the stream has ended.
+bool ExtProcStream::read_head(std::string_view map) {
+  if (map.size() > settings_->head_bytes_max) return refuse_large_head();
+  head_ = map;
+  switch (read_headers(head_, headers_)) {
+    case HeadRead::kWhole:
+      break;
+    case HeadRead::kTooLarge:
+      return refuse_large_head();
+    case HeadRead::kMalformed:
+      fault(ExtProcFault::kMalformed);
+      return false;
   }
   method_ = header(":method");
   for (const std::string_view name : {":path", "x-original-path", "x-forwarded-path"}) {
@@ -97,6 +116,10 @@ void ExtProcStream::read_controls() {
       either("x-llm-d-inference-fairness-id", "x-gateway-inference-fairness-id");
   controls_.objective = either("x-llm-d-inference-objective", "x-gateway-inference-objective");
   controls_.model_rewrite = either("x-llm-d-model-name-rewrite", "x-gateway-model-name-rewrite");
+}
+
+void ExtProcStream::read_subset(std::string_view metadata) {
+  if (!subset_.read(metadata)) ++shared_.counters.subsets_too_long;
 }
 
 bool ExtProcStream::decides_at_head() const {
@@ -127,8 +150,16 @@ bool ExtProcStream::refuse_head() {
 std::uint64_t ExtProcStream::announced_bytes() const {
   const std::string_view length = header("content-length");
   std::uint64_t bytes = 0;
-  std::from_chars(length.data(), length.data() + length.size(), bytes);
+  const auto read = std::from_chars(length.data(), length.data() + length.size(), bytes);
+  if (read.ec == std::errc::result_out_of_range) return std::numeric_limits<std::uint64_t>::max();
   return bytes;
+}
+
+// As far as the client's word goes: more than could be read is not believed, or one request would
+// be the load of a whole pool.
+std::uint64_t ExtProcStream::unread_bytes(std::size_t shown) const {
+  const std::uint64_t bytes = std::min<std::uint64_t>(announced_bytes(), settings_->body_bytes_max);
+  return bytes - std::min<std::uint64_t>(bytes, shown);
 }
 
 void ExtProcStream::on_request_body(const codec::ProcessingRequest& message) {
@@ -147,7 +178,7 @@ void ExtProcStream::on_request_body(const codec::ProcessingRequest& message) {
   body_seen_ = true;
   request_ended_ = message.end_of_stream;
   body_bytes_ += message.body.size();
-  if (phase_ == Phase::kCollecting || phase_ == Phase::kDeciding) subset_.read(message.metadata);
+  if (phase_ == Phase::kCollecting || phase_ == Phase::kDeciding) read_subset(message.metadata);
   if (is_full_duplex()) return duplex_body(message.body);
   replied_body(message.body);
 }
@@ -226,8 +257,7 @@ codec::ScanStatus ExtProcStream::read_facts(std::string_view body) {
   const bool is_readable = codec::complete_json(body, piece_) && read(piece_).ok();
   // A model whose name was cut, or stands behind the cut, is none.
   if (!is_readable || facts_.model_range().end > body.size()) facts_.set_tunnel({}, headers_);
-  const std::uint64_t announced = announced_bytes();
-  if (announced > body.size()) facts_.add_unread(match_.route, announced - body.size());
+  facts_.add_unread(match_.route, unread_bytes(body.size()));
   return {};
 }
 
@@ -263,7 +293,7 @@ void ExtProcStream::decide_at_head() {
     model_.clear();
   }
   facts_.set_tunnel(model_, headers_);
-  facts_.add_unread(match_.route, announced_bytes());
+  facts_.add_unread(match_.route, unread_bytes(0));
   decide();
 }
 

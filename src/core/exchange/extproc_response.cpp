@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The answer's way through an ExtProcStream.
 #include <charconv>
+#include <system_error>
 #include <utility>
 
 #include "core/exchange/extproc_stream.h"
@@ -26,19 +27,30 @@ void ExtProcStream::begin_response() {
   ++shared_.counters.foreign_answers;
 }
 
-bool ExtProcStream::read_response_head(std::string_view headers) {
-  codec::HeaderMapReader reader(headers);
-  codec::Http1Header next;
-  response_head_.headers.clear();
-  while (reader.next(next)) response_head_.headers.push_back(next);
-  const std::string_view status = codec::header_value(response_head_.headers, ":status");
-  const auto read = std::from_chars(status.data(), status.data() + status.size(), status_);
-  if (read.ec != std::errc{}) status_ = 0;
-  response_head_.status = status_;
-  watch_.begin(response_head_, match_.route);
+// 0: what HTTP does not know, and nobody should take for an answer's.
+int ExtProcStream::read_status() const {
+  const std::string_view text = codec::header_value(response_head_.headers, ":status");
+  int status = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), status);
+  const bool is_number = read.ec == std::errc{} && read.ptr == text.data() + text.size();
+  return is_number && status >= 100 && status <= 599 ? status : 0;
+}
+
+// False: the stream has ended.
+bool ExtProcStream::read_response_head(std::string_view map) {
+  const HeadRead read = map.size() > settings_->head_bytes_max
+                            ? HeadRead::kTooLarge
+                            : read_headers(map, response_head_.headers);
+  if (read == HeadRead::kWhole) {
+    status_ = response_head_.status = read_status();
+    watch_.begin(response_head_, match_.route);
+  }
   // They are views into the message.
   response_head_.headers.clear();
-  return reader.ok();
+  if (read == HeadRead::kWhole) return true;
+  fault(read == HeadRead::kTooLarge ? ExtProcFault::kResponseHeadTooLarge
+                                    : ExtProcFault::kMalformed);
+  return false;
 }
 
 void ExtProcStream::on_response_headers(const codec::ProcessingRequest& message) {
@@ -47,7 +59,7 @@ void ExtProcStream::on_response_headers(const codec::ProcessingRequest& message)
   }
   begin_response();
   response_phase_ = ResponsePhase::kHeaders;
-  if (!read_response_head(message.headers)) return fault(ExtProcFault::kMalformed);
+  if (!read_response_head(message.headers)) return;
   if (phase_ == Phase::kForwarded) {
     port_.on_response_head(status_, codec::served_endpoint(message.metadata));
   }
@@ -104,10 +116,16 @@ void ExtProcStream::watch(std::string_view bytes) {
   port_.on_progress(bytes.size());
 }
 
+// Into piece_.
+void ExtProcStream::swap_names(std::string_view bytes, HoldBack hold) {
+  piece_.clear();
+  swap_.feed(bytes, hold, piece_);
+  if (!swap_.active()) ++shared_.counters.swaps_stopped;
+}
+
 void ExtProcStream::pass_piece(std::string_view bytes, BodyEnd end) {
   if (!swap_.active()) return send_pieces(Side::kResponse, bytes, end, Source::kPassing);
-  piece_.clear();
-  swap_.feed(bytes, HoldBack::kAllowed, piece_);
+  swap_names(bytes, HoldBack::kAllowed);
   if (end == BodyEnd::kLast) swap_.finish(piece_);
   send_pieces(Side::kResponse, piece_, end, Source::kPassing);
 }
@@ -115,8 +133,7 @@ void ExtProcStream::pass_piece(std::string_view bytes, BodyEnd end) {
 // Here a reply can change only its own piece, and trailers may follow the last: nothing is held.
 void ExtProcStream::reply_to_piece(std::string_view bytes) {
   if (!swap_.active()) return send_body_reply(Side::kResponse);
-  piece_.clear();
-  swap_.feed(bytes, HoldBack::kForbidden, piece_);
+  swap_names(bytes, HoldBack::kForbidden);
   if (piece_ == bytes) return send_body_reply(Side::kResponse);
   out_.clear();
   codec::append_body_reply(

@@ -9,18 +9,9 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "core/exchange/kept_memory.h"
 
 namespace fairlead::exchange {
-namespace {
-
-// What a stream keeps of each of its buffers for the next request.
-constexpr std::size_t kKeptBytesMax = 16 * 1024;
-
-void trim(std::string& buffer) {
-  if (buffer.capacity() > kKeptBytesMax) std::string().swap(buffer);
-}
-
-}  // namespace
 
 using codec::ProcessingPhase;
 using model::Outcome;
@@ -47,6 +38,8 @@ std::string_view to_string(ExtProcFault fault) {
       return "response_body_before_headers";
     case ExtProcFault::kResponseBodyNotAsked:
       return "response_body_not_asked";
+    case ExtProcFault::kResponseHeadTooLarge:
+      return "response_head_too_large";
   }
   return "unknown";
 }
@@ -75,21 +68,24 @@ void ExtProcStream::clear() {
   phase_ = Phase::kIdle;
   modes_known_ = ended_at_head_ = request_ended_ = body_seen_ = trailers_due_ = false;
   collected_ = dispatched_ = first_token_noted_ = false;
-  headers_.clear();
   method_ = path_ = {};
   controls_ = {};
-  request_id_.clear();
   match_ = {};
   subset_.clear();
   facts_.clear();
   body_.release();
   body_bytes_ = bodies_due_ = 0;
-  session_token_.clear();
   response_phase_ = ResponsePhase::kNone;
   status_ = 0;
   swap_.clear();
   watch_ = {};
-  for (std::string* const buffer : {&head_, &out_, &piece_}) trim(*buffer);
+  for (codec::Http1Headers* const headers : {&headers_, &set_, &response_head_.headers}) {
+    clear_kept(*headers);
+  }
+  clear_kept(remove_);
+  for (std::string* const text : {&head_, &out_, &piece_, &request_id_, &model_, &session_token_}) {
+    clear_kept(*text);
+  }
 }
 
 void ExtProcStream::on_message(std::string_view message) {

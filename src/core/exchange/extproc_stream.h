@@ -26,8 +26,9 @@
 //
 // Errors: ExtProcFault, and replies of ours to the client. Bounds: ExtProcSettings.
 // Threads: the worker's thread. No allocation once warm, but for a body that is larger than all
-// before it. Source: Envoy's external_processor.proto and ext_proc filter; the endpoint picker
-// protocol of the Gateway API inference extension.
+// before it, and for what takes more than core/exchange/kept_memory.h keeps. Source: Envoy's
+// external_processor.proto and ext_proc filter; the endpoint picker protocol of the Gateway API
+// inference extension.
 #pragma once
 
 #include <array>
@@ -53,6 +54,8 @@ namespace fairlead::exchange {
 
 // Envoy takes up to 64 KiB a piece; llm-d sends this.
 inline constexpr std::size_t kPieceBytesMax = 62'000;
+// Of a request and of an answer. Envoy itself takes 100 unless told otherwise.
+inline constexpr std::size_t kHeadersMax = 1000;
 
 enum class ResponseProcessing : std::uint8_t {
   kFull,  // The answer passes through the stream: status, first token, usage.
@@ -66,7 +69,7 @@ enum class UnknownPath : std::uint8_t {
 struct ExtProcSettings {
   ResponseProcessing response = ResponseProcessing::kFull;
   UnknownPath unknown_path = UnknownPath::kRefused;
-  std::size_t head_bytes_max = 64 * 1024;
+  std::size_t head_bytes_max = 64 * 1024;  // Of a request's headers, and of an answer's.
   std::size_t body_bytes_max = std::size_t{64} << 20;  // At most what the ReadingDesk can read.
   std::string request_id_header = "x-request-id";      // Lower case.
   // Of an Envoy that is too old to say. llm-d knows no other.
@@ -88,17 +91,20 @@ enum class ExtProcFault : std::uint8_t {
   kSecondResponseHeaders,
   kResponseBodyBeforeHeaders,  // In full duplex, where Envoy never leaves the head out.
   kResponseBodyNotAsked,
+  kResponseHeadTooLarge,  // Beyond what an answer's head may have; see ExtProcSettings.
 };
-inline constexpr std::size_t kExtProcFaultCount = 10;
+inline constexpr std::size_t kExtProcFaultCount = 11;
 std::string_view to_string(ExtProcFault fault);  // snake_case, a metric label.
 
 struct ExtProcCounters {
   std::array<std::uint64_t, kExtProcFaultCount> faults{};
-  std::uint64_t repeated_ends = 0;    // A last piece that Envoy delivered again; passed over.
-  std::uint64_t foreign_answers = 0;  // Answers that began before the request was decided.
-  std::uint64_t observed = 0;         // Streams in observability mode, where no reply counts.
-  std::uint64_t closed_early = 0;     // Ended behind the request, by ResponseProcessing::kNone.
-  std::uint64_t kept_open = 0;        // Would have been, but the answer began before.
+  std::uint64_t repeated_ends = 0;     // A last piece that Envoy delivered again; passed over.
+  std::uint64_t foreign_answers = 0;   // Answers that began before the request was decided.
+  std::uint64_t observed = 0;          // Streams in observability mode, where no reply counts.
+  std::uint64_t closed_early = 0;      // Ended behind the request, by ResponseProcessing::kNone.
+  std::uint64_t kept_open = 0;         // Would have been, but the answer began before.
+  std::uint64_t subsets_too_long = 0;  // Hints beyond SubsetHint::kEntriesMax, which name nobody.
+  std::uint64_t swaps_stopped = 0;     // Answers that ModelNameSwap would have multiplied.
 };
 
 // Shared by the streams of one worker.
@@ -221,6 +227,7 @@ class ExtProcStream {
   enum class ResponsePhase : std::uint8_t { kNone, kHeaders, kBody };
   // Where bytes lie that are sent: in body_, or in a message that is being read.
   enum class Source : std::uint8_t { kStored, kPassing };
+  enum class HeadRead : std::uint8_t { kWhole, kMalformed, kTooLarge };
   using Mode = codec::BodySendMode;
   using Side = codec::ProcessingSide;
 
@@ -240,13 +247,17 @@ class ExtProcStream {
   void on_request_headers(const codec::ProcessingRequest& message);
   void on_request_body(const codec::ProcessingRequest& message);
   void on_request_trailers();
-  bool read_head(std::string_view headers);
+  bool read_head(std::string_view map);
+  static HeadRead read_headers(std::string_view map, codec::Http1Headers& headers);
+  bool refuse_large_head();
   void read_controls();
+  void read_subset(std::string_view metadata);
   std::string_view header(std::string_view name) const {
     return codec::header_value(headers_, name);
   }
   bool refuse_head();
   std::uint64_t announced_bytes() const;
+  std::uint64_t unread_bytes(std::size_t shown) const;
   bool decides_at_head() const;
   bool store(std::string_view bytes);
   void duplex_body(std::string_view bytes);
@@ -277,8 +288,10 @@ class ExtProcStream {
   void on_response_body(const codec::ProcessingRequest& message);
   void on_response_trailers();
   void begin_response();
-  bool read_response_head(std::string_view headers);
+  bool read_response_head(std::string_view map);
+  int read_status() const;
   void watch(std::string_view bytes);
+  void swap_names(std::string_view bytes, HoldBack hold);
   void pass_piece(std::string_view bytes, codec::BodyEnd end);
   void reply_to_piece(std::string_view bytes);
   void note_first_token();

@@ -7,6 +7,7 @@
 
 #include "core/codec/answer_id.h"
 #include "core/codec/multipart_scanner.h"
+#include "core/exchange/kept_memory.h"
 #include "core/exchange/session_token.h"
 #include "core/tokens/estimate.h"
 
@@ -59,6 +60,13 @@ codec::RequestKind kind_of(Route route) {
 }  // namespace
 
 void RequestFacts::clear() {
+  reset();
+  give_back_excess(keys_);
+  give_back_excess(media_);
+  for (std::string* const text : {&model_, &client_model_, &session_}) give_back_excess(*text);
+}
+
+void RequestFacts::reset() {
   keys_.clear();
   media_.clear();
   model_.clear();
@@ -75,7 +83,7 @@ void RequestFacts::clear() {
 codec::ScanStatus RequestFacts::read(Route route, std::span<const codec::Http1Header> headers,
                                      std::string_view body, const KeySettings& settings,
                                      ReadingDesk& desk, std::string_view served_model) {
-  clear();
+  reset();
   const codec::ScanStatus status =
       takes_form(route)
           ? codec::scan_form(codec::header_value(headers, "content-type"), body, desk.scanned)
@@ -94,7 +102,7 @@ codec::ScanStatus RequestFacts::read(Route route, std::span<const codec::Http1He
 }
 
 void RequestFacts::set_tunnel(std::string_view model, std::span<const codec::Http1Header> headers) {
-  clear();
+  reset();
   model_ = model;
   decode_session_token(codec::header_value(headers, kSessionTokenHeader), session_);
   streaming_ = model::Streaming::kStreamed;

@@ -55,6 +55,7 @@ class RequestFacts {
                                        ReadingDesk& desk, std::string_view served_model = {});
   // Of a kTunnel route, and of what is decided without its body: no prompt is known.
   void set_tunnel(std::string_view model, std::span<const codec::Http1Header> headers);
+  // Also gives back what one large request took.
   void clear();
   // Bytes of a prompt that were announced, but not shown: they count, without keys.
   void add_unread(Route route, std::uint64_t bytes);
@@ -71,6 +72,7 @@ class RequestFacts {
   model::InferenceRequest request() const;
 
  private:
+  void reset();
   void derive(Route route, const codec::ScannedRequest& scanned);
   void replace_model(const codec::ScannedRequest& scanned, std::string_view served_model);
   void derive_keys(const KeySettings& settings, ReadingDesk& desk);
