@@ -104,7 +104,9 @@ TEST(AppendixA, DeprecatedFormsStartAndNameTheirReplacement) {
             "f:7: warning: plugins[2].type: engine events are not read yet; until they are, the "
             "history of routed prompts stands in, and the parameters have no effect\n"
             "f:11: warning: saturationDetector: deprecated; write flowControl.saturationDetector\n"
-            "f:12: warning: parser: deprecated; write requestHandler.parsers\n");
+            "f:12: warning: parser: deprecated; write requestHandler.parsers\n"
+            "f:12: warning: parser: only whether passthrough-parser is listed has an effect "
+            "yet\n");
   ASSERT_NE(loaded.policy.profile, nullptr);
   EXPECT_TRUE(loaded.policy.profile->reads.has(Column::kCachedTokens));
   EXPECT_EQ(loaded.policy.picker.parsers, std::vector{ParserKind::kOpenAi});
@@ -164,6 +166,8 @@ TEST(AppendixA, WhatNeedsALaterCapabilitySaysWhich) {
         "f:49: flowControl.defaultNegativePriorityBand: not supported yet: flow control; remove "
         "it\n"
         "f:50: flowControl.priorityBands: not supported yet: flow control; remove it\n"
+        "f:52: warning: requestHandler: only whether passthrough-parser is listed has an effect "
+        "yet\n"
         "f:57: schedulingProfiles[1].name: not supported yet: a second profile; one decides every "
         "request\n");
 }
@@ -340,6 +344,8 @@ TEST(AppendixA, AParserThatIsNeverAskedIsRemarkedOn) {
       "requestHandler:\n  parsers:\n  - pluginRef: passthrough-parser\n"
       "  - pluginRef: openai-parser\n");
   EXPECT_EQ(loaded.problems,
+            "f:1: warning: requestHandler: only whether passthrough-parser is listed has an effect "
+            "yet\n"
             "f:4: warning: requestHandler.parsers[1].pluginRef: is never asked: passthrough-parser "
             "before it takes every path\n");
   EXPECT_EQ(loaded.policy.picker.parsers, std::vector{ParserKind::kPassthrough});
@@ -354,6 +360,7 @@ TEST(AppendixA, AdmittersAndReportersStandWithoutAProfile) {
       "schedulingProfiles: [{name: p, plugins: [{pluginRef: queue-scorer}]}]\n");
   ASSERT_NE(loaded.policy.profile, nullptr) << loaded.problems;
   EXPECT_EQ(loaded.problems,
+            "f:4: warning: plugins[2].type: is checked, but has no effect yet\n"
             "f:8: warning: plugins[3]: \"spare\" is in no profile and is not the saturation "
             "detector\n");
   const Profile& profile = *loaded.policy.profile;
@@ -362,9 +369,23 @@ TEST(AppendixA, AdmittersAndReportersStandWithoutAProfile) {
   EXPECT_EQ(profile.admitters[1].name, "utilization-detector");
   ASSERT_EQ(profile.reporters.size(), 1U);
   EXPECT_TRUE(profile.filters.empty());
-  const auto need = response_need(loaded.policy.picker);
-  ASSERT_TRUE(need.has_value());
-  EXPECT_EQ(need->plugin, "request-attribute-reporter");
+  EXPECT_FALSE(response_need(loaded.policy.picker).has_value());
+}
+
+TEST(AppendixA, TheVerifierIsRemarkedOnAndNeedsNoResponses) {
+  const Loaded loaded =
+      load("plugins: [{type: queue-scorer}, {type: destination-endpoint-served-verifier}]\n");
+  EXPECT_EQ(loaded.problems, "f:1: warning: plugins[1].type: is checked, but has no effect yet\n");
+  ASSERT_NE(loaded.policy.profile, nullptr);
+  EXPECT_FALSE(response_need(loaded.policy.picker).has_value());
+}
+
+TEST(AppendixA, AListOfTheDefaultParsersIsNotRemarkedOn) {
+  EXPECT_EQ(
+      load("requestHandler:\n  parsers: [{pluginRef: vllmhttp-parser}, {pluginRef: "
+           "openai-parser}, {pluginRef: anthropic-parser}, {pluginRef: passthrough-parser}]\n")
+          .problems,
+      "");
 }
 
 TEST(AppendixA, ADetectorMayStandBesideAShippedPolicy) {

@@ -119,6 +119,7 @@ constexpr auto kKubernetesSourceParameters = std::to_array<ParameterRule>({
     {"kind", kText, kQuiet, ""},
 });
 
+constexpr std::string_view kNotYet = "is checked, but has no effect yet";
 constexpr std::string_view kNoEvents =
     "engine events are not read yet; until they are, the history of routed prompts stands in, and "
     "the parameters have no effect";
@@ -182,7 +183,7 @@ constexpr auto kBuiltIn = std::to_array<BuiltInType>({
     {"sglanghttp-parser", Role::kParser, "", {}},
     {"passthrough-parser", Role::kParser, "", {}},
     {"file-discovery", Role::kDiscovery, "", {}},
-    {"destination-endpoint-served-verifier", Role::kResponse, "", {}},
+    {"destination-endpoint-served-verifier", Role::kResponse, "", {}, kNotYet},
 });
 
 // Takes what its producer would: nothing of it is used.

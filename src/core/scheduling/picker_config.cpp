@@ -55,10 +55,9 @@ bool is_sglang_path(std::string_view path) {
 constexpr Columns kOfResponses{Column::kInFlightRequests, Column::kInFlightTokens,
                                Column::kUnstarted};
 
-// Types that write to responses or read their bodies.
-constexpr std::array<std::string_view, 4> kResponseTypes = {
-    "session-affinity-scorer", "session-affinity-filter", "request-attribute-reporter",
-    "destination-endpoint-served-verifier"};
+// The type whose token goes out with responses. Those whose work on responses is only checked, and
+// not done, need none.
+constexpr std::string_view kResponseType = "session-affinity-scorer";
 
 }  // namespace
 
@@ -85,7 +84,7 @@ std::optional<ParserKind> parser_for(std::span<const ParserKind> parsers, std::s
 
 std::optional<ResponseNeed> response_need(const PickerConfig& config) {
   for (const PluginUse& plugin : config.plugins) {
-    if (std::ranges::find(kResponseTypes, plugin.type) != kResponseTypes.end()) {
+    if (plugin.type == kResponseType) {
       return ResponseNeed{plugin.name, "works on responses"};
     }
     const Columns lost = plugin.reads.missing_from(kOfResponses);

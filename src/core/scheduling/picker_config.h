@@ -24,8 +24,8 @@ std::string_view type_name(ParserKind parser);
 std::optional<ParserKind> parser_kind(std::string_view type);
 
 // The parser that claims the end of the path; no two claim the same. The passthrough parser, which
-// is the last one, claims every path. `path` has no query. nullopt: nobody reads it, which is
-// status 400.
+// is the last one, claims every path. `path` has no query. nullopt: nobody reads it. Fronts do not
+// ask this yet; they look for the passthrough parser alone.
 std::optional<ParserKind> parser_for(std::span<const ParserKind> parsers, std::string_view path);
 
 // Endpoints from a watched file, see config::parse_discovery_file().
@@ -58,7 +58,6 @@ struct PickerConfig {
   std::vector<ParserKind> parsers{ParserKind::kOpenAi, ParserKind::kAnthropic,
                                   ParserKind::kVllmHttp, ParserKind::kPassthrough};
   std::string detector = "utilization-detector";  // A name; the plugin is an admitter.
-  bool verifies_served_endpoint = false;  // Test only: tell the served endpoint in a header.
 };
 
 // Why the picker has to see responses.

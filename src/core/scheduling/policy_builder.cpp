@@ -112,6 +112,10 @@ void PolicyBuilder::look_up(Declared& plugin) const {
     plugin.section.warning("type",
                            fmt::format("deprecated; write {}", plugin.deprecated->replacement));
   }
+  // No front reads what a reporter makes of an answer.
+  if (plugin.reporter_spec != nullptr) {
+    plugin.section.warning("type", "is checked, but has no effect yet");
+  }
   const BuiltInType* own = plugin.deprecated == nullptr ? nullptr : plugin.deprecated->own;
   for (const BuiltInType* type : {plugin.built_in, own}) {
     if (type != nullptr && !type->remark.empty()) plugin.section.warning("type", type->remark);

@@ -21,7 +21,6 @@ constexpr std::string_view kApiVersion = "llm-d.ai/v1alpha1";
 constexpr std::string_view kOldApiVersion = "inference.networking.x-k8s.io/v1alpha1";
 constexpr std::string_view kKind = "EndpointPickerConfig";
 constexpr std::string_view kMetricsSource = "metrics-data-source";
-constexpr std::string_view kServedVerifier = "destination-endpoint-served-verifier";
 constexpr std::string_view kMetricsExtractor = "core-metrics-extractor";
 
 void read_envelope(Section& document) {
@@ -197,7 +196,13 @@ void read_parsers(Section& document, const PolicyBuilder& builder, const PolicyR
     }
   }
   old.finish();
-  if (!parsers.empty()) config.parsers = std::move(parsers);
+  if (parsers.empty()) return;
+  // The order says nothing, as no two parsers claim the same path.
+  if (rules.front == Front::kEnvoy && !std::ranges::is_permutation(parsers, config.parsers)) {
+    document.warning(document.has("requestHandler") ? "requestHandler" : "parser",
+                     "only whether passthrough-parser is listed has an effect yet");
+  }
+  config.parsers = std::move(parsers);
 }
 
 void read_detector(Section& document, Section& flow, const PolicyBuilder& builder,
@@ -232,10 +237,6 @@ void read_rest(Section& document, const PolicyBuilder& builder, const PolicyRule
     if (key == "saturationDetector") continue;
     flow.skip(key);
     flow.error(key, "not supported yet: flow control; remove it");
-  }
-  for (const PluginUse& plugin : builder.uses()) {
-    config.verifies_served_endpoint =
-        config.verifies_served_endpoint || plugin.type == kServedVerifier;
   }
 }
 
