@@ -33,6 +33,21 @@ void take(scheduling::BuiltPolicy& built, Generation& generation) {
   generation.picker = std::move(built.picker);
 }
 
+// What only `fairlead serve` has must not be in force here; the reader of the key `epp` warns of
+// it.
+config::ServeSettings shared_settings(config::Section& root) {
+  config::ServeSettings settings = config::parse_settings(root);
+  settings.gateway = {};
+  settings.limits = {};
+  settings.access = {};
+  if (!settings.tracing.endpoint.empty()) {
+    root.child("tracing").warning("endpoint",
+                                  "has no effect yet: requests behind Envoy are not traced");
+  }
+  settings.tracing = {};
+  return settings;
+}
+
 // Exactly one place may say where the endpoints are.
 void check_pool(config::Section& root, const EppPlan& plan, const scheduling::PickerConfig& picker,
                 config::Problems& problems) {
@@ -79,7 +94,6 @@ void apply(config::Section& root, const config::GivenFlags& flags,
   settings.limits.body_bytes = epp.request_bytes_max;
   settings.limits.buffered_bytes = epp.buffered_bytes_max;
   if (epp.log_level) settings.log.level = *epp.log_level;
-  if (!epp.traces) settings.tracing.endpoint.clear();
   if (epp.tls.is_on && !epp.tls.folder.empty()) {
     settings.gateway.tls.cert_file = epp.tls.folder + "/tls.crt";
     settings.gateway.tls.key_file = epp.tls.folder + "/tls.key";
@@ -139,7 +153,7 @@ std::optional<EppPlan> build_epp(std::string_view yaml, std::string_view file,
   const scheduling::Registry registry = scheduling::builtin_registry();
   config::Section root = config::Section::parse(yaml, file, problems);
   plan.generation->epp = config::read_epp_settings(root, flags, environment, problems);
-  plan.generation->settings = config::parse_settings(root);
+  plan.generation->settings = shared_settings(root);
   // All that the proxy tells of a request is known.
   const scheduling::PolicyRules rules{scheduling::kAllColumns, scheduling::Front::kEnvoy,
                                       plan.generation->epp.allows_experimental

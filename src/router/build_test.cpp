@@ -89,8 +89,8 @@ constexpr std::string_view kFleet = "fleet: {endpoints: [{address: '127.0.0.1:1'
 TEST(BuildEpp, FlagsAndTheKeyEppReachTheSettings) {
   const Planned planned = plan_epp(std::string(kFleet) +
                                        "epp: {workers: 2, requestBytesMax: 1Mi}\n"
-                                       "log: {level: error}\ntracing: {endpoint: '127.0.0.1:2'}\n",
-                                   {"--refresh-metrics-interval=80ms", "-v=4", "--tracing=false"});
+                                       "log: {level: error}\n",
+                                   {"--refresh-metrics-interval=80ms", "-v=4"});
   ASSERT_TRUE(planned.plan.has_value()) << planned.problems;
   const config::ServeSettings& settings = planned.plan->generation->settings;
   EXPECT_EQ(planned.problems, "");
@@ -98,9 +98,30 @@ TEST(BuildEpp, FlagsAndTheKeyEppReachTheSettings) {
   EXPECT_EQ(settings.gateway.workers, 2U);
   EXPECT_EQ(settings.limits.body_bytes, 1U << 20);
   EXPECT_EQ(settings.log.level, LogLevel::kDebug);
-  EXPECT_EQ(settings.tracing.endpoint, "");
   EXPECT_EQ(settings.fleet.scrape_interval, std::chrono::milliseconds(80));
   EXPECT_EQ(planned.plan->responses, "full: no plugin needs them, but the metrics of responses do");
+}
+
+TEST(BuildEpp, WhatTheGatewayAloneHasIsNotInForce) {
+  const Planned plain = plan_epp(kFleet);
+  ASSERT_TRUE(plain.plan.has_value()) << plain.problems;
+  const Planned planned = plan_epp(
+      std::string(kFleet) +
+      "gateway: {workers: 9, requestIdHeader: x-mine, streamBatching: 1ms,\n"
+      "  tls: {certFile: /none, keyFile: /none}}\n"
+      "limits: {connections: 5, headerBytes: 2Ki, clientWrite: 1s, overload: {loopLag: 1s}}\n"
+      "access: {keysFile: /none}\ntracing: {endpoint: 'http://127.0.0.1:2', sampleRatio: 1}\n");
+  ASSERT_TRUE(planned.plan.has_value()) << planned.problems;
+  EXPECT_EQ(planned.plan->generation->settings, plain.plan->generation->settings);
+  EXPECT_EQ(planned.problems,
+            "f:2: warning: gateway: has no effect: it is for `fairlead serve`\n"
+            "f:4: warning: limits: has no effect: it is for `fairlead serve`\n"
+            "f:5: warning: access: has no effect: it is for `fairlead serve`\n"
+            "f:6: warning: tracing.endpoint: has no effect yet: requests behind Envoy are not "
+            "traced\n");
+  const Planned large = plan_epp(std::string(kFleet) + "epp: {requestBytesMax: 512Mi}\n");
+  ASSERT_TRUE(large.plan.has_value()) << large.problems;
+  EXPECT_EQ(large.plan->generation->settings.limits.body_bytes, 512U << 20);
 }
 
 TEST(BuildEpp, TheMetricsSourceIsAskedEverySoManyTicks) {
@@ -129,6 +150,11 @@ TEST(BuildEpp, ResponsesMayPassByOnlyWhereNobodyNeedsThem) {
   EXPECT_EQ(plan_epp(none + "policy: fairlead\n").problems,
             "f:2: epp.responseProcessing: none is not possible: externality-cost-scorer reads "
             "inflight_requests, inflight_tokens, unstarted, which only responses bring down\n");
+  const Planned checked =
+      plan_epp(none +
+               "plugins: [{type: queue-scorer}, {type: request-attribute-reporter, parameters:\n"
+               "  {attributes: [{key: {name: cost}, expression: usage.total_tokens}]}}]\n");
+  EXPECT_TRUE(checked.plan.has_value()) << checked.problems;
   EXPECT_EQ(
       plan_epp(none + "plugins: [{type: queue-scorer}, {type: concurrency-detector}]\n"
                       "flowControl: {saturationDetector: {pluginRef: concurrency-detector}}\n")

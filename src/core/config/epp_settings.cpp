@@ -202,46 +202,41 @@ std::string deployment_of(std::string_view pod) {
   return std::string(pod);
 }
 
-void read_target_ports(const FlagReader& flags, EppPool& pool) {
+// Whether one port at least was given. Engines say their own ports, so nobody asks for these.
+bool check_target_ports(const FlagReader& flags) {
   constexpr std::string_view kName = "endpoint-target-ports";
   const std::string* text = flags.given(kName);
-  if (text == nullptr) return;
+  if (text == nullptr) return false;
+  bool has_port = false;
   const auto parts = split(*text, ',');
   for (const std::string_view part : parts) {
     const auto port = parse_count(part);
     if (!port || *port < 0 || *port > 65535) {
       flags.error(kName, fmt::format("{} is no port from 0 to 65535", in_quotes(part)));
-      continue;
-    }
-    const auto one = static_cast<std::uint16_t>(*port);
-    if (std::ranges::find(pool.target_ports, one) == pool.target_ports.end()) {
-      pool.target_ports.push_back(one);
+    } else {
+      has_port = true;
     }
   }
   if (parts.size() > kMaxTargetPorts) {
     flags.error(kName, fmt::format("has more than {} ports", kMaxTargetPorts));
   }
+  return has_port;
 }
 
 void read_pool(const FlagReader& flags, const EppEnvironment& environment, EppPool& pool) {
-  if (!environment.name_space.empty()) pool.name_space = environment.name_space;
-  if (const auto* name = flags.given("pool-namespace"); name != nullptr && !name->empty()) {
-    pool.name_space = *name;
-  }
   flags.text("pool-name", pool.name);
   flags.text("endpoint-selector", pool.selector);
-  flags.text("pool-group", pool.group);
-  if (pool.group != kPoolGroup) {
+  if (const auto* group = flags.given("pool-group"); group != nullptr && *group != kPoolGroup) {
     flags.error("pool-group", fmt::format("only {} is supported", kPoolGroup));
   }
-  read_target_ports(flags, pool);
+  const bool has_target_ports = check_target_ports(flags);
   if (pool.name.empty() == pool.selector.empty()) {
     return flags.error("pool-name", pool.name.empty()
                                         ? "give it, or --endpoint-selector"
                                         : "excludes --endpoint-selector; give only one of them");
   }
   if (pool.selector.empty()) return;
-  if (pool.target_ports.empty()) {
+  if (!has_target_ports) {
     flags.error("endpoint-selector", "needs --endpoint-target-ports beside it");
   }
   pool.name = deployment_of(environment.pod_name);
@@ -255,7 +250,8 @@ void read_pool(const FlagReader& flags, const EppEnvironment& environment, EppPo
 void read_tls(const FlagReader& flags, EppTls& tls) {
   flags.boolean("secure-serving", tls.is_on);
   flags.text("cert-path", tls.folder);
-  flags.boolean("enable-cert-reload", tls.reloads);
+  bool reloads = false;
+  flags.boolean("enable-cert-reload", reloads);
   if (const std::string* version = flags.given("tls-min-version"); version && !version->empty()) {
     if (*version == "VersionTLS13") {
       tls.min_minor = 3;
@@ -277,7 +273,7 @@ void read_tls(const FlagReader& flags, EppTls& tls) {
       tls.cipher_list += fmt::format("{}{}", tls.cipher_list.empty() ? "" : ":", suite->openssl);
     }
   }
-  if (tls.reloads && tls.folder.empty()) {
+  if (reloads && tls.folder.empty()) {
     flags.warning("enable-cert-reload", "has no effect without --cert-path");
   }
 }
@@ -320,8 +316,9 @@ void remark(const FlagReader& flags) {
     }
     bool is_on = true;
     if (flag.shape == FlagShape::kSwitch) flags.boolean(flag.name, is_on);
-    const bool is_silent =
-        !is_on || value->empty() || (flag.name == "zap-encoder" && *value == "json");
+    // Charts write --tracing whatever it is; tracing.endpoint is what asks for traces.
+    const bool is_silent = !is_on || value->empty() || flag.name == "tracing" ||
+                           (flag.name == "zap-encoder" && *value == "json");
     if (!is_silent) flags.warning(flag.name, std::string(flag.text));
   }
   if (flags.given("metrics-client-ca-file") != nullptr &&
@@ -390,7 +387,6 @@ EppSettings read_epp_settings(Section& root, const GivenFlags& given,
   flags.bytes("grpc-max-recv-msg-size", settings.message_bytes_max, kKi, kGi);
   flags.boolean("disable-endpoint-subset-filter", settings.ignores_subset);
   flags.boolean("health-checking", settings.health_on_listen);
-  flags.boolean("tracing", settings.traces);
   flags.boolean("allow-experimental-plugins", settings.allows_experimental);
   flags.duration("metrics-staleness-threshold", settings.metrics_staleness, kHour);
   flags.duration("refresh-metrics-interval", settings.metrics_interval, kHour);

@@ -35,18 +35,14 @@ std::string_view to_string(ResponseProcessing processing);
 
 struct EppPool {
   std::string name;  // In metrics; of --pool-name, or of the Deployment that this pod belongs to.
-  std::string name_space = "default";
-  std::string group = "inference.networking.k8s.io";
-  std::string selector;                     // Empty: the pool is named.
-  std::vector<std::uint16_t> target_ports;  // Distinct, in the order given.
+  std::string selector;  // Empty: the pool is named.
   friend bool operator==(const EppPool&, const EppPool&) = default;
 };
 
 // TLS towards the proxy. Without a folder the certificate is made up at start.
 struct EppTls {
   bool is_on = true;
-  std::string folder;  // Of tls.crt and tls.key.
-  bool reloads = false;
+  std::string folder;          // Of tls.crt and tls.key.
   std::uint8_t min_minor = 2;  // TLS 1.x.
   std::string cipher_list;     // Of TLS 1.2, as OpenSSL writes it; empty: its default.
   friend bool operator==(const EppTls&, const EppTls&) = default;
@@ -78,7 +74,6 @@ struct EppSettings {
   Duration metrics_staleness = from_seconds(2);
   bool health_on_listen = false;      // grpc.health.v1 on `listen` too.
   bool ignores_subset = false;        // The proxy's subset hint.
-  bool traces = true;                 // Where tracing.endpoint says whereto.
   bool allows_experimental = false;   // Plugin types marked Alpha.
   std::optional<LogLevel> log_level;  // Of the flags; wins over log.level.
   // 0 for a name that is none.
@@ -89,12 +84,12 @@ struct EppSettings {
 // What of the environment is read.
 struct EppEnvironment {
   std::string pod_name;    // POD_NAME
-  std::string name_space;  // NAMESPACE
+  std::string name_space;  // NAMESPACE; nothing follows from it while no Kubernetes is asked.
 };
 
 enum class FlagUse : std::uint8_t {
   kHonoured,
-  kNoEffect,  // Accepted, with a warning when it asks for something.
+  kNoEffect,  // Accepted; mostly with a warning when it asks for something.
   kRefused,
 };
 
