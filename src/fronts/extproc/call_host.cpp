@@ -13,12 +13,6 @@ namespace {
 // Keeps the request ids of a worker apart from its picker's chances.
 constexpr std::uint64_t kIdStream = 0x657070726571;
 
-exchange::BodyStoreLimits store_limits(const router::Generation& generation) {
-  exchange::BodyStoreLimits limits;
-  limits.lent_bytes_max = generation.epp.buffered_bytes_max / generation.epp.workers;
-  return limits;
-}
-
 exchange::ExtProcSettings stream_settings_of(const router::Generation& generation,
                                              std::uint64_t process_seed) {
   exchange::ExtProcSettings settings;
@@ -42,7 +36,7 @@ exchange::ExtProcSettings stream_settings_of(const router::Generation& generatio
 
 }  // namespace
 
-CallHost::CallHost(net::EventLoop& loop, router::Router& router, SharedLabels& labels,
+CallHost::CallHost(net::EventLoop& loop, router::Router& router, FrontShared& shared,
                    std::uint32_t worker)
     : loop_(loop),
       generation_(router.generation()),
@@ -51,10 +45,10 @@ CallHost::CallHost(net::EventLoop& loop, router::Router& router, SharedLabels& l
       random_(mix64(router.process_seed() ^ kIdStream) + worker),
       responses_(router.responses()),
       metrics_(router.metrics()),
-      epp_metrics_(router.metrics(), labels.models, labels.fairness),
-      scheduler_metrics_(router.metrics(), labels.models),
+      epp_metrics_(router.metrics(), shared.models, shared.fairness),
+      scheduler_metrics_(router.metrics(), shared.models),
       traffic_(router.traffic()),
-      bodies_(store_limits(generation_.get())),
+      bodies_(shared.body_bytes, {}),
       picker_(router.make_picker(worker)) {
   adopt(generation_.share());
 }
@@ -83,6 +77,7 @@ void CallHost::adopt(const std::shared_ptr<const router::Generation>& generation
   desk_bytes_ = body_bytes;
   settings_ = std::make_shared<const exchange::ExtProcSettings>(
       stream_settings_of(*generation, process_seed_));
+  bodies_.set_lent_bytes_max(generation->epp.buffered_bytes_max);
   picker_.set_limits(router::Router::picker_limits(generation->settings));
   loop_.pacer().set_pause(generation->settings.gateway.stream_batching);
 }

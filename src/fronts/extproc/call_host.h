@@ -5,6 +5,8 @@
 // Threads: the worker's thread, but for construction and destruction while its loop does not run.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -31,15 +33,15 @@ namespace fairlead::extproc {
 class ExtProcCall;
 
 // What all workers of a front share besides the router.
-struct SharedLabels {
+struct FrontShared {
   LabelBudget models{1000};
   LabelBudget fairness{1000};
+  std::atomic<std::size_t> body_bytes{0};  // In memory, of epp.bufferedBytesMax.
 };
 
 class CallHost {
  public:
-  CallHost(net::EventLoop& loop, router::Router& router, SharedLabels& labels,
-           std::uint32_t worker);
+  CallHost(net::EventLoop& loop, router::Router& router, FrontShared& shared, std::uint32_t worker);
   ~CallHost();
   CallHost(const CallHost&) = delete;
   CallHost& operator=(const CallHost&) = delete;

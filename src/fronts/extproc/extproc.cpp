@@ -41,7 +41,7 @@ Result<void> ExtProc::open_worker(std::uint32_t number) {
       return failures;
     };
   }
-  worker->front = std::make_unique<ExtProcWorker>(*worker->loop, router_, labels_, place);
+  worker->front = std::make_unique<ExtProcWorker>(*worker->loop, router_, shared_, place);
   workers_.push_back(std::move(worker));
   return {};
 }

@@ -64,7 +64,7 @@ class ExtProc {
 
   router::Router& router_;
   ExtProcPorts worker_ports_;
-  SharedLabels labels_;
+  FrontShared shared_;
   std::vector<std::uint16_t> ports_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::unique_ptr<net::TcpListener>> listeners_;  // On the first worker's loop.

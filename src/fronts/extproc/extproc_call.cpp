@@ -210,7 +210,10 @@ void ExtProcCall::forward(const picker::Decision& decision) {
 void ExtProcCall::on_reply(ReplyReason reason) {
   reply_reason_ = reason;
   host_.metrics().on_reply(reason);
-  if (cells_ != nullptr) cells_->on_error(error_code(reason));
+  // Of a request that was refused before its decision no more is known.
+  EppCells& cells =
+      cells_ != nullptr ? *cells_ : host_.epp_metrics().cells({{}, {}, kDefaultFairnessId, 0});
+  cells.on_error(error_code(reason));
 }
 
 void ExtProcCall::on_dispatched() {

@@ -49,6 +49,11 @@ ExtProcMetrics::ExtProcMetrics(MetricRegistry& registry)
                           "Streams that ended with their request (responseProcessing none).");
   kept_open_ = counter("fairlead_extproc_kept_open_total",
                        "Streams that would have, but the answer began before.");
+  subsets_too_long_ = counter("fairlead_extproc_subsets_too_long_total",
+                              "Subset hints with too many entries, which name nobody.");
+  swaps_stopped_ = counter("fairlead_extproc_swaps_stopped_total",
+                           "Answers in which the model's name was left as the engine wrote it, "
+                           "because renaming made them much longer.");
   rebinds_ = counter("fairlead_extproc_rebinds_total",
                      "Requests that Envoy brought to another endpoint than the first choice.");
   unknown_servers_ = counter("fairlead_extproc_unknown_servers_total",
@@ -110,6 +115,8 @@ void ExtProcMetrics::set_streams(const exchange::ExtProcCounters& now) {
   observed_->add(now.observed - streams_.observed);
   closed_early_->add(now.closed_early - streams_.closed_early);
   kept_open_->add(now.kept_open - streams_.kept_open);
+  subsets_too_long_->add(now.subsets_too_long - streams_.subsets_too_long);
+  swaps_stopped_->add(now.swaps_stopped - streams_.swaps_stopped);
   streams_ = now;
 }
 

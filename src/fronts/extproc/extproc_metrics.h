@@ -51,6 +51,8 @@ class ExtProcMetrics final : public router::RequestMetrics {
   Counter* observed_;
   Counter* closed_early_;
   Counter* kept_open_;
+  Counter* subsets_too_long_;
+  Counter* swaps_stopped_;
   Counter* rebinds_;
   Counter* unknown_servers_;
   Gauge* connections_;

@@ -121,6 +121,20 @@ TEST_F(ExtProcTest, WithoutAnEndpointTheClientIsToldWhatToDo) {
             1);
 }
 
+TEST_F(ExtProcTest, WhatIsRefusedBeforeItsDecisionIsCountedToo) {
+  start("epp: {requestBytesMax: 1Ki}");
+  EXPECT_EQ(told(ask(R"({"model":)")), "400");
+  EXPECT_EQ(told(ask(chat_body(std::string(2000, 'x')))), "413");
+  EXPECT_EQ(metric("fairlead_requests_total{route=\"chat_completions\",code=\"400\","
+                   "outcome=\"rejected\"}"),
+            1);
+  EXPECT_EQ(metric("fairlead_replies_total{reason=\"bad_request\"}"), 1);
+  EXPECT_EQ(metric("fairlead_replies_total{reason=\"too_large\"}"), 1);
+  EXPECT_EQ(metric("llm_d_epp_request_error_total{model_name=\"\",target_model_name=\"\","
+                   "fairness_id=\"default-flow\",priority=\"0\",error_code=\"BadRequest\"}"),
+            2);
+}
+
 TEST_F(ExtProcTest, AClientThatLeavesGivesBackItsShare) {
   start();
   const std::int32_t undecided = open();

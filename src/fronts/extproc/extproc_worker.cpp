@@ -31,11 +31,11 @@ net::GrpcServerOptions server_options(const router::Generation& generation,
 
 }  // namespace
 
-ExtProcWorker::ExtProcWorker(net::EventLoop& loop, router::Router& router, SharedLabels& labels,
+ExtProcWorker::ExtProcWorker(net::EventLoop& loop, router::Router& router, FrontShared& shared,
                              const WorkerPlace& place)
     : loop_(loop),
       router_(router),
-      host_(loop, router, labels, place.number),
+      host_(loop, router, shared, place.number),
       place_(place),
       generation_(host_.generation()),
       drain_timer_(loop, [this] { on_drain_timer(); }),

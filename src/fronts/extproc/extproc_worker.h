@@ -33,7 +33,7 @@ struct WorkerPlace {
 
 class ExtProcWorker final : private net::GrpcHandler {
  public:
-  ExtProcWorker(net::EventLoop& loop, router::Router& router, SharedLabels& labels,
+  ExtProcWorker(net::EventLoop& loop, router::Router& router, FrontShared& shared,
                 const WorkerPlace& place);
   ~ExtProcWorker();
   ExtProcWorker(const ExtProcWorker&) = delete;

@@ -72,7 +72,7 @@ class ExtProcTest : public ::testing::Test {
     router_ = std::make_unique<router::Router>(build(yaml), 42, log_, registry_);
     ASSERT_TRUE(router_->open_tls().has_value());
     publish(endpoints);
-    worker_ = std::make_unique<ExtProcWorker>(*loop_, *router_, labels_, WorkerPlace{});
+    worker_ = std::make_unique<ExtProcWorker>(*loop_, *router_, shared_, WorkerPlace{});
     listener_ = std::make_unique<net::TcpListener>(
         *loop_, [this](net::UniqueFd fd, const net::SocketAddress& peer) {
           worker_->adopt_connection(std::move(fd), peer);
@@ -185,7 +185,7 @@ class ExtProcTest : public ::testing::Test {
   NullLogSink sink_;
   Log log_;
   MetricRegistry registry_;
-  SharedLabels labels_;
+  FrontShared shared_;
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<router::Router> router_;
   std::unique_ptr<ExtProcWorker> worker_;
