@@ -58,21 +58,28 @@ ExtProcMetrics::ExtProcMetrics(MetricRegistry& registry)
                      "Requests that Envoy brought to another endpoint than the first choice.");
   unknown_servers_ = counter("fairlead_extproc_unknown_servers_total",
                              "Reports of Envoy that name an endpoint which is not in the pool.");
-  connections_ = &registry.gauge("fairlead_grpc_connections", "Open gRPC connections.");
-  body_bytes_ = &registry.gauge("fairlead_extproc_body_bytes", "Request bodies in memory.");
+  add_connections();
+}
+
+void ExtProcMetrics::add_connections() {
+  const auto counter = [&](const char* name, const char* help) {
+    return &registry_.counter(name, help);
+  };
+  connections_ = &registry_.gauge("fairlead_grpc_connections", "Open gRPC connections.");
+  body_bytes_ = &registry_.gauge("fairlead_extproc_body_bytes", "Request bodies in memory.");
   accepted_ = counter("fairlead_grpc_connections_accepted_total", "gRPC connections accepted.");
   accept_failures_ = counter("fairlead_grpc_accept_failures_total",
                              "Connections not accepted for want of descriptors or memory.");
   const auto messages = [&](const char* direction) {
-    return &registry.counter("fairlead_grpc_messages_total", "gRPC messages.",
-                             {{"direction", direction}});
+    return &registry_.counter("fairlead_grpc_messages_total", "gRPC messages.",
+                              {{"direction", direction}});
   };
   messages_received_ = messages("received");
   messages_sent_ = messages("sent");
   const auto bytes = [&](const char* direction) {
-    return &registry.counter("fairlead_grpc_bytes_total",
-                             "Bytes of gRPC connections, counted when a call ends.",
-                             {{"direction", direction}});
+    return &registry_.counter("fairlead_grpc_bytes_total",
+                              "Bytes of gRPC connections, counted when a call ends.",
+                              {{"direction", direction}});
   };
   bytes_received_ = bytes("received");
   bytes_sent_ = bytes("sent");
@@ -80,9 +87,9 @@ ExtProcMetrics::ExtProcMetrics(MetricRegistry& registry)
                              "Connections ended because they do not speak HTTP/2.");
   constexpr const char* kTimeouts[] = {"open", "head", "ping", "write"};
   for (std::size_t i = 0; i < timeouts_.size(); ++i) {
-    timeouts_[i] = &registry.counter("fairlead_grpc_timeouts_total",
-                                     "gRPC connections ended for being slow, by at what.",
-                                     {{"at", kTimeouts[i]}});
+    timeouts_[i] = &registry_.counter("fairlead_grpc_timeouts_total",
+                                      "gRPC connections ended for being slow, by at what.",
+                                      {{"at", kTimeouts[i]}});
   }
 }
 

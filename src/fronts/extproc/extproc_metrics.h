@@ -34,6 +34,8 @@ class ExtProcMetrics final : public router::RequestMetrics {
   void set_body_bytes(std::size_t bytes) { body_bytes_->set(static_cast<double>(bytes)); }
 
  private:
+  void add_connections();
+
   exchange::ExtProcCounters streams_;
   net::GrpcServerCounters server_;
   std::uint64_t streams_open_ = 0;
