@@ -42,7 +42,7 @@ struct Endpoint {
   std::vector<std::pair<std::string, std::string>> labels;  // Sorted by key.
   std::vector<std::string> models;                          // Model and adapter ids it serves.
   Health health = Health::kUnknown;
-  bool asked = false;  // A probe has been answered, or has failed.
+  bool asked = false;        // A probe has been answered, or has failed.
   double admit_share = 1.0;  // In (0, 1]; below 1 only while returning.
 
   std::string_view label(std::string_view key) const;
