@@ -40,7 +40,16 @@ Result<std::unique_ptr<EnvoyProcess>> EnvoyProcess::start(const std::string& com
   std::string program = command;
   char* arguments[] = {program.data(), listen.data(), picker.data(), nullptr};
   pid_t pid = 0;
-  const int failed = ::posix_spawnp(&pid, command.c_str(), nullptr, nullptr, arguments, environ);
+  // Signals that this process takes in a thread of its own are blocked here, and would be there.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  const int failed =
+      ::posix_spawnp(&pid, command.c_str(), nullptr, &attributes, arguments, environ);
+  posix_spawnattr_destroy(&attributes);
   if (failed != 0) return fail(ErrorCode::kIo, "{}: {}", command, std::strerror(failed));
   std::unique_ptr<EnvoyProcess> envoy(new EnvoyProcess(pid, *port));
   if (auto up = envoy->wait_until_listening(command, loop); !up) return tl::unexpected(up.error());

@@ -123,10 +123,9 @@ TEST(WebSocketAnswer, A101IsReadOnlyWhereItWasAskedFor) {
 TEST(WebSocketAnswer, FitsTheKeyThatItAnswers) {
   const auto answer = [](const std::string& more) {
     Http1ResponseParser parser;
-    const Http1Progress progress = parser.parse(
-        "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + more + "\r\n",
-        ResponseTo::kWebSocket);
-    EXPECT_EQ(progress, Http1Progress::kComplete) << more;
+    const std::string head =
+        "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + more + "\r\n";
+    EXPECT_EQ(parser.parse(head, ResponseTo::kWebSocket), Http1Progress::kComplete) << more;
     return accepts_key(parser.head(), kKey);
   };
   const std::string accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
