@@ -324,11 +324,13 @@ EngineMetrics EngineMetricsReader::read_whole(std::string_view text) {
   ++whole_reads_;
   places_.clear();
   Scrape scrape;
-  std::size_t family_end = 0;
+  std::size_t last_end = 0;
+  std::optional<std::size_t> last_name;  // Of the sample before, that of a cache's size too.
   for_each_sample(text, [&](std::size_t at, std::size_t name, std::string_view line) {
     scrape.sample(kNames[name], line);
-    const bool goes_on = !places_.empty() && places_.back().name == name && at == family_end;
-    family_end = at + line.size() + 1;
+    const bool goes_on = last_name == name && at == last_end;
+    last_name = name;
+    last_end = at + line.size() + 1;
     if (!goes_on && kNames[name].wanted != Wanted::kCacheConfig) places_.push_back({at, name});
   });
   if (places_.size() > kPlacesMax) places_.clear();

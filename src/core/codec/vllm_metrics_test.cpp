@@ -190,5 +190,14 @@ TEST(EngineMetricsReader, ANewFamilyIsSeenWithinItsBound) {
   EXPECT_EQ(reader.read(series).waiting, 7.0) << "a new series at once";
 }
 
+TEST(EngineMetricsReader, ACacheSizeBetweenTwoRunsOfAFamilyHidesNeither) {
+  const std::string text =
+      "vllm:num_requests_waiting{engine=\"0\"} 2\n"
+      "vllm:cache_config_info{block_size=\"16\",num_gpu_blocks=\"9\"} 1\n"
+      "vllm:num_requests_waiting{engine=\"1\"} 2\n";
+  EngineMetricsReader reader;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(reader.read(text).waiting, 4.0) << i;
+}
+
 }  // namespace
 }  // namespace fairlead::codec
