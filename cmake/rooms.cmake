@@ -10,7 +10,8 @@
 # The rooms that use threads: their tests carry the label `concurrency`, and the thread-sanitizer
 # build makes and runs these alone. Tests declared elsewhere join by the same label and target.
 set(FAIRLEAD_CONCURRENT_ROOMS
-  base core/access io/net io/fleet io/export router fronts/gateway fronts/extproc fronts/admin lab/engine lab/load)
+  base core/access io/net io/fleet io/export router fronts/gateway fronts/extproc fronts/admin
+  lab/engine lab/load)
 add_custom_target(concurrency_tests)
 
 function(fairlead_room folder)
