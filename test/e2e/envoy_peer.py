@@ -247,12 +247,6 @@ class Picker:
         self.folder.cleanup()
 
 
-def picker_missing():
-    """Why there is no picker to test, or ""."""
-    done = subprocess.run([*PICKER, "--help"], check=False, capture_output=True, timeout=30)
-    return "" if done.returncode == 0 else f"{' '.join(PICKER)} is no command yet"
-
-
 class DigestEngine:
     """An engine that answers with what reached it: the digest and length of the body, its own port,
     whether the body was chunked, and the control headers it saw; as an event stream when asked."""

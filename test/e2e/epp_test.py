@@ -15,10 +15,8 @@ import pytest
 from conftest import start as start_fairlead
 from conftest import stop as stop_fairlead
 from conftest import wait_for
-from envoy_peer import (EVENTS, DigestEngine, Envoy, Picker, chat, picker_missing, post, render,
-                        wait_until)  # fmt: skip
+from envoy_peer import EVENTS, DigestEngine, Envoy, Picker, chat, post, render, wait_until
 
-pytestmark = pytest.mark.skipif(bool(picker_missing()), reason=picker_missing())
 MODES = ["epp", "epp-response-none", "epp-buffered", "epp-buffered-partial", "epp-streamed",
          "epp-headers-only"]  # fmt: skip
 
