@@ -77,10 +77,6 @@ Result<void> GrpcServer::listen(const SocketAddress& address, PortSharing sharin
   return listener_.listen(address, sharing);
 }
 
-Result<void> GrpcServer::adopt_listener(UniqueFd listener) {
-  return listener_.adopt(std::move(listener));
-}
-
 void GrpcServer::adopt_connection(UniqueFd fd, const SocketAddress& peer) {
   if (draining_) return;
   ++counters_.accepted;

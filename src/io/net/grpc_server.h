@@ -109,8 +109,6 @@ class GrpcServer final {
   GrpcServer& operator=(const GrpcServer&) = delete;
 
   [[nodiscard]] Result<void> listen(const SocketAddress& address, PortSharing sharing);
-  // Takes over a listening, non-blocking socket.
-  [[nodiscard]] Result<void> adopt_listener(UniqueFd listener);
   // The address in use, with the port the kernel chose for port 0.
   const SocketAddress& local_address() const { return listener_.local_address(); }
   // Takes over a connected, non-blocking socket that somebody else accepted.
