@@ -59,8 +59,9 @@ bench: setup ## run the benchmarks and append their figures to build/bench.jsonl
 	cmake --build --preset release --target benches
 	@tools/bench $(if $(SMOKE),--smoke) $(T)
 
-e2e: setup peers build ## only the tests that drive the real program with real clients
-	ctest --preset release -L '^e2e$$'
+e2e: setup peers build ## only the tests that drive the real program with real clients [T=vllm]
+	$(if $(T),@tools/peers/$(T))
+	ctest --preset release $(if $(T),-C extended -R '^$(T)$$',-L '^e2e$$')
 
 docs: setup ## check the documents: titles, links, spelling
 	@tools/tidy --docs

@@ -6,16 +6,32 @@
 #
 # makes fairlead_core_codec, core_codec_test, bench_<name> and fuzz_<name>. With RECURSE the
 # folders below it belong to the room too. TEST_DEPS are linked into tests and benchmarks only.
+# JOIN_TESTS n compiles n test files at a time, always; APART names the files that FAIRLEAD_JOIN
+# compiles by themselves, because names in their unnamed namespaces are another file's too.
 
 # The rooms that use threads: their tests carry the label `concurrency`, and the thread-sanitizer
 # build makes and runs these alone. Tests declared elsewhere join by the same label and target.
 set(FAIRLEAD_CONCURRENT_ROOMS
-  base core/access io/net io/fleet io/export router fronts/gateway fronts/extproc fronts/admin
-  lab/engine lab/load)
+  base core/access core/prefix io/net io/fleet io/text io/export router fronts/gateway
+  fronts/extproc fronts/admin lab/engine lab/load)
 add_custom_target(concurrency_tests)
 
+# Those whose suites take longest begin first, so that none is left running alone at the end. The
+# seconds need not be exact: where tests ran before, ctest knows better.
+set(FAIRLEAD_LONG_ROOMS core/prefix io/net fronts/gateway lab/engine/model lab/load/model)
+
+# What a room's files share, headers and the templates they make above all, takes longer to compile
+# than the files do. Joined, a room takes half of the time; but an edit compiles the neighbours
+# anew. So CI joins (tools/ci), and the sanitizer builds do.
+option(FAIRLEAD_JOIN "Compile the files of a room several at a time" OFF)
+set(FAIRLEAD_JOINED_MAX 12)
+
+function(fairlead_join target count)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${count})
+endfunction()
+
 function(fairlead_room folder)
-  cmake_parse_arguments(ROOM "RECURSE" "JOIN_TESTS" "DEPS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(ROOM "RECURSE" "JOIN_TESTS" "DEPS;TEST_DEPS;APART" ${ARGN})
   string(REPLACE "/" "_" name ${folder})
   set(dir ${PROJECT_SOURCE_DIR}/src/${folder})
   if(ROOM_RECURSE)
@@ -23,6 +39,9 @@ function(fairlead_room folder)
   else()
     file(GLOB all CONFIGURE_DEPENDS ${dir}/*.cpp ${dir}/testing/*.cpp)
   endif()
+  foreach(file ${ROOM_APART})
+    set_source_files_properties(${dir}/${file} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endforeach()
   set(tests ${all})
   set(benches ${all})
   set(fuzzers ${all})
@@ -35,6 +54,9 @@ function(fairlead_room folder)
   if(sources)
     add_library(fairlead_${name} STATIC ${sources})
     fairlead_precompile(fairlead_${name} library)
+    if(FAIRLEAD_JOIN)
+      fairlead_join(fairlead_${name} ${FAIRLEAD_JOINED_MAX})
+    endif()
     target_link_libraries(fairlead_${name} PUBLIC fairlead_flags)
     set(scope PUBLIC)
   else()
@@ -65,13 +87,17 @@ function(fairlead_room folder)
     fairlead_precompile(${name}_test test)
     fairlead_test_options(${name}_test)
     if(ROOM_JOIN_TESTS)
-      set_target_properties(${name}_test PROPERTIES
-        UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${ROOM_JOIN_TESTS})
+      fairlead_join(${name}_test ${ROOM_JOIN_TESTS})
+    elseif(FAIRLEAD_JOIN)
+      fairlead_join(${name}_test ${FAIRLEAD_JOINED_MAX})
     endif()
     target_link_libraries(${name}_test PRIVATE
       fairlead_${name} ${test_deps} dep_rapidcheck GTest::gtest_main)
     add_test(NAME ${name} COMMAND ${name}_test --gtest_brief=1)
     set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+    if(folder IN_LIST FAIRLEAD_LONG_ROOMS)
+      set_tests_properties(${name} PROPERTIES COST 30)
+    endif()
     if(folder IN_LIST FAIRLEAD_CONCURRENT_ROOMS)
       set_tests_properties(${name} PROPERTIES LABELS concurrency)
       add_dependencies(concurrency_tests ${name}_test)
@@ -81,6 +107,7 @@ function(fairlead_room folder)
     get_filename_component(stem ${bench} NAME_WE)
     string(REGEX REPLACE "_bench$" "" stem ${stem})
     add_executable(bench_${stem} EXCLUDE_FROM_ALL ${bench})
+    target_compile_definitions(bench_${stem} PRIVATE FAIRLEAD_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     target_link_libraries(bench_${stem} PRIVATE
       fairlead_${name} ${test_deps} benchmark::benchmark_main)
     set_property(GLOBAL APPEND PROPERTY FAIRLEAD_BENCHES bench_${stem})

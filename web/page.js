@@ -177,6 +177,14 @@ function drawEvents(list) {
   byId("events-empty").hidden = list.length > 0;
 }
 
+function drawMisconfigurations(list) {
+  const host = byId("wrong-list");
+  byId("wrong").hidden = list.length === 0;
+  while (host.children.length > list.length) host.lastChild.remove();
+  while (host.children.length < list.length) host.append(element("li"));
+  list.forEach(({ endpoint, text }, i) => setText(host.children[i], `${endpoint}: ${text}`));
+}
+
 function drawStatus() {
   const waiting = state.not_ready;
   const text = paused ? "paused" : waiting === "" ? "serving" : `not ready: ${waiting}`;
@@ -200,6 +208,7 @@ function draw(answer) {
   drawCharts(sample);
   drawDecisions(answer.decisions);
   drawEvents(answer.events);
+  drawMisconfigurations(answer.misconfigurations);
   document.body.dataset.drawn = String(answer.time);
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <sstream>
 #include <string>
 
@@ -58,10 +59,10 @@ std::string summary_of(const scheduling::ShippedPolicy& policy) {
   return end == std::string::npos ? text : text.substr(0, end + 1);
 }
 
-int list_policies() {
-  constexpr std::size_t kNameWidth = 15;
+void list(std::span<const scheduling::ShippedPolicy> policies) {
+  constexpr std::size_t kNameWidth = 20;
   constexpr std::size_t kWidth = 100;
-  for (const auto& policy : scheduling::shipped_policies()) {
+  for (const auto& policy : policies) {
     std::string line = fmt::format("{:<{}}", policy.name, kNameWidth - 1);
     std::istringstream words(summary_of(policy));
     for (std::string word; words >> word; line += " " + word) {
@@ -71,6 +72,12 @@ int list_policies() {
     }
     std::printf("%s\n", line.c_str());
   }
+}
+
+int list_policies() {
+  list(scheduling::shipped_policies());
+  std::printf("\nRules of other routers, written anew, to compare with:\n\n");
+  list(scheduling::peer_policies());
   return 0;
 }
 
@@ -202,6 +209,9 @@ int check_epp(const CheckFlags& flags) {
     config::Section fleet = root.child("fleet");
     check_endpoints_file(plan->generation->settings.fleet, fleet, problems);
     check_key_files(plan->generation->settings, root, fleet, problems);
+    if (auto good = appendable(plan->generation->epp.access_log); !good) {
+      root.child("epp").error("accessLog", good.error().message);
+    }
   }
   if (!problems.list().empty()) std::fprintf(stderr, "%s", problems.to_string().c_str());
   if (!plan || problems.has_errors()) return complain("the configuration has errors", 2);

@@ -19,6 +19,7 @@ Command add_serve(CLI::App& parent);
 Command add_epp(CLI::App& parent);
 Command add_engine(CLI::App& parent);
 Command add_load(CLI::App& parent);
+Command add_plan(CLI::App& parent);
 Command add_check(CLI::App& parent);
 Command add_demo(CLI::App& parent);
 Command add_explain(CLI::App& parent);

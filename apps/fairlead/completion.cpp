@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -13,12 +14,14 @@
 #include "commands.h"
 #include "core/config/epp_settings.h"
 #include "core/scheduling/policy_config.h"
+#include "embedded_data.h"
 
 namespace fairlead::app {
 namespace {
 
-std::vector<const CLI::App*> commands_of(const CLI::App& program) {
-  return program.get_subcommands([](const CLI::App*) { return true; });
+// The subcommands of the program, or of a command.
+std::vector<const CLI::App*> commands_of(const CLI::App& parent) {
+  return parent.get_subcommands([](const CLI::App*) { return true; });
 }
 
 std::vector<std::string> flags_of(const CLI::App& command) {
@@ -32,7 +35,19 @@ std::vector<std::string> flags_of(const CLI::App& command) {
     for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
     for (const std::string& name : option->get_snames()) flags.push_back("-" + name);
   }
+  for (const CLI::App* nested : commands_of(command)) {
+    for (std::string& flag : flags_of(*nested)) {
+      if (std::ranges::find(flags, flag) == flags.end()) flags.push_back(std::move(flag));
+    }
+  }
   return flags;
+}
+
+// What may stand behind a command that has commands of its own.
+std::string nested_words(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::App* nested : commands_of(command)) names.push_back(nested->get_name());
+  return fmt::format("{}", fmt::join(names, " "));
 }
 
 // Where no flag is begun the shell's own completion of file names goes on (-o default).
@@ -41,13 +56,13 @@ std::string bash_script(const CLI::App& program) {
   std::string cases;
   for (const CLI::App* command : commands_of(program)) {
     names.push_back(command->get_name());
-    cases +=
-        fmt::format("    {}) flags=\"{}\" ;;\n", names.back(), fmt::join(flags_of(*command), " "));
+    cases += fmt::format("    {}) flags=\"{}\" words=\"{}\" ;;\n", names.back(),
+                         fmt::join(flags_of(*command), " "), nested_words(*command));
   }
   return fmt::format(
       "_fairlead() {{\n"
       "  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" before=\"${{COMP_WORDS[COMP_CWORD-1]}}\" "
-      "flags=\"\"\n"
+      "flags=\"\" words=\"\"\n"
       "  COMPREPLY=()\n"
       "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
       "    COMPREPLY=($(compgen -W \"{} --help --version\" -- \"$word\"))\n"
@@ -57,12 +72,16 @@ std::string bash_script(const CLI::App& program) {
       "{}"
       "  esac\n"
       "  case \"$before,$word\" in\n"
-      "    --policy,*) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")) ;;\n"
+      "    --policy,*) COMPREPLY=($(compgen -W \"{} {}\" -- \"$word\")) ;;\n"
+      "    --workload,*) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")) ;;\n"
+      "    \"${{COMP_WORDS[1]}}\",*) [ \"$COMP_CWORD\" -eq 2 ] &&"
+      " COMPREPLY=($(compgen -W \"$words $flags\" -- \"$word\")) ;;\n"
       "    *,-*) COMPREPLY=($(compgen -W \"$flags\" -- \"$word\")) ;;\n"
       "  esac\n"
       "}}\n"
       "complete -o default -F _fairlead fairlead\n",
-      fmt::join(names, " "), cases, fmt::join(scheduling::shipped_policy_names(), " "));
+      fmt::join(names, " "), cases, fmt::join(scheduling::shipped_policy_names(), " "),
+      fmt::join(scheduling::peer_policy_names(), " "), fmt::join(workload_names(), " "));
 }
 
 std::string zsh_script(const CLI::App& program) {

@@ -23,6 +23,7 @@
 #include "io/export/log_sink.h"
 #include "lab/engine/engine_thread.h"
 #include "lab/load/load_run.h"
+#include "lab/load/model/cache_bound.h"
 #include "report_text.h"
 #include "router/build.h"
 #include "server.h"
@@ -32,7 +33,8 @@ namespace fairlead::app {
 namespace {
 
 struct DemoFlags {
-  std::vector<std::string> policies = {"random", "least-request", "blend", "fairlead"};
+  std::vector<std::string> policies = {"random", "least-request", "blend", "fairlead",
+                                       "fairlead-exact"};
   std::string profile = "qwen3-32b-2xh100";
   std::uint32_t engines = 8;
   double speed = 4;
@@ -57,24 +59,31 @@ engine::FleetOptions fleet_options(const DemoFlags& flags, const engine::EngineP
   options.profile = profile;
   options.speed = flags.speed;
   options.stream_interval = flags.stream_interval;
+  options.kv_events_config = R"({"enable_kv_cache_events": true, "endpoint": "tcp://127.0.0.1:*",)"
+                             R"( "replay_endpoint": "tcp://127.0.0.1:*"})";
   return options;
 }
 
-std::string fleet_document(const std::vector<std::uint16_t>& ports) {
+std::string fleet_document(engine::EngineThread& engines) {
   std::string yaml = "fleet:\n  endpoints:\n";
+  const std::vector<std::uint16_t>& ports = engines.ports();
   for (std::size_t i = 0; i < ports.size(); ++i) {
-    yaml += fmt::format("    - {{name: engine-{}, address: \"127.0.0.1:{}\"}}\n", i, ports[i]);
+    const engine::EventSockets& sockets = engines.event_sockets()[i];
+    yaml += fmt::format(
+        "    - {{name: engine-{}, address: \"127.0.0.1:{}\", labels: {{fairlead/kv-events: "
+        "\"{}\", fairlead/kv-replay: \"{}\"}}}}\n",
+        i, ports[i], sockets.events, sockets.replay);
   }
   return yaml;
 }
 
-Result<std::unique_ptr<Server>> start_server(const std::vector<std::uint16_t>& ports,
+Result<std::unique_ptr<Server>> start_server(engine::EngineThread& engines,
                                              const std::string& policy, std::uint16_t listen,
                                              std::uint16_t admin, Log& log) {
   config::Problems problems;
   const std::string document =
       fmt::format("gateway: {{listen: [\"127.0.0.1:{}\"], adminListen: \"127.0.0.1:{}\"}}\n{}",
-                  listen, admin, fleet_document(ports));
+                  listen, admin, fleet_document(engines));
   const auto generation = router::build_generation(document, "demo", policy, problems);
   if (!generation) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
   std::random_device entropy;
@@ -82,7 +91,7 @@ Result<std::unique_ptr<Server>> start_server(const std::vector<std::uint16_t>& p
 }
 
 // On ports of the kernel's choice.
-Result<std::unique_ptr<EppServer>> start_picker(const std::vector<std::uint16_t>& ports,
+Result<std::unique_ptr<EppServer>> start_picker(engine::EngineThread& engines,
                                                 const std::string& policy, Log& log) {
   config::Problems problems;
   config::GivenFlags flags;
@@ -91,7 +100,7 @@ Result<std::unique_ptr<EppServer>> start_picker(const std::vector<std::uint16_t>
   const std::string document = fmt::format(
       "policy: {}\nepp: {{listen: [\"127.0.0.1:0\"], healthListen: [\"127.0.0.1:0\"],\n"
       "      metricsListen: [\"127.0.0.1:0\"], adminListen: \"127.0.0.1:0\"}}\n{}",
-      policy, fleet_document(ports));
+      policy, fleet_document(engines));
   auto plan = router::build_epp(document, "demo", flags, {}, problems);
   if (!plan) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
   std::random_device entropy;
@@ -108,16 +117,16 @@ struct Front {
   std::uint16_t port() const { return gateway ? gateway->gateway_port() : envoy->port(); }
 };
 
-Result<Front> start_front(const std::string& envoy_command, const std::vector<std::uint16_t>& ports,
+Result<Front> start_front(const std::string& envoy_command, engine::EngineThread& engines,
                           const std::string& policy, net::EventLoop& loop, Log& log) {
   Front front;
   if (envoy_command.empty()) {
-    auto server = start_server(ports, policy, 0, 0, log);
+    auto server = start_server(engines, policy, 0, 0, log);
     if (!server) return tl::unexpected(server.error());
     front.gateway = std::move(*server);
     return front;
   }
-  auto picker = start_picker(ports, policy, log);
+  auto picker = start_picker(engines, policy, log);
   if (!picker) return tl::unexpected(picker.error());
   front.picker = std::move(*picker);
   auto envoy = EnvoyProcess::start(envoy_command, front.picker->port(), loop);
@@ -183,6 +192,7 @@ class Demo {
 
  private:
   Result<void> run_policy(const std::string& policy);
+  double pooled_hits() const;
 
   DemoFlags flags_;
   std::string command_;
@@ -236,14 +246,22 @@ Result<void> Demo::compare() {
     if (stopped_) return fail(ErrorCode::kUnavailable, "interrupted");
   }
   std::printf("\n%s\n", load::comparison_table(runs_).c_str());
+  std::printf("One LRU cache of the size of all together would hit %.1f %%.\n",
+              100 * pooled_hits());
   std::fflush(stdout);
   return {};
+}
+
+// What a perfect placement comes to.
+double Demo::pooled_hits() const {
+  return load::pooled_hit_rate(workload_, static_cast<std::uint32_t>(profile_.block_size),
+                               static_cast<std::uint64_t>(profile_.kv_tokens) * flags_.engines);
 }
 
 Result<void> Demo::run_policy(const std::string& policy) {
   const auto engines = engine::EngineThread::start(fleet_options(flags_, profile_, 0));
   if (!engines) return tl::unexpected(engines.error());
-  const auto front = start_front(flags_.envoy, (*engines)->ports(), policy, loop_, log_);
+  const auto front = start_front(flags_.envoy, **engines, policy, loop_, log_);
   if (!front) return tl::unexpected(front.error());
   if (auto ready = wait_until_ready(*front, loop_); !ready) return ready;
 
@@ -285,6 +303,8 @@ Result<void> Demo::report() const {
                             flags_.trace_seconds, flags_.compression)},
       {"Router", flags_.envoy.empty() ? "the gateway" : "Envoy with the endpoint picker"},
       {"Fresh start", "engines and router start anew for each policy"},
+      {"Hit rate of one LRU cache of the size of all together",
+       fmt::format("{:.1f} %", 100 * pooled_hits())},
       {"Units", "seconds of model time"},
   };
   describe_machine(text);
@@ -301,8 +321,7 @@ Result<void> Demo::keep_running() {
   const auto engines =
       engine::EngineThread::start(fleet_options(flags_, profile_, flags_.base_port));
   if (!engines) return tl::unexpected(engines.error());
-  const auto server =
-      start_server((*engines)->ports(), "fairlead", flags_.port, flags_.admin_port, log_);
+  const auto server = start_server(**engines, "fairlead", flags_.port, flags_.admin_port, log_);
   if (!server) return tl::unexpected(server.error());
   if (auto ready = wait_until_ready(**server, loop_); !ready) return ready;
   std::printf(

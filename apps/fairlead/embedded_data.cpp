@@ -6,39 +6,57 @@
 
 #include "io/fleet/file_watch.h"
 #include "lab/load/model/gzip.h"
+#include "lab/load/model/workload_plan.h"
 
 namespace fairlead::app {
 namespace {
 
-constexpr std::string_view kProfileEnding = ".yaml";
+constexpr std::string_view kYamlEnding = ".yaml";
+constexpr std::string_view kTraceEndings[] = {".jsonl.gz", ".csv.gz"};
 // Far above the shipped traces, below what would exhaust a small machine.
 constexpr std::size_t kTraceBytesMax = std::size_t{1} << 30;
 
-std::string_view embedded(std::string_view name) {
-  for (const EmbeddedFile& file : embedded_files()) {
-    if (file.name == name) return file.bytes;
+std::string_view embedded(std::span<const EmbeddedFile> files, std::string_view name,
+                          std::string_view ending) {
+  for (const EmbeddedFile& file : files) {
+    if (file.name.size() == name.size() + ending.size() && file.name.starts_with(name) &&
+        file.name.ends_with(ending)) {
+      return file.bytes;
+    }
   }
   return {};
 }
 
-Result<load::Trace> parse_trace(std::string_view text) {
-  // Mooncake's lines are JSON objects, Azure's begin with a header.
-  return text.substr(0, 1) == "{" ? load::parse_mooncake(text) : load::parse_azure(text);
-}
-
-}  // namespace
-
-std::vector<std::string> engine_profile_names() {
+// Of the files with this ending, without it.
+std::vector<std::string> names_of(std::span<const EmbeddedFile> files, std::string_view ending) {
   std::vector<std::string> names;
-  for (const EmbeddedFile& file : embedded_files()) {
-    if (!file.name.ends_with(kProfileEnding)) continue;
-    names.emplace_back(file.name.substr(0, file.name.size() - kProfileEnding.size()));
+  for (const EmbeddedFile& file : files) {
+    if (!file.name.ends_with(ending)) continue;
+    names.emplace_back(file.name.substr(0, file.name.size() - ending.size()));
   }
   return names;
 }
 
+std::string_view embedded_trace(std::string_view name) {
+  for (const std::string_view ending : kTraceEndings) {
+    const std::string_view bytes = embedded(embedded_files(), name, ending);
+    if (!bytes.empty()) return bytes;
+  }
+  return {};
+}
+
+Result<load::Trace> parse_trace(std::string_view text, std::string_view format) {
+  // Mooncake's lines are JSON objects, Azure's begin with a header.
+  const bool is_json = format == "mooncake" || (format == "auto" && text.substr(0, 1) == "{");
+  return is_json ? load::parse_mooncake(text) : load::parse_azure(text);
+}
+
+}  // namespace
+
+std::vector<std::string> engine_profile_names() { return names_of(embedded_files(), kYamlEnding); }
+
 Result<engine::EngineProfile> find_engine_profile(const std::string& name_or_path) {
-  const std::string_view shipped = embedded(name_or_path + std::string(kProfileEnding));
+  const std::string_view shipped = embedded(embedded_files(), name_or_path, kYamlEnding);
   if (!shipped.empty()) return engine::parse_profile(shipped, name_or_path);
   const auto text = fleet::FileWatch::read_file(name_or_path);
   if (!text) {
@@ -49,17 +67,23 @@ Result<engine::EngineProfile> find_engine_profile(const std::string& name_or_pat
   return engine::parse_profile(*text, name_or_path);
 }
 
-Result<load::Trace> find_trace(const std::string& name_or_path) {
-  std::string_view bytes = embedded(name_or_path + ".jsonl.gz");
-  if (bytes.empty()) bytes = embedded(name_or_path + ".csv.gz");
+std::vector<std::string> trace_names() {
+  std::vector<std::string> names;
+  for (const std::string_view ending : kTraceEndings) {
+    for (std::string& name : names_of(embedded_files(), ending)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+Result<load::Trace> find_trace(const std::string& name_or_path, std::string_view format) {
+  std::string_view bytes = embedded_trace(name_or_path);
   std::string read;
   if (bytes.empty()) {
     auto text = fleet::FileWatch::read_file(name_or_path);
     if (!text) {
       return fail(ErrorCode::kNotFound,
-                  "{} is neither a shipped trace (mooncake_conversation, azure_llm_2023_code) nor "
-                  "a readable file: {}",
-                  name_or_path, text.error().message);
+                  "{} is neither a shipped trace ({}) nor a readable file: {}", name_or_path,
+                  fmt::join(trace_names(), ", "), text.error().message);
     }
     read = std::move(*text);
     bytes = read;
@@ -71,9 +95,31 @@ Result<load::Trace> find_trace(const std::string& name_or_path) {
     inflated = std::move(*plain);
     bytes = inflated;
   }
-  auto trace = parse_trace(bytes);
+  auto trace = parse_trace(bytes, format);
   if (!trace) return with_context(trace.error(), name_or_path);
   return trace;
+}
+
+std::vector<std::string> workload_names() { return names_of(embedded_workloads(), kYamlEnding); }
+
+Result<load::WorkloadSpec> find_workload(const std::string& name_or_path) {
+  const std::string_view shipped = embedded(embedded_workloads(), name_or_path, kYamlEnding);
+  if (!shipped.empty()) return load::parse_workload(shipped, name_or_path);
+  const auto text = fleet::FileWatch::read_file(name_or_path);
+  if (!text) {
+    return fail(ErrorCode::kNotFound,
+                "{} is neither a shipped workload ({}) nor a readable file: {}", name_or_path,
+                fmt::join(workload_names(), ", "), text.error().message);
+  }
+  return load::parse_workload(*text, name_or_path);
+}
+
+Result<load::Workload> plan(const load::WorkloadSpec& spec, std::uint64_t seed) {
+  const std::string trace_name(load::trace_of(spec));
+  if (trace_name.empty()) return load::plan_workload(spec, seed, nullptr);
+  const auto trace = find_trace(trace_name);
+  if (!trace) return with_context(trace.error(), "trace");
+  return load::plan_workload(spec, seed, &*trace);
 }
 
 }  // namespace fairlead::app

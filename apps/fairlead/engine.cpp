@@ -84,6 +84,11 @@ Command add_engine(CLI::App& parent) {
   command->add_option("--tls-key", fleet.tls_key, "Its key, PEM");
   command->add_option("--max-waiting", fleet.max_waiting, "Queue bound, then 429; 0 is none")
       ->check(whole_number(0, std::numeric_limits<std::uint32_t>::max()));
+  command->add_option("--kv-events-config", fleet.kv_events_config,
+                      "KV-cache events over ZeroMQ, JSON as vLLM's; engine n adds n to the ports");
+  command->add_flag_callback(
+      "--kv-events-arrays", [&fleet] { fleet.kv_events_encoding = codec::KvEncoding::kArrays; },
+      "Events as arrays, as vLLM wrote them before 0.24");
   command->add_option("--fault", flags->faults,
                       "Fault from the start, as kind=error_500,probability=0.1,engine=2");
   command->footer(

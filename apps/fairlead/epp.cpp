@@ -129,9 +129,7 @@ int epp(const std::vector<std::string>& words) {
   }
   config::Problems problems;
   const std::vector<config::FlagName> known = config::epp_flag_names();
-  Launch launch{config::parse_go_flags(given, known, problems),
-                {},
-                {variable("POD_NAME"), variable("NAMESPACE")}};
+  Launch launch{config::parse_go_flags(given, known, problems), {}, {variable("POD_NAME")}};
   launch.source = config::config_source(launch.flags, problems);
   if (problems.has_errors()) {
     std::fprintf(stderr, "%s", problems.to_string().c_str());

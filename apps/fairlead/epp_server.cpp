@@ -9,6 +9,7 @@ namespace fairlead::app {
 EppServer::~EppServer() {
   if (front_) front_->stop();
   if (control_) control_->stop();
+  if (reports_) reports_->flush();
 }
 
 // Who gave no certificate gets one that is made now, so that the connection is encrypted at least.
@@ -19,8 +20,9 @@ Result<std::shared_ptr<const net::TlsServerContext>> EppServer::open_tls(
   const std::array<std::string, 2> names = {"localhost", settings.pool.name};
   auto identity = net::make_self_signed(names);
   if (!identity) return with_context(identity.error(), "--secure-serving");
-  auto context = net::TlsServerContext::create(*identity, net::Http2Offer::kOnly,
-                                               {settings.tls.min_minor, settings.tls.cipher_list});
+  auto context = net::TlsServerContext::create(
+      *identity, net::Http2Offer::kOnly,
+      {settings.tls.min_minor, settings.tls.cipher_list, settings.tls.client_ca});
   if (!context) return with_context(context.error(), "--secure-serving");
   return std::shared_ptr<const net::TlsServerContext>(std::move(*context));
 }
@@ -43,7 +45,8 @@ Result<void> EppServer::open_pages(const config::EppSettings& settings) {
   pool_metrics_ = std::make_unique<extproc::PoolMetrics>(*router_, settings.pool.name);
   control_->on_refresh([this] {
     const auto generation = router_->generation().load();
-    pool_metrics_->refresh(control_->now(), generation->epp.metrics_staleness);
+    pool_metrics_->refresh(control_->now(), generation->epp.metrics_staleness,
+                           control_->read_faults());
   });
   metrics_server_ =
       std::make_unique<admin::AdminServer>(*router_, *control_, admin::Pages::kMetrics);
@@ -53,7 +56,7 @@ Result<void> EppServer::open_pages(const config::EppSettings& settings) {
   }
   admin_ = std::make_unique<admin::AdminServer>(*router_, *control_);
   if (auto listening = open_admin(settings.admin_listen); !listening) return listening;
-  health_ = std::make_unique<extproc::HealthServer>(*control_);
+  health_ = std::make_unique<extproc::HealthServer>(*control_, metrics_);
   return health_->listen(settings.health_listen);
 }
 
@@ -69,12 +72,16 @@ Result<std::unique_ptr<EppServer>> EppServer::start(
   auto followed = server->control_->follow(configuration.file, std::move(configuration.build));
   if (!followed) return tl::unexpected(followed.error());
   if (auto opened = server->open_pages(settings); !opened) return tl::unexpected(opened.error());
+  auto reports = Reports::open(*server->router_, *server->control_, "epp.accessLog");
+  if (!reports) return tl::unexpected(reports.error());
+  server->reports_ = std::move(*reports);
   auto tls = server->open_tls(settings);
   if (!tls) return tl::unexpected(tls.error());
   server->front_ = std::make_unique<extproc::ExtProc>(
       *server->router_,
       extproc::ExtProcPorts{std::move(*tls),
-                            settings.health_on_listen ? server->health_.get() : nullptr});
+                            settings.health_on_listen ? server->health_.get() : nullptr,
+                            server->reports_->access_log()});
   server->control_->start();
   if (auto started = server->front_->start(settings.listen, settings.workers); !started) {
     return tl::unexpected(started.error());

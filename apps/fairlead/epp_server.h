@@ -15,6 +15,7 @@
 #include "fronts/extproc/extproc.h"
 #include "fronts/extproc/health_server.h"
 #include "fronts/extproc/pool_metrics.h"
+#include "reports.h"
 #include "router/control.h"
 #include "router/router.h"
 #include "server.h"
@@ -35,8 +36,11 @@ class EppServer {
   std::uint16_t metrics_port() const { return metrics_server_->port(); }
   std::uint16_t admin_port() const { return admin_->port(); }
   bool ready() const { return control_->ready(); }
-  // From any thread: reads the configuration again.
-  void reload() { control_->reload(); }
+  // From any thread: reads the configuration again, and opens the access log anew.
+  void reload() {
+    reports_->reopen();
+    control_->reload();
+  }
   router::Router& router() { return *router_; }
   // Of Envoy, open now.
   std::size_t connections() const { return front_->connections(); }
@@ -61,6 +65,7 @@ class EppServer {
   std::unique_ptr<admin::AdminServer> metrics_server_;
   std::unique_ptr<admin::AdminServer> admin_;
   std::unique_ptr<extproc::HealthServer> health_;
+  std::unique_ptr<Reports> reports_;
   std::unique_ptr<extproc::ExtProc> front_;
 };
 

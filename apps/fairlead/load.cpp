@@ -175,6 +175,7 @@ Command add_load(CLI::App& parent) {
       "Examples:\n"
       "  fairlead load --rate 5,10,20 --stage-seconds 30 --shared-prefix --html report.html\n"
       "  fairlead load --trace mooncake_conversation --compression 2 --to 600 --slo ttft=2\n"
+      "  fairlead load --workload chat --slo ttft=2\n"
       "  fairlead load --concurrency 64 --requests 10000 --prompt-tokens 200");
   return [flags, command] { return run(*flags, *command); };
 }

@@ -29,9 +29,9 @@ int main(int argc, char** argv) {
   using namespace fairlead::app;
   raise_descriptor_limit();
   const std::vector<Command> commands = {
-      add_serve(program), add_epp(program),   add_engine(program),
-      add_load(program),  add_check(program), add_explain(program),
-      add_demo(program),  add_key(program),   add_completion(program)};
+      add_serve(program), add_epp(program),       add_engine(program),  add_load(program),
+      add_plan(program),  add_check(program),     add_explain(program), add_demo(program),
+      add_key(program),   add_completion(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

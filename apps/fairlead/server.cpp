@@ -3,40 +3,19 @@
 
 #include <utility>
 
-#include "base/random.h"
-
 namespace fairlead::app {
-namespace {
-
-// For the collector, after the last request.
-constexpr Duration kTraceFlush = std::chrono::seconds(5);
-// Keeps the ids of traces apart from those of requests.
-constexpr std::uint64_t kExporterStream = 0x6f746c70;
-
-}  // namespace
-
-class Server::AccessLine final : public gateway::AccessLog {
- public:
-  explicit AccessLine(exporting::LineWriter& writer) : writer_(&writer) {}
-  void write(std::string_view line) override { writer_->write(line); }
-
- private:
-  exporting::LineWriter* writer_;
-};
-
-Server::Server(Log& log) : log_(log) {}
 
 Server::~Server() {
   if (gateway_) gateway_->stop();
   if (control_) control_->stop();
-  if (traces_) traces_->flush(kTraceFlush);
+  if (reports_) reports_->flush();
 }
 
 Result<std::unique_ptr<Server>> Server::start(
     const std::shared_ptr<const router::Generation>& first, std::uint64_t process_seed, Log& log,
     Configuration configuration, Profiling profiling) {
   const config::GatewaySettings settings = first->settings.gateway;
-  std::unique_ptr<Server> server(new Server(log));
+  std::unique_ptr<Server> server(new Server);
   server->router_ = std::make_unique<router::Router>(first, process_seed, log, server->metrics_);
   auto control = router::Control::create(*server->router_);
   if (!control) return tl::unexpected(control.error());
@@ -47,28 +26,15 @@ Result<std::unique_ptr<Server>> Server::start(
   if (auto listening = server->admin_->listen(settings.admin_listen); !listening) {
     return tl::unexpected(listening.error());
   }
-  const router::Router& router = *server->router_;
-  server->traces_ = std::make_unique<exporting::TraceExporter>(
-      server->control_->loop(),
-      exporting::TraceExporterPorts{
-          server->router_->traces(), server->metrics_, log,
-          [&router] { return router.generation().load()->settings.tracing; }, router.tls().engines,
-          mix64(process_seed ^ kExporterStream)});
-  if (!settings.access_log.empty()) {
-    auto writer = exporting::LineWriter::open(
-        settings.access_log,
-        server->metrics_.counter("fairlead_access_log_dropped_total",
-                                 "Access log lines lost to a full queue or disk."));
-    if (!writer) return with_context(writer.error(), "gateway.accessLog");
-    server->access_writer_ = std::move(*writer);
-    server->access_line_ = std::make_unique<AccessLine>(*server->access_writer_);
-  }
+  auto reports = Reports::open(*server->router_, *server->control_, "gateway.accessLog");
+  if (!reports) return tl::unexpected(reports.error());
+  server->reports_ = std::move(*reports);
   if (profiling == Profiling::kOn) {
     server->profiles_ = std::make_unique<gateway::ProfileBoard>(settings.workers);
     server->admin_->show_profile([s = server.get()] { return s->profile(); });
   }
   server->gateway_ = std::make_unique<gateway::Gateway>(
-      *server->router_, server->access_line_.get(), server->profiles_.get());
+      *server->router_, server->reports_->access_log(), server->profiles_.get());
   server->control_->start();
   if (auto started = server->gateway_->start(settings.listen, settings.workers); !started) {
     return tl::unexpected(started.error());
@@ -81,9 +47,7 @@ Result<std::unique_ptr<Server>> Server::start(
 }
 
 void Server::reload() {
-  if (access_writer_) {
-    if (auto opened = access_writer_->reopen(); !opened) log_.error("{}", opened.error().message);
-  }
+  reports_->reopen();
   control_->reload();
 }
 

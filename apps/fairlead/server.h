@@ -14,8 +14,7 @@
 #include "base/metrics.h"
 #include "fronts/admin/admin_server.h"
 #include "fronts/gateway/gateway.h"
-#include "io/export/line_writer.h"
-#include "io/export/trace_exporter.h"
+#include "reports.h"
 #include "router/control.h"
 #include "router/router.h"
 
@@ -56,18 +55,14 @@ class Server {
   void drain(std::function<void()> on_drained);
 
  private:
-  class AccessLine;
-  explicit Server(Log& log);
+  Server() = default;
 
-  Log& log_;
   std::vector<config::HostPort> listen_;
   MetricRegistry metrics_;
   std::unique_ptr<router::Router> router_;
   std::unique_ptr<router::Control> control_;
   std::unique_ptr<admin::AdminServer> admin_;
-  std::unique_ptr<exporting::TraceExporter> traces_;
-  std::unique_ptr<exporting::LineWriter> access_writer_;
-  std::unique_ptr<AccessLine> access_line_;
+  std::unique_ptr<Reports> reports_;
   std::unique_ptr<gateway::ProfileBoard> profiles_;
   std::unique_ptr<gateway::Gateway> gateway_;
 };

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include <limits>
+#include <memory>
 #include <random>
 
 #include "embedded_data.h"
@@ -16,21 +17,20 @@
 namespace fairlead::app {
 namespace {
 
-Result<load::Workload> plan_trace(const WorkloadFlags& flags) {
-  const auto trace = find_trace(flags.trace);
-  if (!trace) return with_context(trace.error(), "--trace");
+Result<load::Workload> plan_trace(const WorkloadFlags& flags, const load::Trace& trace,
+                                  std::uint64_t seed) {
   load::ReplaySettings settings;
   settings.from = from_seconds(flags.from_s);
   if (flags.to_s > 0) settings.to = from_seconds(flags.to_s);
   if (flags.limit > 0) settings.limit = flags.limit;
   settings.compression = flags.compression;
-  settings.seed = flags.seed;
-  return load::plan_replay(*trace, settings);
+  settings.seed = seed;
+  return load::plan_replay(trace, settings);
 }
 
-Result<load::Workload> plan_synthetic(const WorkloadFlags& flags) {
+Result<load::Workload> plan_synthetic(const WorkloadFlags& flags, std::uint64_t seed) {
   load::SyntheticSettings settings;
-  settings.seed = flags.seed;
+  settings.seed = seed;
   if (flags.shared_prefix) {
     settings.name = "shared prefixes";
     settings.prompts = load::SharedPrefixPrompts{.groups = flags.groups,
@@ -73,7 +73,15 @@ CLI::Option* apart(CLI::Option* option, const Others& others) {
 }
 
 void declare_replay(CLI::App& command, WorkloadFlags& flags, CLI::Option* trace) {
-  command.add_option("--compression", flags.compression, "Trace time over replay time")
+  command
+      .add_option("--format", flags.format,
+                  "Of the trace file: mooncake, azure or auto, by its text")
+      ->needs(trace)
+      ->check(CLI::IsMember({"auto", "mooncake", "azure"}))
+      ->capture_default_str();
+  command
+      .add_option("--compression,--speedup", flags.compression,
+                  "Trace time over replay time: 2 sends twice as densely")
       ->needs(trace)
       ->check(above_zero());
   command.add_option("--from", flags.from_s, "First second of the trace")
@@ -169,29 +177,65 @@ std::string stretch_text(const WorkloadFlags& flags) {
 
 void declare(CLI::App& command, WorkloadFlags& flags) {
   flags.seed = std::random_device{}();
+  CLI::Option* workload = command.add_option(
+      "--workload", flags.workload,
+      fmt::format("{} or a YAML file (docs/workloads.md)", fmt::join(workload_names(), ", ")));
   CLI::Option* trace = command.add_option(
       "--trace", flags.trace,
-      "Replay mooncake_conversation, azure_llm_2023_code or a file in one of their formats");
+      fmt::format("Replay {} or a file in one of their formats", fmt::join(trace_names(), ", ")));
+  trace->excludes(workload);
   declare_replay(command, flags, trace);
   CLI::Option* preset =
       command.add_option("--preset", flags.preset, "b2b: the published shared-prefix ladder")
           ->check(CLI::IsMember({"b2b"}))
-          ->excludes(trace);
-  declare_prompts(command, flags, {trace, preset});
-  declare_arrivals(command, flags, {trace, preset});
-  command.add_option("--seed", flags.seed, "Of arrivals and prompts; default: drawn and printed")
-      ->check(whole_number(0, kSeedMax));
+          ->excludes(trace)
+          ->excludes(workload);
+  declare_prompts(command, flags, {workload, trace, preset});
+  declare_arrivals(command, flags, {workload, trace, preset});
+  const CLI::Option* seed =
+      command
+          .add_option("--seed", flags.seed,
+                      "Of arrivals and prompts; default: the workload's, or drawn and printed")
+          ->check(whole_number(0, kSeedMax));
+  command.parse_complete_callback([&flags, seed] {
+    if (flags.workload.empty() || seed->count() > 0) return;
+    // A workload that cannot be read is complained of when it is planned.
+    if (const auto spec = find_workload(flags.workload)) flags.seed = spec->seed;
+  });
+}
+
+Result<Planner> make_planner(const WorkloadFlags& flags) {
+  if (!flags.workload.empty()) {
+    auto found = find_workload(flags.workload);
+    if (!found) return tl::unexpected(found.error());
+    const auto spec = std::make_shared<const load::WorkloadSpec>(std::move(*found));
+    return [spec](std::uint64_t seed) { return plan(*spec, seed); };
+  }
+  if (!flags.trace.empty()) {
+    auto found = find_trace(flags.trace, flags.format);
+    if (!found) return with_context(found.error(), "--trace");
+    const auto trace = std::make_shared<const load::Trace>(std::move(*found));
+    return [flags, trace](std::uint64_t seed) { return plan_trace(flags, *trace, seed); };
+  }
+  if (flags.preset == "b2b") {
+    return [](std::uint64_t seed) { return load::plan_synthetic(load::b2b_settings(seed)); };
+  }
+  return [flags](std::uint64_t seed) { return plan_synthetic(flags, seed); };
 }
 
 Result<load::Workload> plan(const WorkloadFlags& flags) {
-  if (!flags.trace.empty()) return plan_trace(flags);
-  if (flags.preset == "b2b") return load::plan_synthetic(load::b2b_settings(flags.seed));
-  return plan_synthetic(flags);
+  const auto planner = make_planner(flags);
+  if (!planner) return tl::unexpected(planner.error());
+  return (*planner)(flags.seed);
 }
 
 Terms describe(const WorkloadFlags& flags) {
   Terms terms;
-  if (!flags.trace.empty()) {
+  if (!flags.workload.empty()) {
+    const auto spec = find_workload(flags.workload);
+    terms.emplace_back("Workload",
+                       spec ? fmt::format("{}: {}", flags.workload, spec->about) : flags.workload);
+  } else if (!flags.trace.empty()) {
     terms.emplace_back("Trace", stretch_text(flags));
   } else if (!flags.preset.empty()) {
     terms.emplace_back("Preset", flags.preset);

@@ -4,6 +4,7 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,7 +15,9 @@
 namespace fairlead::app {
 
 struct WorkloadFlags {
+  std::string workload;  // A shipped name or a file; empty: the flags below say it.
   std::string trace;
+  std::string format = "auto";
   std::string preset;
   double compression = 1;
   double from_s = 0;
@@ -33,13 +36,18 @@ struct WorkloadFlags {
   std::string arrivals = "poisson";
   std::uint32_t concurrency = 0;  // 0: an open loop.
   std::uint32_t requests = 100;
-  // Drawn when not given: with the same one a second run would meet its prompts in the caches.
+  // When not given: the workload's own, or else drawn, because with the same one a second run would
+  // meet its prompts in the caches.
   std::uint64_t seed = 0;
 };
 
 using Terms = std::vector<std::pair<std::string, std::string>>;
 
 void declare(CLI::App& command, WorkloadFlags& flags);
+// Plans the workload with a seed; may be called from several threads at once.
+using Planner = std::function<Result<load::Workload>(std::uint64_t seed)>;
+Result<Planner> make_planner(const WorkloadFlags& flags);
+// With the seed of the flags.
 Result<load::Workload> plan(const WorkloadFlags& flags);
 // What a report says of it.
 Terms describe(const WorkloadFlags& flags);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <set>
 #include <string>
 #include <thread>
@@ -116,6 +117,25 @@ TEST(Metrics, WorkersOwnGaugesAndHistogramsAreOneSeries) {
   EXPECT_NE(text.find("fairlead_s_bucket{le=\"1\"} 1\n"), std::string::npos) << text;
   EXPECT_NE(text.find("fairlead_s_count 2\n"), std::string::npos) << text;
   EXPECT_NE(text.find("fairlead_s_sum 2.5\n"), std::string::npos) << text;
+}
+
+TEST(Metrics, PagesAreWrittenWhileSeriesComeAndGo) {
+  MetricRegistry registry;
+  registry.counter("stays", "h").add(7);
+  std::atomic<bool> over = false;
+  std::jthread worker([&] {
+    for (int i = 0; i < 2000; ++i) {
+      registry.counter("comes", "h", {{"n", std::to_string(i)}}).add();
+      if (i % 3 == 0) registry.retire("n", std::to_string(i));
+    }
+    over = true;
+  });
+  do {
+    EXPECT_NE(registry.expose().find("# TYPE stays counter\nstays 7\n"), std::string::npos);
+  } while (!over);
+  const std::string page = registry.expose();
+  EXPECT_NE(page.find("comes{n=\"1\"} 1\n"), std::string::npos);
+  EXPECT_EQ(page.find("comes{n=\"3\"}"), std::string::npos);
 }
 
 TEST(Metrics, RetiredLabelsDisappear) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <optional>
 
 #include "base/assert.h"
 
@@ -180,15 +181,21 @@ void MetricRegistry::expose_family(std::string& out, const Family& family) {
 
 std::string MetricRegistry::expose() const {
   static constexpr std::string_view kTypes[] = {"counter", "gauge", "histogram"};
-  const std::lock_guard lock(mutex_);
   std::string out;
-  for (const auto& family : families_) {
+  // The lock is held to see what there is, one family at a time, and not to write it down: a page
+  // of a megabyte takes milliseconds, and a worker may be waiting to register a label.
+  for (std::size_t i = 0;; ++i) {
+    std::optional<Family> family;
+    {
+      const std::lock_guard lock(mutex_);
+      if (i == families_.size()) return out;
+      family = *families_[i];
+    }
     if (family->cells.empty()) continue;
     fmt::format_to(std::back_inserter(out), "# HELP {0} {1}\n# TYPE {0} {2}\n", family->name,
                    family->help, kTypes[static_cast<int>(family->kind)]);
     expose_family(out, *family);
   }
-  return out;
 }
 
 }  // namespace fairlead

@@ -27,7 +27,16 @@ scheduling::BuiltPolicy build_from(std::string_view yaml, std::string_view file,
   return built;
 }
 
+void check_tokens(config::Section& root, const config::ServeSettings& settings,
+                  const scheduling::PickerConfig& picker) {
+  if (settings.tokens.models.empty() || picker.events) return;
+  root.child("tokens").warning("models",
+                               "has no effect: the policy has no precise-prefix-cache-producer");
+}
+
 void take(scheduling::BuiltPolicy& built, Generation& generation) {
+  generation.settings.fleet.scrape_path = built.picker.metrics_place.path;
+  generation.settings.fleet.scrape_port = built.picker.metrics_place.port;
   generation.policy = built.name;
   generation.profile = std::move(*built.profile);
   generation.picker = std::move(built.picker);
@@ -40,11 +49,6 @@ config::ServeSettings shared_settings(config::Section& root) {
   settings.gateway = {};
   settings.limits = {};
   settings.access = {};
-  if (!settings.tracing.endpoint.empty()) {
-    root.child("tracing").warning("endpoint",
-                                  "has no effect yet: requests behind Envoy are not traced");
-  }
-  settings.tracing = {};
   return settings;
 }
 
@@ -90,6 +94,8 @@ void apply(config::Section& root, const config::GivenFlags& flags,
   const config::EppSettings& epp = generation.epp;
   config::ServeSettings& settings = generation.settings;
   settings.gateway.workers = epp.workers;
+  settings.gateway.access_log = epp.access_log;
+  if (!epp.traces) settings.tracing.endpoint.clear();
   settings.gateway.drain_timeout = epp.drain_timeout;
   settings.limits.body_bytes = epp.request_bytes_max;
   settings.limits.buffered_bytes = epp.buffered_bytes_max;
@@ -97,6 +103,7 @@ void apply(config::Section& root, const config::GivenFlags& flags,
   if (epp.tls.is_on && !epp.tls.folder.empty()) {
     settings.gateway.tls.cert_file = epp.tls.folder + "/tls.crt";
     settings.gateway.tls.key_file = epp.tls.folder + "/tls.key";
+    settings.gateway.tls.client_ca_file = epp.tls.client_ca;
     settings.gateway.tls.min_minor = epp.tls.min_minor;
     settings.gateway.tls.cipher_list = epp.tls.cipher_list;
   }
@@ -129,8 +136,9 @@ std::shared_ptr<Generation> build_generation(std::string_view yaml, std::string_
     const std::string_view shipped = scheduling::shipped_policy(policy);
     if (shipped.empty()) {
       problems.add({"--policy", 0, "",
-                    fmt::format("there is no policy {}; choose one of {}", policy,
-                                fmt::join(scheduling::shipped_policy_names(), ", "))});
+                    fmt::format("there is no policy {}; choose one of {}, or of {}", policy,
+                                fmt::join(scheduling::shipped_policy_names(), ", "),
+                                fmt::join(scheduling::peer_policy_names(), ", "))});
       return nullptr;
     }
     built = build_from(shipped, policy, problems);
@@ -140,6 +148,7 @@ std::shared_ptr<Generation> build_generation(std::string_view yaml, std::string_
   if (built.picker.metrics_interval && !root.child("fleet").has("scrapeInterval")) {
     generation->settings.fleet.scrape_interval = *built.picker.metrics_interval;
   }
+  check_tokens(root, generation->settings, built.picker);
   take(built, *generation);
   return generation;
 }
@@ -167,6 +176,7 @@ std::optional<EppPlan> build_epp(std::string_view yaml, std::string_view file,
   plan.graph = scheduling::plugin_graph(built);
   plan.responses = judge_responses(root, plan.generation->epp, built.picker);
   apply(root, flags, built.picker, *plan.generation);
+  check_tokens(root, plan.generation->settings, built.picker);
   take(built, *plan.generation);
   if (problems.has_errors()) return std::nullopt;
   return plan;

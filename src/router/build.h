@@ -21,8 +21,8 @@ std::shared_ptr<Generation> build_generation(std::string_view yaml, std::string_
                                              std::string_view policy, config::Problems& problems);
 
 // What `fairlead epp` runs by. The generation's settings have what its flags and the key `epp` say
-// of workers, limits, drain, scraping and the log; the document's `gateway`, `limits`, `access` and
-// `tracing` are checked, and the defaults are in force.
+// of workers, limits, drain, scraping and the log; the document's `gateway`, `limits` and
+// `access` are checked, and the defaults are in force.
 struct EppPlan {
   std::shared_ptr<Generation> generation;
   std::string effective;  // The whole EndpointPickerConfig, with its defaults.

@@ -45,12 +45,33 @@ schedulingProfiles:
   EXPECT_EQ(generation->policy, "custom");
 }
 
+TEST(BuildGeneration, TokenizersThatNobodyAsksAreWarnedOf) {
+  for (const auto& [policy, warned] : {std::pair{"fairlead", true}, {"fairlead-exact", false}}) {
+    config::Problems problems;
+    ASSERT_NE(build_generation("tokens: {models: [{model: m, folder: /m}]}", "f", policy, problems),
+              nullptr);
+    EXPECT_EQ(problems.to_string(),
+              warned ? "f:1: warning: tokens.models: has no effect: the policy has no "
+                       "precise-prefix-cache-producer\n"
+                     : "");
+  }
+}
+
 TEST(BuildGeneration, AnUnknownPolicyNamesTheChoices) {
   config::Problems problems;
   EXPECT_EQ(build_generation("{}", "defaults", "fairled", problems), nullptr);
   const std::string text = problems.to_string();
   EXPECT_NE(text.find("fairled"), std::string::npos) << text;
-  EXPECT_NE(text.find("fairlead, least-request"), std::string::npos) << text;
+  EXPECT_NE(text.find("fairlead, fairlead-exact, least-request"), std::string::npos) << text;
+}
+
+TEST(BuildGeneration, APolicyNamedInTheFileListensAsOneNamedByTheFlag) {
+  config::Problems problems;
+  const auto by_file = build_generation("policy: fairlead-exact", "serve.yaml", "", problems);
+  const auto by_flag = build_generation("{}", "serve.yaml", "fairlead-exact", problems);
+  ASSERT_TRUE(by_file && by_flag) << problems.to_string();
+  ASSERT_TRUE(by_file->picker.events);
+  EXPECT_EQ(by_file->picker.events, by_flag->picker.events);
 }
 
 TEST(BuildGeneration, EveryProblemIsReportedAtOnce) {
@@ -110,18 +131,44 @@ TEST(BuildEpp, WhatTheGatewayAloneHasIsNotInForce) {
       "gateway: {workers: 9, requestIdHeader: x-mine, streamBatching: 1ms,\n"
       "  tls: {certFile: /none, keyFile: /none}}\n"
       "limits: {connections: 5, headerBytes: 2Ki, clientWrite: 1s, overload: {loopLag: 1s}}\n"
-      "access: {keysFile: /none}\ntracing: {endpoint: 'http://127.0.0.1:2', sampleRatio: 1}\n");
+      "access: {keysFile: /none}\n");
   ASSERT_TRUE(planned.plan.has_value()) << planned.problems;
   EXPECT_EQ(planned.plan->generation->settings, plain.plan->generation->settings);
   EXPECT_EQ(planned.problems,
             "f:2: warning: gateway: has no effect: it is for `fairlead serve`\n"
             "f:4: warning: limits: has no effect: it is for `fairlead serve`\n"
-            "f:5: warning: access: has no effect: it is for `fairlead serve`\n"
-            "f:6: warning: tracing.endpoint: has no effect yet: requests behind Envoy are not "
-            "traced\n");
+            "f:5: warning: access: has no effect: it is for `fairlead serve`\n");
   const Planned large = plan_epp(std::string(kFleet) + "epp: {requestBytesMax: 512Mi}\n");
   ASSERT_TRUE(large.plan.has_value()) << large.problems;
   EXPECT_EQ(large.plan->generation->settings.limits.body_bytes, 512U << 20);
+}
+
+TEST(BuildEpp, TheMetricsSourceSaysWhereFiguresAre) {
+  const Planned planned =
+      plan_epp(std::string(kFleet) +
+               "plugins: [{type: queue-scorer}, {type: metrics-data-source, parameters:\n"
+               "  {path: /stats, port: 9400}}]\n");
+  ASSERT_TRUE(planned.plan.has_value()) << planned.problems;
+  EXPECT_EQ(planned.plan->generation->settings.fleet.scrape_path, "/stats");
+  EXPECT_EQ(planned.plan->generation->settings.fleet.scrape_port, 9400);
+}
+
+TEST(BuildEpp, TracesAndTheAccessLogAreInForce) {
+  const std::string text =
+      std::string(kFleet) +
+      "tracing: {endpoint: 'http://127.0.0.1:2'}\nepp: {accessLog: /a, clientCaFile: /ca}\n";
+  const Planned planned = plan_epp(text, {"--cert-path=/c"});
+  ASSERT_TRUE(planned.plan.has_value()) << planned.problems;
+  EXPECT_EQ(planned.problems, "");
+  const config::ServeSettings& settings = planned.plan->generation->settings;
+  EXPECT_EQ(settings.tracing.endpoint, "http://127.0.0.1:2");
+  EXPECT_EQ(settings.gateway.access_log, "/a");
+  EXPECT_EQ(settings.gateway.tls.client_ca_file, "/ca");
+  const Planned off = plan_epp(text, {"--tracing=false"});
+  ASSERT_TRUE(off.plan.has_value()) << off.problems;
+  EXPECT_EQ(off.plan->generation->settings.tracing.endpoint, "");
+  EXPECT_EQ(plan_epp(text, {"--secure-serving=false"}).problems,
+            "--secure-serving: epp.clientCaFile asks for certificates, which needs TLS\n");
 }
 
 TEST(BuildEpp, TheMetricsSourceIsAskedEverySoManyTicks) {
@@ -154,7 +201,9 @@ TEST(BuildEpp, ResponsesMayPassByOnlyWhereNobodyNeedsThem) {
       plan_epp(none +
                "plugins: [{type: queue-scorer}, {type: request-attribute-reporter, parameters:\n"
                "  {attributes: [{key: {name: cost}, expression: usage.total_tokens}]}}]\n");
-  EXPECT_TRUE(checked.plan.has_value()) << checked.problems;
+  EXPECT_EQ(checked.problems,
+            "f:2: epp.responseProcessing: none is not possible: request-attribute-reporter works "
+            "on responses\n");
   EXPECT_EQ(
       plan_epp(none + "plugins: [{type: queue-scorer}, {type: concurrency-detector}]\n"
                       "flowControl: {saturationDetector: {pluginRef: concurrency-detector}}\n")

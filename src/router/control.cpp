@@ -25,6 +25,8 @@ Result<std::unique_ptr<Control>> Control::create(Router& router,
   auto loop = net::EventLoop::create();
   if (!loop) return tl::unexpected(loop.error());
   if (auto opened = router.open_tls(); !opened) return tl::unexpected(opened.error());
+  if (auto opened = router.open_restart(); !opened) return tl::unexpected(opened.error());
+  if (auto opened = router.open_listener(); !opened) return tl::unexpected(opened.error());
   std::unique_ptr<Control> control(new Control(router, std::move(*loop), resolver));
   auto tls_reload = TlsReload::create(*control->loop_, router);
   if (!tls_reload) return tl::unexpected(tls_reload.error());
@@ -43,6 +45,7 @@ Result<std::unique_ptr<Control>> Control::create(Router& router,
   auto access = control->access_->read(control->generation_->settings);
   if (!access) return tl::unexpected(access.error());
   control->access_->adopt(std::move(*access));
+  control->open_saves();
   control->tick();
   return control;
 }
@@ -58,6 +61,7 @@ Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop,
       worker_(*loop_, fleet_, router.load(), generation_->settings.fleet, router.metrics(),
               router.tls().engines, resolver),
       timer_(*loop_, [this] { tick(); }),
+      save_timer_(*loop_, [this] { save(); }),
       overload_(*loop_, router),
       pool_(std::make_shared<model::PoolSnapshot>()),
       dropped_(router.metrics().counter("fairlead_observations_dropped_total",
@@ -96,6 +100,13 @@ Control::Control(Router& router, std::unique_ptr<net::EventLoop> loop,
 Control::~Control() { stop(); }
 
 void Control::start() {
+  if (KvListener* const listener = router_.listener()) listener->start();
+  if (Restart* const restart = router_.restart()) {
+    const auto& events = generation_->picker.events;
+    restart->start({router_.key_seed(), &router_.history(), &router_.media(), router_.listener(),
+                    events ? events->block_tokens : 0});
+    save_timer_.arm(generation_->settings.restart.interval);
+  }
   thread_ = std::thread([this] { loop_->run(); });
 }
 
@@ -103,6 +114,8 @@ void Control::stop() {
   if (!thread_.joinable()) return;
   loop_->stop();
   thread_.join();
+  if (Restart* const restart = router_.restart()) restart->finish(to_save());
+  if (KvListener* const listener = router_.listener()) listener->stop();
 }
 
 Result<std::unique_ptr<fleet::WatchedFiles>> Control::open_endpoints_file(
@@ -168,6 +181,9 @@ void Control::tick() {
     const model::Endpoint* endpoint = pool_->find(work.endpoint.slot);
     if (endpoint != nullptr && endpoint->ref == work.endpoint) worker_.start(work, *endpoint);
   }
+  for (const Misconfiguration& found : router_.audits().review(*pool_)) {
+    router_.tell(LogLevel::kWarning, "endpoint {}: {}", found.endpoint, found.text);
+  }
   timer_.arm_at(std::clamp(fleet_.next_tick(), now + kTickMin, now + kTickMax));
 }
 
@@ -220,6 +236,7 @@ void Control::publish() {
   for (const model::Endpoint& endpoint : next->endpoints) {
     const model::Endpoint* before = pool_->find(endpoint.ref.slot);
     const bool known = before != nullptr && before->ref == endpoint.ref;
+    if (!known || before->address != endpoint.address) resume(endpoint);
     if (known ? before->health != endpoint.health : true) {
       router_.tell(LogLevel::kInfo, "endpoint {}: {}", endpoint.name,
                    model::to_string(endpoint.health));
@@ -227,6 +244,7 @@ void Control::publish() {
   }
   pool_ = next;
   router_.pool().publish(next);
+  if (KvListener* const listener = router_.listener()) listener->set_pool(next);
   ready_.store(std::ranges::any_of(pool_->endpoints,
                                    [](const model::Endpoint& endpoint) {
                                      return endpoint.takes_traffic() && !endpoint.models.empty();

@@ -63,6 +63,7 @@ class Control {
   // What else refresh_metrics() does, at its end. Before start().
   void on_refresh(std::function<void()> more) { more_metrics_ = std::move(more); }
   std::vector<fleet::Fleet::Status> status() const { return fleet_.status(); }
+  const fleet::ReadFaults& read_faults() const { return worker_.faults(); }
   Time now() const { return loop_->now(); }
   double unix_seconds() const { return loop_->unix_seconds(); }
   // The one in force and those before it, the newest first, for decisions made with them.
@@ -103,6 +104,10 @@ class Control {
   void drain_observations();
   void apply(const fleet::Effect& effect);
   void publish();
+  void open_saves();
+  void save();
+  Restart::Job to_save() const;
+  void resume(const model::Endpoint& endpoint);
   void reset_slot(std::uint32_t slot);
   EndpointMetrics& metrics_of(const model::Endpoint& endpoint);
 
@@ -113,6 +118,7 @@ class Control {
   fleet::Fleet fleet_;
   fleet::FleetWorker worker_;
   net::Timer timer_;
+  net::Timer save_timer_;
   OverloadMonitor overload_;
   std::unique_ptr<AccessFiles> access_;
   std::unique_ptr<fleet::WatchedFiles> endpoints_file_;

@@ -30,6 +30,8 @@ Result<void> check_reloadable(const config::EppSettings& now, const config::EppS
   if (next.metrics_listen != now.metrics_listen) return fixed("epp.metricsListen");
   if (next.admin_listen != now.admin_listen) return fixed("epp.adminListen");
   if (next.workers != now.workers) return fixed("epp.workers");
+  if (next.access_log != now.access_log) return fixed("epp.accessLog");
+  if (next.tls != now.tls) return fixed("epp.clientCaFile");
   return {};
 }
 
@@ -67,9 +69,14 @@ void Control::rebuild() {
 Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
   const config::ServeSettings& before = generation_->settings;
   const config::ServeSettings& settings = next->settings;
-  if (auto allowed = check_reloadable(before.gateway, settings.gateway); !allowed) return allowed;
   if (auto allowed = check_reloadable(generation_->epp, next->epp); !allowed) return allowed;
+  if (auto allowed = check_reloadable(before.gateway, settings.gateway); !allowed) return allowed;
   if (settings.fleet.tls != before.fleet.tls) return fixed("fleet.tls");
+  if (settings.tokens != before.tokens) return fixed("tokens");
+  if (settings.restart != before.restart) return fixed("restart");
+  if (next->picker.events != generation_->picker.events) {
+    return fixed("precise-prefix-cache-producer");
+  }
   auto access = access_->read(settings);
   if (!access) return tl::unexpected(access.error());
   auto file = open_endpoints_file(settings.fleet);

@@ -124,6 +124,7 @@ TEST_F(ReloadTest, EverySettingThatIsFixedIsNamed) {
       {"gateway.tls", "gateway: {tls: {certFile: /c, keyFile: /k}}\n" + fleet},
       {"gateway.http2", "gateway: {http2: {maxConcurrentStreams: 1}}\n" + fleet},
       {"fleet.tls", fleet + "  tls: {insecureSkipVerify: true}\n"},
+      {"restart", fleet + "restart: {directory: /tmp}\n"},
   };
   for (const auto& [name, text] : fixed) {
     rewrite(text);

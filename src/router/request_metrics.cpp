@@ -63,6 +63,24 @@ RequestMetrics::RequestMetrics(MetricRegistry& registry) : registry_(registry) {
   prompt_tokens_ = tokens("prompt");
   cached_tokens_ = tokens("cached");
   output_tokens_ = tokens("output");
+  add_tracing();
+}
+
+void RequestMetrics::add_tracing() {
+  traced_requests_ = &registry_.counter("fairlead_traced_requests_total",
+                                        "Requests whose trace is sampled, when they began.");
+  const auto invalid = [&](std::string_view header) {
+    return &registry_.counter("fairlead_trace_context_invalid_total",
+                              "Malformed trace context headers, which were ignored.",
+                              {{"header", std::string(header)}});
+  };
+  invalid_trace_parents_ = invalid(codec::kTraceParentHeader);
+  invalid_trace_states_ = invalid(codec::kTraceStateHeader);
+}
+
+void RequestMetrics::on_trace(const codec::TraceContext& context) {
+  if (context.parent_header == codec::TraceHeader::kInvalid) invalid_trace_parents_->add();
+  if (context.state_header == codec::TraceHeader::kInvalid) invalid_trace_states_->add();
 }
 
 void RequestMetrics::on_begin() { in_flight_gauge_->set(static_cast<double>(++in_flight_)); }

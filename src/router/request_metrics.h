@@ -2,7 +2,7 @@
 // RequestMetrics: the metric cells of one worker for requests, whichever front they come through.
 // Each worker has cells of its own, which the registry sums, so no two workers write one cache
 // line. What is known at start-up is registered there; a (route, code, outcome) or a histogram of a
-// route is registered when it first occurs. docs/operations.md documents every metric.
+// route is registered when it first occurs. docs/metrics-gateway.md documents every metric.
 // Threads: the worker's thread.
 #pragma once
 
@@ -16,6 +16,7 @@
 #include "base/time.h"
 #include "core/admission/overload.h"
 #include "core/codec/sse_scanner.h"
+#include "core/codec/trace_context.h"
 #include "core/exchange/route.h"
 #include "core/model/request.h"
 #include "core/picker/picker.h"
@@ -54,6 +55,8 @@ class RequestMetrics {
     previous_responses_[static_cast<std::size_t>(holder)]->add();
   }
   void on_usage(const codec::Usage& usage);
+  void on_trace(const codec::TraceContext& context);
+  void on_traced_request() { traced_requests_->add(); }
   void on_overload(admission::OverloadAction action) { count(action, 1); }
 
   std::uint64_t in_flight() const { return in_flight_; }
@@ -67,6 +70,8 @@ class RequestMetrics {
   MetricRegistry& registry_;
 
  private:
+  void add_tracing();
+
   std::uint64_t in_flight_ = 0;
   Gauge* in_flight_gauge_;
   std::unordered_map<std::uint32_t, Counter*> requests_;  // By route, code and outcome.
@@ -83,6 +88,9 @@ class RequestMetrics {
   Counter* prompt_tokens_;
   Counter* cached_tokens_;
   Counter* output_tokens_;
+  Counter* traced_requests_;
+  Counter* invalid_trace_parents_;
+  Counter* invalid_trace_states_;
 };
 
 }  // namespace fairlead::router

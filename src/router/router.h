@@ -18,6 +18,7 @@
 #include "core/codec/otlp_json.h"
 #include "core/config/epp_settings.h"
 #include "core/config/settings.h"
+#include "core/exchange/request_facts.h"
 #include "core/fleet/inflight_table.h"
 #include "core/fleet/load_table.h"
 #include "core/fleet/placement_ledger.h"
@@ -29,10 +30,14 @@
 #include "io/net/steady_clock.h"
 #include "io/net/tls_context.h"
 #include "router/decision_log.h"
+#include "router/engine_audits.h"
 #include "router/event_log.h"
+#include "router/kv_listener.h"
 #include "router/overload_state.h"
+#include "router/restart.h"
 #include "router/shared_history.h"
 #include "router/shared_responses.h"
+#include "router/tokenizers.h"
 
 namespace fairlead::router {
 
@@ -53,7 +58,7 @@ struct TlsContexts {
 
 // As the settings want it; null where clients come without TLS. The error names the file.
 Result<std::shared_ptr<net::TlsServerContext>> open_client_tls(
-    const config::GatewaySettings& gateway);
+    const config::GatewaySettings& gateway, net::Http2Offer http2 = net::Http2Offer::kYes);
 Result<std::shared_ptr<net::TlsClientContext>> open_engine_tls(
     const config::EngineTlsSettings& tls);
 
@@ -66,6 +71,18 @@ class Router final : public picker::ObservationSink {
   // Reads certificates and CAs; before workers and control begin. The error names the file.
   [[nodiscard]] Result<void> open_tls();
   const TlsContexts& tls() const { return tls_; }
+  // Reads what another process of this router knew, where the first generation keeps it; before
+  // the listener and the fronts, which ask for the key seed. The error names the directory.
+  [[nodiscard]] Result<void> open_restart();
+  Restart* restart() { return restart_.get(); }  // Null: nothing is kept.
+  // Makes the listener to engines' KV events where the first generation wants one; before workers
+  // and control begin. The error names the address.
+  [[nodiscard]] Result<void> open_listener();
+  KvListener* listener() { return listener_.get(); }  // Null: nobody listens.
+  EngineAudits& audits() { return audits_; }
+  // How prompts become keys of token blocks; `models` is kept.
+  exchange::TokenSettings token_settings(exchange::ModelNames& models) const;
+  Tokenizers* tokenizers() { return tokenizers_.get(); }  // Null: there are none.
 
   const Published<Generation>& generation() const { return generation_; }
   Published<Generation>& generation() { return generation_; }
@@ -93,7 +110,10 @@ class Router final : public picker::ObservationSink {
     keep(level, fmt::format(format, std::forward<Args>(args)...));
   }
   const EventLog& events() const { return events_; }
+  // Of chances and of what is made up, anew with each process.
   std::uint64_t process_seed() const { return process_seed_; }
+  // Of prefix keys; those that were saved are of the seed that was saved with them.
+  std::uint64_t key_seed() const { return key_seed_; }
 
   // From any worker; bounded, the oldest is dropped and counted.
   void observe(const model::Observation& observation) override { inbox_.push(observation); }
@@ -103,13 +123,17 @@ class Router final : public picker::ObservationSink {
   Handoff<codec::OtlpSpans>& traces() { return traces_; }
 
   // A picker for worker number `worker`, with a random stream of its own.
-  picker::Picker make_picker(std::uint32_t worker);
+  // `watch`, which may be null, outlives it.
+  picker::Picker make_picker(std::uint32_t worker, scheduling::PluginWatch* watch = nullptr);
   static picker::Limits picker_limits(const config::ServeSettings& settings);
 
  private:
   void keep(LogLevel level, std::string text);
 
   TlsContexts tls_;
+  EngineAudits audits_;
+  std::unique_ptr<KvListener> listener_;
+  std::unique_ptr<Tokenizers> tokenizers_;
   Published<Generation> generation_;
   Published<model::PoolSnapshot> pool_;
   Published<access::AccessRules> access_;
@@ -126,7 +150,9 @@ class Router final : public picker::ObservationSink {
   EventLog events_;
   Handoff<model::Observation> inbox_{64 * 1024};
   Handoff<codec::OtlpSpans> traces_{4096};
+  std::unique_ptr<Restart> restart_;
   std::uint64_t process_seed_;
+  std::uint64_t key_seed_;
   Log& log_;
   MetricRegistry& metrics_;
 };

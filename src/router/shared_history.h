@@ -43,6 +43,15 @@ class SharedHistory final : public prefix::PrefixKnowledge, public picker::Dispa
     const std::unique_lock lock(mutex_);
     history_.set_budget(slot, bytes);
   }
+  // Of one endpoint, for a restart of the router. Held no longer than it takes to copy its keys.
+  void save(std::uint32_t slot, std::size_t blocks_max, codec::RestartHistory& out) const {
+    const std::shared_lock lock(mutex_);
+    history_.save(slot, blocks_max, out);
+  }
+  void restore(std::uint32_t slot, const codec::RestartHistory& saved) {
+    const std::unique_lock lock(mutex_);
+    history_.restore(slot, saved);
+  }
   prefix::RoutedHistory::Figures figures() const {
     const std::shared_lock lock(mutex_);
     return history_.figures();

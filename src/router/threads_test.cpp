@@ -45,7 +45,7 @@ void work(Router& router, std::uint32_t number, const std::atomic<bool>& done) {
     const auto id = picker.on_request(request, pools.get(), generation->profile, now, outbox);
     bool served = false;
     if (outbox.front().kind == picker::Action::Kind::kForward) {
-      picker.on_dispatched(id, keys);
+      picker.on_dispatched(id, request, now);
       picker.on_first_token(id);
       served = i % 5 != 0;
       if (!served) {

@@ -22,7 +22,7 @@ Result<std::unique_ptr<TlsReload>> TlsReload::create(net::EventLoop& loop, Route
   const auto generation = router.generation().load();
   const config::ServeSettings& settings = generation->settings;
   const config::ClientTlsSettings& clients = settings.gateway.tls;
-  std::vector<std::string> paths = {clients.cert_file, clients.key_file,
+  std::vector<std::string> paths = {clients.cert_file, clients.key_file, clients.client_ca_file,
                                     settings.fleet.tls.ca_file};
   for (const config::CertificateSetting& one : clients.certificates) {
     paths.push_back(one.cert_file);

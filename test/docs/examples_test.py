@@ -24,15 +24,21 @@ def blocks(language):
             yield page.name, block
 
 
-def help_of(command):
-    return run(command, "--help").stdout
+def help_of(*command):
+    return run(*command, "--help").stdout
+
+
+def subcommands(*command):
+    listed = help_of(*command).split("Subcommands:")
+    return re.findall(r"^  (\w+) {2,}", listed[1], re.M) if len(listed) > 1 else []
 
 
 def commands():
     """Every `fairlead ...` line of the pages and of the commands' own examples."""
     text = [(name, block) for name, block in blocks("")]
-    listed = re.findall(r"^  (\w+) {2,}", run("--help").stdout.split("Subcommands:")[1], re.M)
-    text += [(f"{name} --help", help_of(name).split("Examples:")[-1]) for name in listed]
+    for name in subcommands():
+        for command in [(name,), *((name, nested) for nested in subcommands(name))]:
+            text.append((" ".join(command), help_of(*command).split("Examples:")[-1]))
     for source, block in text:
         for line in block.splitlines():
             line = line.split(" # ")[0].strip()
@@ -53,6 +59,8 @@ class Examples(unittest.TestCase):
     def test_configurations_load(self):
         seen = 0
         for page, block in blocks("yaml"):
+            if page == "workloads.md":
+                continue
             with self.subTest(page=page), tempfile.TemporaryDirectory() as folder:
                 # The files that an example names are looked for too.
                 (pathlib.Path(folder) / "endpoints.yaml").write_text("endpoints: []\n")
@@ -67,6 +75,24 @@ class Examples(unittest.TestCase):
                 seen += 1
         self.assertGreater(seen, 0)
 
+    def test_workloads_plan(self):
+        texts = [block for page, block in blocks("yaml") if page == "workloads.md"]
+        self.assertGreater(len(texts), 0)
+        for text in texts:
+            with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                file.write(text)
+                file.flush()
+                done = run("load", "-t", "http://127.0.0.1:9", "--workload", file.name)
+            # It is planned, and then nobody answers.
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn("seed 1\n", done.stderr)
+
+    def test_every_shipped_workload_is_on_the_page(self):
+        page = (ROOT / "docs" / "workloads.md").read_text()
+        for file in (ROOT / "data" / "workloads").iterdir():
+            self.assertIn(f"| `{file.stem}` |", page)
+            self.assertIn(file.stem, help_of("load"))
+
     def test_effective_configuration_loads_again(self):
         first = run("check").stdout
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
@@ -80,7 +106,8 @@ class Examples(unittest.TestCase):
         seen = 0
         for source, words in commands():
             with self.subTest(source=source, command=" ".join(words)):
-                text = help_of(words[1])
+                nested = [word for word in words[2:3] if word in subcommands(words[1])]
+                text = help_of(words[1], *nested)
                 self.assertIn("Usage", text)
                 for flag in (word for word in words[2:] if word.startswith("-") and word != "-"):
                     self.assertRegex(text, rf"(^|[\s,]){re.escape(flag)}\b")
@@ -88,10 +115,13 @@ class Examples(unittest.TestCase):
         self.assertGreater(seen, 10)
 
     def test_every_policy_of_the_page_is_shipped_and_the_other_way_round(self):
-        listed = set(re.findall(r"^[\w-]+", run("check", "--list-policies").stdout, re.M))
-        table = (ROOT / "docs" / "policy.md").read_text().split("## The default")[0]
-        named = set(re.findall(r"`([a-z-]+)`", table.split("| --- |")[1]))
-        self.assertTrue(listed <= named, listed - named)
+        shipped, _, peers = run("check", "--list-policies").stdout.split("\n\n")
+        for text, page, end in ((shipped, "policy.md", "## The default"),
+                                (peers, "peer-policies.md", "## What")):
+            listed = set(re.findall(r"^[\w-]+", text, re.M))
+            table = (ROOT / "docs" / page).read_text().split(end)[0]
+            named = set(re.findall(r"`([a-z0-9-]+)`", table.split("| --- |", 1)[1]))
+            self.assertTrue(listed <= named, listed - named)
 
     def test_every_fault_and_its_parameters_are_on_the_page(self):
         rows = {}

@@ -150,10 +150,11 @@ class Check(Folder):
         self.assertIn("--allow-experimental-plugins", said.stderr)
 
     def test_policies_are_listed_with_a_whole_sentence(self):
-        listed = run("check", "--list-policies").stdout
-        entries = re.split(r"\n(?=\S)", listed.strip())
-        self.assertEqual(len(entries), 7)
-        for entry in entries:
+        shipped, _, peers = run("check", "--list-policies").stdout.strip().split("\n\n")
+        shipped = re.split(r"\n(?=\S)", shipped)
+        peers = re.split(r"\n(?=\S)", peers)
+        self.assertEqual((len(shipped), len(peers)), (8, 11))
+        for entry in shipped + peers:
             self.assertTrue(entry.endswith("."), entry)
             self.assertTrue(all(len(line) <= 100 for line in entry.splitlines()), entry)
 
@@ -168,6 +169,8 @@ class Flags(unittest.TestCase):
             ("load --concurrency 2 --rate 5", "--concurrency excludes --rate"),
             ("load --requests 5", "--requests requires --concurrency"),
             ("load --trace azure_llm_2023_code --limit 0", "must be a whole number from 1"),
+            ("load --workload nosuch", "nosuch is neither a shipped workload (agentic, "),
+            ("load --workload chat --rate 5", "--workload excludes --rate"),
             ("load --pause-seconds -1", "must be a number from 0, is -1"),
             ("load --prompt-tokens 99999999", "from 1 to 10000000, is 99999999"),
             ("engine --base-port 70000", "from 0 to 65535, is 70000"),
@@ -309,6 +312,43 @@ class Demo(Folder):
                       "--speed 40 --trace-seconds 40</code>", html.read_text())
 
 
+class Plan(Folder):
+    FLEET = ("plan", "run", "--engines", 2, "--seeds", 2)
+
+    def trace(self):
+        rows = [{"timestamp": 500 * i, "input_length": 2000, "output_length": 20,
+                 "hash_ids": [0, 1 + i % 3, 10 + i, 50 + i]} for i in range(40)]
+        return self.file("t.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    def test_a_trace_is_planned_into_json_beside_its_bounds(self):
+        done = run(*self.FLEET, "--trace", self.trace(), "--format", "mooncake", "--speedup", 2,
+                   "--kv-tokens", 65536, "--policy", "fairlead,random", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        found = json.loads(done.stdout)
+        self.assertEqual([one["policy"] for one in found["policies"]], ["fairlead", "random"])
+        for policy in found["policies"]:
+            self.assertEqual([one["requests"] for one in policy["seeds"]], [40, 40])
+            self.assertGreaterEqual(policy["mean"]["ttft_mean_s"], found["bounds"]["ttft_floor_s"])
+        self.assertEqual(found["fleet"]["kv_tokens"], 65536)
+
+    def test_the_table_says_what_is_attainable_and_the_page_is_written(self):
+        page = self.folder / "plan.html"
+        done = run(*self.FLEET, "--trace", self.trace(), "--html", page)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^fairlead +\d")
+        self.assertRegex(done.stdout, r"Bounds: hit [\d.]+ % in one pooled cache")
+        self.assertIn("fairlead", page.read_text())
+
+    def test_what_is_wrong_is_said_with_its_place(self):
+        self.assertIn("neither a shipped policy", run(*self.FLEET, "--policy", "best").stderr)
+        policy = self.file("p.yaml", "kind: Nothing\n")
+        self.assertRegex(run(*self.FLEET, "--policy", policy).stderr, r"p\.yaml:1")
+        self.assertIn("--kv-tokens", run(*self.FLEET, "--kv-tokens", 5).stderr)
+        wrong = run(*self.FLEET, "--trace", self.file("t.csv", "a,b\n"), "--format", "azure")
+        self.assertEqual(wrong.returncode, 2)
+        self.assertIn("t.csv", wrong.stderr)
+
+
 class Completion(unittest.TestCase):
     def complete(self, *words):
         script = run("completion", "bash").stdout
@@ -323,7 +363,12 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.complete("fairlead", "serv"), ["serve"])
         self.assertEqual(self.complete("fairlead", "load", "--stage"), ["--stage-seconds"])
         self.assertEqual(self.complete("fairlead", "serve", "--policy", "st"), ["sticky"])
+        self.assertEqual(self.complete("fairlead", "load", "--workload", "az"),
+                         ["azure-code", "azure-conv"])
         self.assertEqual(self.complete("fairlead", "serve", "serve.ya"), [])
+        self.assertEqual(self.complete("fairlead", "plan", "r"), ["run"])
+        self.assertEqual(sorted(self.complete("fairlead", "plan", "run", "--see")),
+                         ["--seed", "--seeds"])
 
     def test_the_other_shells_have_scripts(self):
         self.assertIn("bashcompinit", run("completion", "zsh").stdout)

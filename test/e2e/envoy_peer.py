@@ -142,7 +142,8 @@ def free_ports(count):
 
 
 def picker_configuration(endpoints_file, plugins, more):
-    """The plugins of llm-d's default chart, or others: [(type, weight or None, parameters)]."""
+    """The plugins of llm-d's default chart, or others: [(type, weight or None, parameters)]. What
+    stands beside the profile has the weight "beside"."""
     plugins = plugins or [
         ("queue-scorer", 2, {}),
         ("kv-cache-utilization-scorer", 2, {}),
@@ -155,7 +156,7 @@ def picker_configuration(endpoints_file, plugins, more):
     declared = [{"type": kind} | ({"parameters": given} if given else {})
                 for kind, _, given in plugins]  # fmt: skip
     used = [{"pluginRef": kind} | ({"weight": weight} if weight else {})
-            for kind, weight, _ in plugins]  # fmt: skip
+            for kind, weight, _ in plugins if weight != "beside"]  # fmt: skip
     return {
         "apiVersion": "llm-d.ai/v1alpha1",
         "kind": "EndpointPickerConfig",
@@ -291,6 +292,10 @@ class DigestEngine:
                 return self.reply({"port": owner.port, "path": self.path})
 
             def do_POST(self):
+                if "x-answer-early" in self.headers:
+                    self.stream({"port": owner.port})  # And then the request.
+                    self.body()
+                    return None
                 body = self.body()
                 with owner.lock:
                     owner.served += 1
@@ -363,10 +368,13 @@ def post(port, body, headers=None, path="/v1/chat/completions", timeout=60):
 
 
 def chat(size=0, stream=False, seed=0, model="m", max_tokens=8):
-    """A chat request of at least `size` bytes."""
+    """A chat request of at least `size` bytes. What fills it is added as bytes, a run of words at a
+    time: tests send gigabytes."""
     body = {"model": model, "stream": stream, "max_tokens": max_tokens,
             "messages": [{"role": "user", "content": f"hello {seed} "}]}  # fmt: skip
-    missing = max(0, size - len(json.dumps(body)))
-    words = f"word{seed} "
-    body["messages"][0]["content"] += (words * (missing // len(words) + 1))[:missing]
-    return json.dumps(body).encode()
+    text = json.dumps(body).encode()
+    missing = max(0, size - len(text))
+    words = f"word{seed} ".encode() * min(1000, missing)
+    end = text.rindex(b'"}]}')
+    filling = memoryview(words * (missing // max(1, len(words)) + 1))[:missing]
+    return b"".join((text[:end], filling, text[end:]))

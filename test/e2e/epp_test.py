@@ -4,18 +4,23 @@ import concurrent.futures
 import contextlib
 import hashlib
 import http.client
+import http.server
 import json
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import threading
+import urllib.request
 
 import pytest
 from conftest import start as start_fairlead
 from conftest import stop as stop_fairlead
 from conftest import wait_for
-from envoy_peer import EVENTS, DigestEngine, Envoy, Picker, chat, post, render, wait_until
+from envoy_peer import (
+    EVENTS, ROOT, DigestEngine, Envoy, Picker, chat, post, render, wait_until,
+)  # fmt: skip
 
 MODES = ["epp", "epp-response-none", "epp-buffered", "epp-buffered-partial", "epp-streamed",
          "epp-headers-only"]  # fmt: skip
@@ -63,7 +68,11 @@ class Stack:
 def stack():
     # A list, so that each is ended even when the end of another fails.
     with contextlib.ExitStack() as exits:
-        yield Stack(exits)
+        stack = Stack(exits)
+        yield stack
+        # A reply that Envoy does not expect at that point ends the request with 500.
+        if hasattr(stack, "envoy"):
+            assert stack.envoy.counter("ext_proc.spurious_msgs_received") == 0
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +159,8 @@ def answers_in_background(stack, stopping, body):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_requests_go_on_while_the_picker_restarts(stack, how):
-    stack.begin("epp-fail-open")
+    # Told to end, it serves on for as long as Envoy holds its connection.
+    stack.begin("epp-fail-open", flags=["--drain-timeout=5s"])
     stopping = threading.Event()
     threads, statuses = answers_in_background(stack, stopping, chat(20_000))
     try:
@@ -284,6 +294,15 @@ def certificate(folder, name):
                     "-out", f"{folder}/tls.crt"], check=True, capture_output=True)  # fmt: skip
 
 
+def agreed_protocol(port, offered):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(offered)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        with context.wrap_socket(raw) as connection:
+            return connection.selected_alpn_protocol()
+
+
 def test_tls_between_envoy_and_picker(stack, tmp_path):
     certificate(tmp_path, "picker")
     stack.begin("epp-tls", cert_path=str(tmp_path),
@@ -291,6 +310,9 @@ def test_tls_between_envoy_and_picker(stack, tmp_path):
     with concurrent.futures.ThreadPoolExecutor(32) as pool:
         list(pool.map(stack.whole, [chat(1_000_000, seed=seed) for seed in range(32)]))
     assert stack.envoy.counter("cluster.picker.ssl.handshake") > 0
+    assert agreed_protocol(stack.picker.port, ["http/1.1", "h2"]) == "h2"
+    with pytest.raises(ssl.SSLError):
+        agreed_protocol(stack.picker.port, ["http/1.1"])
 
 
 def test_the_pickers_own_certificate_serves(stack):
@@ -316,7 +338,9 @@ def test_an_untrusted_picker_gets_nothing(stack, tmp_path):
 ENDS_EARLY = {"plugins": [("queue-scorer", 1, {}), ("max-score-picker", None, {})],
               "more": {"epp": {"responseProcessing": "none"}}}  # fmt: skip
 CLOSINGS = [("epp", ENDS_EARLY), ("epp", {}), ("epp-fallback", ENDS_EARLY),
-            ("epp-response-none", {}), ("epp-buffered", ENDS_EARLY)]  # fmt: skip
+            ("epp-response-none", {}), ("epp-buffered", ENDS_EARLY),
+            ("epp-buffered-partial", ENDS_EARLY), ("epp-streamed", ENDS_EARLY),
+            ("epp-headers-only", ENDS_EARLY)]  # fmt: skip
 
 
 @pytest.mark.parametrize("variant, picker", CLOSINGS)
@@ -339,9 +363,201 @@ def test_no_answer_is_cut_short(stack, variant, picker, size):
         list(pool.map(events, range(72)))
 
 
+@pytest.mark.parametrize("variant, picker", [
+    ("epp", ENDS_EARLY), ("epp", {}), ("epp-streamed", ENDS_EARLY),
+    ("epp-headers-only", ENDS_EARLY), ("epp-buffered-partial", ENDS_EARLY),
+])  # fmt: skip
+def test_an_answer_that_begins_before_its_request_has_left_is_whole(stack, variant, picker):
+    """Then Envoy may have pieces of it on the way to the picker when that ends the stream."""
+    stack.begin(variant, **picker)
+
+    def events(seed):
+        body = chat(3_000_000, stream=True, seed=seed)
+        status, _, answer = stack.post(body, {"x-answer-early": "1"})
+        assert status == 200
+        found = [line.removeprefix(b"data: ") for line in answer.split(b"\n\n") if line]
+        assert found.pop() == b"[DONE]"
+        assert [json.loads(event)["number"] for event in found] == list(range(EVENTS))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(events, range(48)))
+    if (variant, picker) == ("epp", ENDS_EARLY):
+        wait_until(lambda: stack.metric("fairlead_extproc_kept_open_total ") > 0, "open streams")
+
+
+def test_streams_beyond_the_bound_are_refused_and_those_after_it_served(stack, simulated):
+    stack.begin("epp", simulated, more={"epp": {"streamsMax": 4}})
+    body = chat(stream=True, max_tokens=400)
+
+    def begin(connection):
+        connection.request("POST", "/v1/chat/completions", body)
+        return connection.getresponse()
+
+    with contextlib.ExitStack() as exits, concurrent.futures.ThreadPoolExecutor(12) as pool:
+        connections = [exits.enter_context(contextlib.closing(http.client.HTTPConnection(
+            "127.0.0.1", stack.port, timeout=60))) for _ in range(12)]  # fmt: skip
+        answers = list(pool.map(begin, connections))
+        whole = [answer for answer in answers if answer.status == 200]
+        assert len(whole) >= 4
+        assert {answer.status for answer in answers} == {200, 500}, "Envoy's word for it"
+        for text in pool.map(lambda answer: answer.read(), whole):
+            assert text.rstrip().endswith(b"data: [DONE]")
+    refused = r'fairlead_grpc_refusals_total\{kind="too_many_calls"\}'
+    wait_until(lambda: stack.metric(refused) == 12 - len(whole), "refusals to be counted")
+    wait_until(lambda: stack.post(chat())[0] == 200, "service again")
+
+
 def test_counts_return_to_zero(stack, simulated):
     stack.begin("epp", simulated)
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda seed: stack.post(chat(seed=seed)), range(64)))
     wait_until(lambda: stack.metric(r"fairlead_endpoint_inflight_requests\{") == 0,
                "requests in flight to end")  # fmt: skip
+
+
+def documented_names():
+    """Every name, and every older one, of the table in docs/metrics-epp.md."""
+    with open(f"{ROOT}/docs/metrics-epp.md", encoding="utf-8") as file:
+        table = file.read().split("## Under llm-d's names")[1].split("\n## ")[0]
+    names = []
+    for line in table.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) < 7 or not cells[1].startswith("`"):
+            continue
+        now = re.findall(r"`(\w+)`", cells[1])
+        names += ["llm_d_epp_" + name for name in now]
+        if cells[2] == "the same under `inference_extension_`, without labels":
+            names += ["inference_extension_" + name for name in now]
+        else:
+            names += [name for name in re.findall(r"`(\w+)`", cells[2]) if "_" in name]
+    labels = {"model_name", "target_model_name", "model_server_pod", "pod_name"}
+    return sorted(set(names) - labels)
+
+
+class OddEngine:
+    """Healthy, but answers a scrape and a question for models with these."""
+
+    def __init__(self, metrics, models):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                answers = {"/health": (200, b""), "/metrics": metrics, "/v1/models": models}
+                status, text = answers.get(self.path, (404, b""))
+                self.send_response(status)
+                self.send_header("content-length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def sums(text):
+    """By name, the sum over all labels; of a histogram, of its observations."""
+    found = {}
+    for line in text.splitlines():
+        sample = re.match(r"(\w+?)(_count)?(?:\{.*\})? (\S+)$", line)
+        if sample and not line.startswith("#"):
+            name = sample[1] + (sample[2] or "")
+            found[name] = found.get(name, 0) + float(sample[3])
+    return found
+
+
+def fault(address, **parameters):
+    request = urllib.request.Request(f"http://{address}/admin/fault",
+                                     json.dumps(parameters).encode())  # fmt: skip
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        assert reply.status == 200
+
+
+def test_every_metric_under_llm_ds_names_appears_and_moves(stack, simulated):
+    names = documented_names()
+    assert len(names) > 60, names
+    odd = [stack.stack.enter_context(OddEngine((200, b"a_figure 1\n"), (500, b""))),
+           stack.stack.enter_context(OddEngine((500, b""), (200, b"no list")))]  # fmt: skip
+    addresses = [*simulated, *(engine.address for engine in odd)]
+    seen = {name: {0.0} for name in names}
+
+    def look():
+        found = sums(stack.picker.metrics())
+        for name in names:
+            seen[name].add(found.get(name, found.get(name + "_count", 0.0)))
+        return all(len(values) > 1 for values in seen.values())
+
+    report = {"attributes": [{"key": {"name": "cost"}, "expression": "usage.total_tokens"}]}
+    stack.begin("epp", addresses, plugins=[
+        ("prefix-cache-scorer", 3, {}), ("queue-scorer", 1, {}), ("active-request-scorer", 1, {}),
+        ("mm-embeddings-cache-scorer", 1, {}), ("max-score-picker", None, {}),
+        ("request-attribute-reporter", "beside", report),
+    ])  # fmt: skip
+    look()
+    for address, waiting in zip(simulated, (3, 9, 0), strict=True):
+        fault(address, kind="lying_metrics", waiting=waiting, running=waiting,
+              kv_usage=waiting / 10)  # fmt: skip
+    usage = {"stream": True, "stream_options": {"include_usage": True}}
+    streamed = json.dumps(json.loads(chat(4_000, max_tokens=200)) | usage).encode()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(stack.post, streamed) for _ in range(8)]
+        while not all(answer.done() for answer in answers):
+            look()
+        assert {answer.result()[0] for answer in answers} == {200}
+    assert stack.post(chat(4_000, max_tokens=20))[0] == 200
+    image = {"type": "image_url", "image_url": {"url": "https://localhost/cat.png"}}
+    parts = [{"role": "user", "content": [{"type": "text", "text": "what is it"}, image]}]
+    for _ in range(4):  # The decision counts: the simulated engine takes no images.
+        stack.post(json.dumps({"model": "m", "messages": parts, "max_tokens": 4}).encode())
+    assert stack.post(b"{not json")[0] == 400
+    assert stack.post(chat(model="nobody's"))[0] == 404
+    with contextlib.suppress(AssertionError):
+        wait_until(look, "every metric to move")
+    assert [name for name, values in seen.items() if values == {0.0}] == []
+
+
+def test_requests_are_told_in_the_access_log(stack, tmp_path):
+    path = tmp_path / "access.log"
+    stack.begin("epp", more={"epp": {"accessLog": str(path)}})
+    assert stack.post(chat(), {"x-request-id": "mine"})[0] == 200
+
+    def line():
+        lines = [json.loads(text) for text in path.read_text().splitlines()]
+        return next((one for one in lines if one["request_id"] == "mine"), None)
+
+    told = wait_until(line, "the request's line")
+    assert (told["status"], told["outcome"]) == (200, "completed")
+    assert told["endpoint"].startswith("default/e")
+    assert "hello" not in path.read_text()
+
+
+def test_only_who_has_a_certificate_reaches_the_picker(stack, tmp_path):
+    for name in ("picker", "proxy", "other"):
+        (tmp_path / name).mkdir()
+        certificate(tmp_path / name, name)
+    addresses = stack.engines()
+    picker = stack.stack.enter_context(Picker(
+        addresses, cert_path=str(tmp_path / "picker"),
+        more={"epp": {"clientCaFile": str(tmp_path / "proxy" / "tls.crt")}}))  # fmt: skip
+
+    def with_certificate(name):
+        text = render("epp-tls", listen=0, admin=0, listen_address="127.0.0.1", picker=picker.port)
+        chain, key = ({"filename": str(tmp_path / name / f"tls.{kind}")} for kind in ("crt", "key"))
+        own = {"certificate_chain": chain, "private_key": key}
+        place = "          common_tls_context:\n"
+        assert place in text
+        return text.replace(place, f"{place}            tls_certificates: [{json.dumps(own)}]\n")
+
+    envoy = stack.stack.enter_context(Envoy(with_certificate("proxy")))
+    wait_until(lambda: post(envoy.port, chat())[0] == 200, "an answer")
+    plain = render("epp-tls", listen=0, admin=0, listen_address="127.0.0.1", picker=picker.port)
+    for text in (plain, with_certificate("other")):
+        stranger = stack.stack.enter_context(Envoy(text))
+        assert [post(stranger.port, chat())[0] for _ in range(3)] == [500] * 3

@@ -63,7 +63,7 @@ constexpr auto kChatFields = with_common(std::array{
     FieldRule{"chat_template", fields::preamble, 0, 0},
     FieldRule{"chat_template_kwargs", fields::preamble, 0, 1},
     FieldRule{"reasoning_effort", fields::preamble, 0, 2},
-    FieldRule{"tools", fields::preamble, 0, 3},
+    FieldRule{"tools", fields::tools, 0, 3},
     FieldRule{"functions", fields::preamble, 0, 4},
     FieldRule{"documents", fields::preamble, 0, 5},
 });

@@ -31,6 +31,12 @@ std::span<const FieldRule> rules_of(RequestKind kind) {
       return tokenize_fields();
     case RequestKind::kSpeech:
       return speech_fields();
+    case RequestKind::kImages:
+      return image_fields();
+    case RequestKind::kConversations:
+      return conversation_fields();
+    case RequestKind::kGenerate:
+      return generate_fields();
   }
   return {};
 }

@@ -31,6 +31,9 @@ enum class RequestKind : std::uint8_t {
   kRerank,      // And score.
   kTokenize,    // And detokenize.
   kSpeech,
+  kImages,
+  kConversations,
+  kGenerate,  // Prompts as they go into the engine; see generate_fields.cpp.
 };
 
 enum class ScanError : std::uint8_t {
@@ -73,12 +76,14 @@ enum class SpanRole : std::uint8_t {
   kUser,
   kAssistant,
   kTool,
-  kPreamble,  // Top-level fields that engines render before the messages, such as tools.
+  kPreamble,  // Top-level fields that engines render before the messages.
+  kTools,     // The one among them that every engine renders.
   kPrompt,    // The prompt of /v1/completions.
 };
 
 enum class SpanKind : std::uint8_t {
-  kText,    // Escaped characters of a JSON string, or JSON that is rendered as text.
+  kText,    // Escaped characters of a JSON string.
+  kJson,    // JSON that is rendered as text.
   kOpaque,  // Images, audio and other parts: identity matters, length says nothing about tokens.
   kTokens,  // The inside of an array of token ids.
 };
@@ -87,6 +92,8 @@ struct PromptSpan {
   std::string_view text;
   SpanRole role = SpanRole::kOther;
   SpanKind kind = SpanKind::kText;
+  // Which message it is of, from 1; 0: of none. One without content has an empty span.
+  std::uint32_t message = 0;
 };
 
 struct ScannedRequest {
@@ -107,7 +114,7 @@ struct ScannedRequest {
   std::string_view previous_response;  // An id, raw.
   // In the order in which engines render them, preamble first.
   std::vector<PromptSpan> spans;
-  std::size_t text_bytes = 0;       // Sum over kText spans, escapes counted as written.
+  std::size_t text_bytes = 0;       // Sum over kText and kJson spans, escapes counted as written.
   std::size_t opaque_bytes = 0;     // Sum over kOpaque spans.
   std::uint64_t prompt_tokens = 0;  // Exact count over kTokens spans.
 

@@ -42,10 +42,16 @@ void check(RequestKind kind, std::string_view body) {
   std::size_t text_bytes = 0;
   for (const auto& span : request.spans) {
     require(inside(span.text));
-    if (span.kind == fairlead::codec::SpanKind::kText) text_bytes += span.text.size();
+    const bool is_text = span.kind == fairlead::codec::SpanKind::kText ||
+                         span.kind == fairlead::codec::SpanKind::kJson;
+    if (is_text) text_bytes += span.text.size();
   }
   require(text_bytes == request.text_bytes);
   require(inside(request.cache_salt) && inside(request.user));
+  // Of some routes the engine has one model, and needs no name.
+  const bool may_lack = kind == RequestKind::kGenerate || kind == RequestKind::kImages ||
+                        kind == RequestKind::kConversations;
+  if (may_lack && request.model_range.empty()) return require(request.model.empty());
   require(body[request.model_range.begin] == '"' && body[request.model_range.end - 1] == '"');
   std::string spliced(body);
   spliced.replace(request.model_range.begin, request.model_range.end - request.model_range.begin,
@@ -64,7 +70,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   for (const RequestKind kind :
        {RequestKind::kChatCompletions, RequestKind::kCompletions, RequestKind::kMessages,
         RequestKind::kResponses, RequestKind::kEmbeddings, RequestKind::kRerank,
-        RequestKind::kTokenize, RequestKind::kSpeech}) {
+        RequestKind::kTokenize, RequestKind::kSpeech, RequestKind::kImages,
+        RequestKind::kConversations, RequestKind::kGenerate}) {
     check(kind, {exact.get(), size});
   }
   return 0;

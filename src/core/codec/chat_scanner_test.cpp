@@ -94,7 +94,7 @@ TEST(ChatScanner, PutsToolsBeforeMessagesWhereverTheyStand) {
   const Texts expected{R"({"thinking":true})", R"([{"type":"function"}])", "hi"};
   EXPECT_EQ(behind.spans(), expected);
   EXPECT_EQ(before.spans(), expected);
-  EXPECT_EQ(behind.request.spans[1].role, SpanRole::kPreamble);
+  EXPECT_EQ(behind.request.spans[1].role, SpanRole::kTools);
 }
 
 TEST(ChatScanner, CountsContentPartsAsTextOrOpaqueAndIgnoresCacheMarks) {

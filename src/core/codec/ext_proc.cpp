@@ -36,6 +36,7 @@ constexpr std::uint32_t kBody = 3;
 constexpr std::uint32_t kDetails = 5;
 }  // namespace immediate_field
 namespace value_field {
+constexpr std::uint32_t kNumber = 2;
 constexpr std::uint32_t kString = 3;
 constexpr std::uint32_t kStruct = 5;
 constexpr std::uint32_t kList = 6;
@@ -146,6 +147,21 @@ void close_entry(WireWriter& writer, OpenEntry open) {
   writer.end(open.entry);
 }
 
+void write_number(WireWriter& writer, std::string_view key, double value) {
+  const OpenEntry entry = open_entry(writer, key);
+  writer.real(value_field::kNumber, value);
+  close_entry(writer, entry);
+}
+
+void write_scores(WireWriter& writer, std::span<const NamedNumber> scores) {
+  if (scores.empty()) return;
+  const OpenEntry entry = open_entry(writer, kScoresKey);
+  const std::size_t fields = writer.begin(value_field::kStruct);
+  for (const NamedNumber& score : scores) write_number(writer, score.name, score.value);
+  writer.end(fields);
+  close_entry(writer, entry);
+}
+
 void write_destination(WireWriter& writer, const Destination& destination) {
   if (destination.endpoints.empty()) return;
   const std::size_t metadata = writer.begin(reply_field::kDynamicMetadata);
@@ -154,6 +170,7 @@ void write_destination(WireWriter& writer, const Destination& destination) {
   const OpenEntry endpoints = open_entry(writer, kDestinationHeader);
   writer.bytes(value_field::kString, destination.endpoints);
   close_entry(writer, endpoints);
+  write_scores(writer, destination.scores);
   writer.end(fields);
   close_entry(writer, space);
   writer.end(metadata);
@@ -293,6 +310,27 @@ void append_body_reply(const BodyReply& reply, std::string& out) {
 void append_trailers_reply(ProcessingSide side, std::string& out) {
   WireWriter writer(out);
   writer.bytes(reply_to(side, 5), {});
+}
+
+// A map's key may occur once, so the numbers of one namespace stand together.
+void append_metadata(std::span<const MetadataNumber> numbers, std::string& out) {
+  if (numbers.empty()) return;
+  WireWriter writer(out);
+  const std::size_t metadata = writer.begin(reply_field::kDynamicMetadata);
+  for (std::size_t first = 0; first < numbers.size(); ++first) {
+    const auto in_space = [&](const MetadataNumber& one) {
+      return one.space == numbers[first].space;
+    };
+    if (std::ranges::any_of(numbers.first(first), in_space)) continue;
+    const OpenEntry space = open_entry(writer, numbers[first].space);
+    const std::size_t fields = writer.begin(value_field::kStruct);
+    for (const MetadataNumber& one : numbers.subspan(first)) {
+      if (in_space(one)) write_number(writer, one.key, one.value);
+    }
+    writer.end(fields);
+    close_entry(writer, space);
+  }
+  writer.end(metadata);
 }
 
 void append_immediate_reply(const ImmediateReply& reply, std::string& out) {

@@ -84,6 +84,7 @@ class HeaderMapReader {
 // Header, metadata key and value namespace by which endpoints are named (the endpoint picker
 // protocol of the Gateway API inference extension).
 inline constexpr std::string_view kDestinationHeader = "x-gateway-destination-endpoint";
+inline constexpr std::string_view kScoresKey = "x-gateway-destination-endpoint-scores";
 inline constexpr std::string_view kServedKey = "x-gateway-destination-endpoint-served";
 inline constexpr std::string_view kSubsetKey = "x-gateway-destination-endpoint-subset";
 inline constexpr std::string_view kLoadBalancerNamespace = "envoy.lb";
@@ -113,9 +114,15 @@ struct HeaderChanges {
   std::span<const std::string_view> remove;
 };
 
+struct NamedNumber {
+  std::string_view name;
+  double value = 0;
+};
+
 // What is put beside a reply as dynamic metadata, for the balancer behind this filter.
 struct Destination {
-  std::string_view endpoints;  // host:port[,host:port...]; empty: no metadata are sent.
+  std::string_view endpoints{};           // host:port[,host:port...]; empty: no metadata are sent.
+  std::span<const NamedNumber> scores{};  // By endpoint; empty: not told.
 };
 
 // Replies to headers.
@@ -148,6 +155,14 @@ struct BodyReply {
 void append_body_reply(const BodyReply& reply, std::string& out);
 
 void append_trailers_reply(ProcessingSide side, std::string& out);
+
+// Dynamic metadata beside a reply that has none of its own. Stands before the reply in `out`.
+struct MetadataNumber {
+  std::string_view space;
+  std::string_view key;
+  double value = 0;
+};
+void append_metadata(std::span<const MetadataNumber> numbers, std::string& out);
 
 struct ImmediateReply {
   int status = 500;

@@ -311,6 +311,42 @@ TEST(ExtProc, LibprotobufReadsRepliesToHeaders) {
   }
 }
 
+TEST(ExtProc, LibprotobufReadsScoresBesideTheDestination) {
+  constexpr NamedNumber kScores[] = {{"10.0.0.1:8000", 0.75}, {"[fd00::1]:80", -12.5}, {"c", 0}};
+  std::string bytes;
+  append_headers_reply({.destination = {"10.0.0.1:8000", kScores}}, bytes);
+  pb::ProcessingResponse reply;
+  ASSERT_TRUE(reply.ParseFromString(bytes));
+  const auto& space = reply.dynamic_metadata().fields().at("envoy.lb").struct_value().fields();
+  EXPECT_EQ(space.at("x-gateway-destination-endpoint").string_value(), "10.0.0.1:8000");
+  const auto& scores = space.at("x-gateway-destination-endpoint-scores").struct_value().fields();
+  ASSERT_EQ(scores.size(), 3U);
+  for (const NamedNumber& one : kScores) {
+    EXPECT_EQ(scores.at(std::string(one.name)).number_value(), one.value) << one.name;
+  }
+}
+
+TEST(ExtProc, LibprotobufReadsNumbersThatTravelWithAReply) {
+  constexpr MetadataNumber kNumbers[] = {
+      {"envoy.lb", "cost", 42}, {"billing", "tokens", 7}, {"envoy.lb", "more", 0.5}};
+  std::string bytes;
+  append_metadata(kNumbers, bytes);
+  append_streamed_head(ProcessingSide::kResponse, 3, BodyEnd::kLast, bytes);
+  bytes += "abc";
+  pb::ProcessingResponse reply;
+  ASSERT_TRUE(reply.ParseFromString(bytes));
+  EXPECT_EQ(reply.response_body().response().body_mutation().streamed_response().body(), "abc");
+  const auto& spaces = reply.dynamic_metadata().fields();
+  ASSERT_EQ(spaces.size(), 2U);
+  const auto& lb = spaces.at("envoy.lb").struct_value().fields();
+  EXPECT_EQ(lb.at("cost").number_value(), 42);
+  EXPECT_EQ(lb.at("more").number_value(), 0.5);
+  EXPECT_EQ(spaces.at("billing").struct_value().fields().at("tokens").number_value(), 7);
+  bytes.clear();
+  append_metadata({}, bytes);
+  EXPECT_EQ(bytes, "");
+}
+
 TEST(ExtProc, LibprotobufReadsPiecesOfABodyWhoseBytesFollow) {
   for (const std::size_t size :
        {0U, 1U, 100U, 115U, 120U, 127U, 128U, 16'383U, 62'000U, 3'000'000U}) {

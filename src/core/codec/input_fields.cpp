@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fields of the routes whose prompts leave nothing in a KV cache: embeddings, pooling,
-// classification, reranking, scoring, tokenisation, speech. Only model and size matter; what the
-// inputs mean is the engine's business. Source: OpenAI API reference; vLLM's pooling, score,
-// rerank and tokenize requests; Cohere's and Jina's rerank requests.
+// classification, reranking, scoring, tokenisation, speech, images. Only model and size matter;
+// what the inputs mean is the engine's business. Source: OpenAI API reference; vLLM's pooling,
+// score, rerank and tokenize requests; Cohere's and Jina's rerank requests.
 #include "core/codec/request_walk.h"
 
 namespace fairlead::codec {
@@ -48,11 +48,18 @@ constexpr std::array kSpeechFields{
     FieldRule{"input", sized},
 };
 
+constexpr std::array kImageFields{
+    FieldRule{"model", fields::model},
+    FieldRule{"prompt", sized, kPromptGroup},
+    FieldRule{"user", fields::user},
+};
+
 }  // namespace
 
 std::span<const FieldRule> embedding_fields() { return kEmbeddingFields; }
 std::span<const FieldRule> rerank_fields() { return kRerankFields; }
 std::span<const FieldRule> tokenize_fields() { return kTokenizeFields; }
 std::span<const FieldRule> speech_fields() { return kSpeechFields; }
+std::span<const FieldRule> image_fields() { return kImageFields; }
 
 }  // namespace fairlead::codec

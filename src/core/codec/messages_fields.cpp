@@ -67,7 +67,7 @@ constexpr std::array kMessagesFields{
     FieldRule{"stream", fields::stream},
     FieldRule{"messages", messages, kPromptGroup},
     FieldRule{"system", system_prompt, 0, 2},
-    FieldRule{"tools", fields::preamble, 0, 1},
+    FieldRule{"tools", fields::tools, 0, 1},
     FieldRule{"chat_template_kwargs", fields::preamble, 0, 0},
     FieldRule{"metadata", metadata},
     FieldRule{"cache_salt", fields::cache_salt},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/codec/protobuf_wire.h"
 
+#include <bit>
+
 namespace fairlead::codec {
 namespace {
 
@@ -138,6 +140,12 @@ void WireWriter::varint(std::uint32_t field, std::uint64_t value) {
 void WireWriter::bytes(std::uint32_t field, std::string_view value) {
   bytes_elsewhere(field, value.size());
   out_ += value;
+}
+
+void WireWriter::real(std::uint32_t field, double value) {
+  tag(field, WireType::kFixed64);
+  auto bits = std::bit_cast<std::uint64_t>(value);
+  for (int i = 0; i < 8; ++i, bits >>= 8) out_ += static_cast<char>(bits & 0xff);
 }
 
 void WireWriter::bytes_elsewhere(std::uint32_t field, std::size_t size) {

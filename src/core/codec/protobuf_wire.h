@@ -69,6 +69,7 @@ class WireWriter {
 
   void varint(std::uint32_t field, std::uint64_t value);
   void bytes(std::uint32_t field, std::string_view value);
+  void real(std::uint32_t field, double value);  // The type double.
   // The tag and length of bytes that stand elsewhere and will follow as the message's last.
   void bytes_elsewhere(std::uint32_t field, std::size_t size);
 

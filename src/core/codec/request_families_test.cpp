@@ -54,7 +54,7 @@ TEST(MessagesFields, AreReadAndSpansStandInRenderedOrderWhateverTheirOrderInTheB
       R"("tools":[{"name":"t"}],"stream":true,"metadata":{"x":1,"user_id":"u"},"thinking":{})");
   ASSERT_TRUE(scan.status.ok()) << scan.status.message();
   EXPECT_EQ(scan.spans(), (Texts{R"([{"name":"t"}])", R"(sy\ns)", "q"}));
-  EXPECT_EQ(scan.roles(), (std::vector{SpanRole::kPreamble, SpanRole::kSystem, SpanRole::kUser}));
+  EXPECT_EQ(scan.roles(), (std::vector{SpanRole::kTools, SpanRole::kSystem, SpanRole::kUser}));
   EXPECT_EQ(scan.request.max_tokens, 7U);
   EXPECT_EQ(scan.request.user, "u");
   EXPECT_TRUE(scan.request.stream);
@@ -142,7 +142,7 @@ TEST(ResponsesFields, AStringIsAUsersTurn) {
                 R"("tools":[],"previous_response_id":"resp_1","user":"u")");
   ASSERT_TRUE(scan.status.ok()) << scan.status.message();
   EXPECT_EQ(scan.spans(), (Texts{"[]", "be brief", "hi"}));
-  EXPECT_EQ(scan.roles(), (std::vector{SpanRole::kPreamble, SpanRole::kSystem, SpanRole::kUser}));
+  EXPECT_EQ(scan.roles(), (std::vector{SpanRole::kTools, SpanRole::kSystem, SpanRole::kUser}));
   EXPECT_EQ(scan.request.max_tokens, 5U);
   EXPECT_EQ(scan.request.previous_response, "resp_1");
   EXPECT_EQ(responses(R"("input":"x","previous_response_id":null)").request.previous_response, "");
@@ -198,6 +198,54 @@ TEST(InputFields, OfRerankAndScoreTheSizeCounts) {
       4U);
   EXPECT_EQ(Scan(RequestKind::kRerank, R"({"query":"ab"})").status.field, "model");
   EXPECT_EQ(Scan(RequestKind::kSpeech, R"({"model":"tts","input":"abc"})").request.text_bytes, 3U);
+}
+
+TEST(InputFields, OfImagesThePromptsSizeCountsAndTheModelMayBeLeftOut) {
+  const Scan scan(RequestKind::kImages, R"({"prompt":"a cat","n":2,"size":"1024x1024"})");
+  EXPECT_TRUE(scan.status.ok());
+  EXPECT_EQ(scan.request.text_bytes, 5U);
+  EXPECT_EQ(Scan(RequestKind::kImages, R"({"model":"m"})").status.field, "prompt");
+}
+
+TEST(ResponsesFields, AConversationHasItems) {
+  const Scan scan(RequestKind::kConversations,
+                  R"({"items":[{"type":"message","role":"user","content":"hi"}],"metadata":{}})");
+  ASSERT_TRUE(scan.status.ok()) << scan.status.message();
+  EXPECT_EQ(scan.spans(), Texts{"hi"});
+  EXPECT_EQ(Scan(RequestKind::kConversations, R"({"metadata":{}})").status.field, "items");
+}
+
+TEST(GenerateFields, OfVllmAreTokensLimitsAndWhatTheyStandFor) {
+  const Scan scan(RequestKind::kGenerate,
+                  R"({"sampling_params":{"n":1,"max_tokens":7,"stop":["x"]},"model":"m",)"
+                  R"("token_ids":[1,22,333],"features":{"mm_hashes":{"image":["ab"]}},)"
+                  R"("cache_salt":"s","stream":true})");
+  ASSERT_TRUE(scan.status.ok()) << scan.status.message();
+  EXPECT_EQ(scan.spans(), (Texts{R"({"mm_hashes":{"image":["ab"]}})", "1,22,333"}));
+  EXPECT_EQ(scan.kinds(), (std::vector{SpanKind::kOpaque, SpanKind::kTokens}));
+  EXPECT_EQ(scan.request.prompt_tokens, 3U);
+  EXPECT_EQ(scan.request.max_tokens, 7U);
+  EXPECT_EQ(scan.request.cache_salt, "s");
+  EXPECT_EQ(scan.request.model, "m");
+  EXPECT_TRUE(scan.request.stream);
+}
+
+TEST(GenerateFields, OfSglangAreTokensOrTextAndNoModel) {
+  const Scan ids(RequestKind::kGenerate,
+                 R"({"input_ids":[5,6],"sampling_params":{"max_new_tokens":9},"extra_key":"t"})");
+  ASSERT_TRUE(ids.status.ok()) << ids.status.message();
+  EXPECT_EQ(ids.request.prompt_tokens, 2U);
+  EXPECT_EQ(ids.request.max_tokens, 9U);
+  EXPECT_EQ(ids.request.cache_salt, "t");
+  EXPECT_EQ(Scan(RequestKind::kGenerate, R"({"text":"abc"})").request.text_bytes, 3U);
+  EXPECT_EQ(Scan(RequestKind::kGenerate, R"({"input_ids":[-1]})").status.error,
+            ScanError::kWrongType);
+  EXPECT_EQ(Scan(RequestKind::kGenerate, R"({"text":"a","extra_key":7})").status.field,
+            "extra_key");
+  EXPECT_EQ(Scan(RequestKind::kGenerate, R"({"text":"a","sampling_params":[]})").status.field,
+            "sampling_params");
+  EXPECT_EQ(Scan(RequestKind::kGenerate, R"({"model":"m"})").status.error,
+            ScanError::kMissingField);
 }
 
 TEST(InputFields, OfTokenizeOnlyTheModelIsReadButAllIsChecked) {

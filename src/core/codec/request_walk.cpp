@@ -55,7 +55,9 @@ ScanStatus RequestWalk::run(std::span<const FieldRule> rules) {
   }
   order_segments();
   for (const PromptSpan& span : out_.spans) {
-    if (span.kind == SpanKind::kText) out_.text_bytes += span.text.size();
+    if (span.kind == SpanKind::kText || span.kind == SpanKind::kJson) {
+      out_.text_bytes += span.text.size();
+    }
     if (span.kind == SpanKind::kOpaque) out_.opaque_bytes += span.text.size();
   }
   return status_;
@@ -224,11 +226,28 @@ bool RequestWalk::string_inside(std::string_view& out, std::string_view name,
   return healthy();
 }
 
-bool RequestWalk::preamble_field() {
+bool RequestWalk::integer_inside(std::optional<std::uint64_t>& out, std::string_view name,
+                                 std::span<const std::string_view> inners) {
+  if (accept_null()) return true;
+  if (!cursor_.accept('{')) return refuse(ScanError::kWrongType, name);
+  cursor_.enter();
+  std::string_view key;
+  std::string_view value;
+  while (healthy() && cursor_.next_key(key)) {
+    const auto inner = std::ranges::find(inners, plain(key));
+    if (!(inner != inners.end() ? optional_integer(out, *inner)
+                                : cursor_.read_raw(value, kTopDepth + 1))) {
+      return false;
+    }
+  }
+  return healthy();
+}
+
+bool RequestWalk::preamble_field(SpanRole role) {
   if (accept_null()) return true;
   std::string_view value;
   if (!cursor_.read_raw(value, kTopDepth)) return false;
-  add(value, SpanRole::kPreamble, SpanKind::kText);
+  add(value, role, SpanKind::kJson);
   return true;
 }
 
@@ -273,8 +292,13 @@ bool RequestWalk::message(const MessageRules& rules) {
   if (!has_role && rules.role_rule == RoleRule::kRequired) {
     return refuse(ScanError::kMissingField, rules.role);
   }
+  if (out_.spans.size() == first) add({}, role, SpanKind::kText);
+  ++messages_;
   // The role may stand behind the content.
-  for (std::size_t i = first; i < out_.spans.size(); ++i) out_.spans[i].role = role;
+  for (std::size_t i = first; i < out_.spans.size(); ++i) {
+    out_.spans[i].role = role;
+    out_.spans[i].message = messages_;
+  }
   return true;
 }
 
@@ -330,7 +354,7 @@ bool RequestWalk::rendered_field(std::size_t depth, SpanKind kind) {
   std::string_view value;
   const bool is_string = cursor_.peek() == '"';
   if (!(is_string ? cursor_.read_string(value) : cursor_.read_raw(value, depth))) return false;
-  add(value, SpanRole::kOther, kind);
+  add(value, SpanRole::kOther, kind == SpanKind::kText && !is_string ? SpanKind::kJson : kind);
   return true;
 }
 
@@ -403,7 +427,12 @@ bool user(RequestWalk& walk, const FieldRule& rule) {
 bool previous_response(RequestWalk& walk, const FieldRule& rule) {
   return walk.optional_string(walk.out().previous_response, rule.name);
 }
-bool preamble(RequestWalk& walk, const FieldRule& /*rule*/) { return walk.preamble_field(); }
+bool preamble(RequestWalk& walk, const FieldRule& /*rule*/) {
+  return walk.preamble_field(SpanRole::kPreamble);
+}
+bool tools(RequestWalk& walk, const FieldRule& /*rule*/) {
+  return walk.preamble_field(SpanRole::kTools);
+}
 
 }  // namespace fields
 

@@ -48,6 +48,9 @@ std::span<const FieldRule> embedding_fields();
 std::span<const FieldRule> rerank_fields();
 std::span<const FieldRule> tokenize_fields();
 std::span<const FieldRule> speech_fields();
+std::span<const FieldRule> image_fields();
+std::span<const FieldRule> conversation_fields();
+std::span<const FieldRule> generate_fields();
 
 // Where in the body things stand, in levels of nesting.
 inline constexpr std::size_t kTopDepth = 1;
@@ -102,7 +105,7 @@ class RequestWalk {
       refuse(ScanError::kTooManyParts, {});
       return;
     }
-    out_.spans.push_back({text, role, kind});
+    out_.spans.push_back({.text = text, .role = role, .kind = kind});
   }
 
   bool model();
@@ -113,13 +116,16 @@ class RequestWalk {
   bool stream_options();
   // One string inside an object whose other fields do not matter, as metadata.user_id.
   bool string_inside(std::string_view& out, std::string_view name, std::string_view inner);
+  // Likewise a whole number, under one of these keys.
+  bool integer_inside(std::optional<std::uint64_t>& out, std::string_view name,
+                      std::span<const std::string_view> inners);
   bool messages(const MessageRules& rules);
   // A string, or a list of strings and part objects.
   bool content(const MessageRules& rules, std::size_t depth);
   // A value of any type that reaches the prompt: a string's inside, or the raw bytes.
   bool rendered_field(std::size_t depth, SpanKind kind);
   // The raw bytes, quotes included, as part of what stands before the messages.
-  bool preamble_field();
+  bool preamble_field(SpanRole role);
   // Strings, token ids, or arrays of token ids; the first element decides which. `name` and
   // `element` are for errors, such as "prompt" and "prompt[]".
   bool prompt(std::string_view name, std::string_view element);
@@ -147,6 +153,7 @@ class RequestWalk {
   ScanStatus status_;
   std::array<Segment, kFieldsMax> segments_;
   std::size_t segment_count_ = 0;
+  std::uint32_t messages_ = 0;
 };
 
 // Readers of fields that several families share.
@@ -159,6 +166,7 @@ bool cache_salt(RequestWalk& walk, const FieldRule& rule);
 bool user(RequestWalk& walk, const FieldRule& rule);
 bool previous_response(RequestWalk& walk, const FieldRule& rule);
 bool preamble(RequestWalk& walk, const FieldRule& rule);
+bool tools(RequestWalk& walk, const FieldRule& rule);
 }  // namespace fields
 
 SpanRole role_of(std::string_view role);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fields of OpenAI's /v1/responses. Instructions and tools are rendered before the input, whose
-// items are messages, calls of functions and their outputs. Source: OpenAI's Responses API
-// reference; vLLM's ResponsesRequest.
+// The fields of OpenAI's /v1/responses and /v1/conversations. Instructions and tools are rendered
+// before the input, whose items are messages, calls of functions and their outputs. Source:
+// OpenAI's Responses API reference; vLLM's ResponsesRequest.
 #include "core/codec/request_walk.h"
 
 namespace fairlead::codec {
@@ -37,6 +37,8 @@ bool input(RequestWalk& walk, const FieldRule& /*rule*/) {
   return true;
 }
 
+bool items(RequestWalk& walk, const FieldRule& /*rule*/) { return walk.messages(kItems); }
+
 bool instructions(RequestWalk& walk, const FieldRule& rule) {
   std::string_view text;
   if (!walk.optional_string(text, rule.name)) return false;
@@ -50,15 +52,23 @@ constexpr std::array kResponsesFields{
     FieldRule{"max_output_tokens", fields::max_tokens},
     FieldRule{"input", input, kPromptGroup},
     FieldRule{"reasoning", fields::preamble, 0, 0},
-    FieldRule{"tools", fields::preamble, 0, 1},
+    FieldRule{"tools", fields::tools, 0, 1},
     FieldRule{"instructions", instructions, 0, 2},
     FieldRule{"user", fields::user},
     FieldRule{"cache_salt", fields::cache_salt},
     FieldRule{"previous_response_id", fields::previous_response},
 };
 
+// Only items are kept there; a model may be named by what continues it.
+constexpr std::array kConversationFields{
+    FieldRule{"model", fields::model},
+    FieldRule{"items", items, kPromptGroup},
+    FieldRule{"cache_salt", fields::cache_salt},
+};
+
 }  // namespace
 
+std::span<const FieldRule> conversation_fields() { return kConversationFields; }
 std::span<const FieldRule> responses_fields() { return kResponsesFields; }
 
 }  // namespace fairlead::codec

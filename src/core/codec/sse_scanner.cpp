@@ -202,6 +202,8 @@ void ResponseJson::end_string(ResponseFacts& facts) {
   const std::string_view head(head_.data(), head_size_);
   if (string_use_ == StringUse::kKey) {
     key_ = find_key(head);
+    const bool tells_so = style_ == EventStyle::kGenerated || style_ == EventStyle::kWhole;
+    if (tells_so && head == "meta_info") key_ = Key::kUsage;
   } else if (string_use_ == StringUse::kTypeName) {
     note_type(head, facts);
   } else if (string_use_ == StringUse::kAnswerId) {
@@ -234,7 +236,8 @@ void ResponseJson::end_scalar() {
   if (scope() == Scope::kUsage) {
     if (key_ == Key::kPromptTokens) usage_.prompt_tokens = number_;
     if (key_ == Key::kCompletionTokens) usage_.completion_tokens = number_;
-    if (key_ == Key::kCacheReadTokens) usage_.cached_tokens = number_;
+    // In usage itself by SGLang alone.
+    if (key_ == Key::kCacheReadTokens || key_ == Key::kCachedTokens) usage_.cached_tokens = number_;
   } else if (scope() == Scope::kPromptDetails && key_ == Key::kCachedTokens) {
     usage_.cached_tokens = number_;
   }
@@ -331,7 +334,8 @@ void SseScanner::restart(EventStyle style) {
 // typed stream, if it is the last; keys are what the tracker would find, so skipping such a line
 // gives the same facts.
 bool SseScanner::skip_known_line(std::string_view line) {
-  if (!facts_.first_token || json_.style() == EventStyle::kTyped || !line.starts_with(kDataField)) {
+  if (!facts_.first_token || json_.style() != EventStyle::kUntyped ||
+      !line.starts_with(kDataField)) {
     return false;
   }
   std::string_view data = line.substr(kDataField.size());

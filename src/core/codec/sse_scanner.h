@@ -42,8 +42,9 @@ struct ResponseFacts {
 };
 
 // kTyped: events name themselves in a "type" field, as Anthropic's and the Responses API's do.
-// kWhole: no events, but a whole answer.
-enum class EventStyle : std::uint8_t { kUntyped, kTyped, kWhole };
+// kGenerated: events may tell usage as SGLang does, in "meta_info". kWhole: no events, but a whole
+// answer, in either form.
+enum class EventStyle : std::uint8_t { kUntyped, kTyped, kGenerated, kWhole };
 
 // Tracks one JSON object, byte by byte, and notes the facts above. A part of both scanners.
 class ResponseJson {

@@ -74,6 +74,28 @@ TEST(SseScanner, FindsTheIdOfATypedAnswerForEveryCut) {
   EXPECT_EQ(whole<SseScanner>(text).answer_id, 0U) << "of typed streams only";
 }
 
+// As SGLang's /generate tells it: in every event, the last of which counts.
+TEST(SseScanner, FindsUsageInMetaInfoForEveryCut) {
+  const std::string text =
+      "data: {\"text\":\"a\",\"meta_info\":{\"prompt_tokens\":9,\"completion_tokens\":1,"
+      "\"cached_tokens\":4,\"finish_reason\":null}}\n\n"
+      "data: {\"text\":\"ab\",\"meta_info\":{\"prompt_tokens\":9,\"completion_tokens\":2,"
+      "\"cached_tokens\":4,\"finish_reason\":{\"type\":\"length\",\"length\":2}}}\n\n"
+      "data: [DONE]\n\n";
+  for (std::size_t size = 1; size < text.size(); ++size) {
+    SseScanner scanner;
+    scanner.restart(EventStyle::kGenerated);
+    for (std::size_t at = 0; at < text.size(); at += size) scanner.feed(text.substr(at, size));
+    ASSERT_EQ(scanner.facts().usage, (Usage{9, 2, 4})) << size;
+    ASSERT_EQ(scanner.facts().data_events, 2U);
+  }
+  EXPECT_FALSE(whole<SseScanner>(text).usage) << "of that route only";
+  EXPECT_EQ(whole<JsonResponseScanner>(
+                R"({"text":"x","meta_info":{"id":"y","prompt_tokens":3,"completion_tokens":1}})")
+                .usage,
+            (Usage{3, 1, {}}));
+}
+
 TEST(SseScanner, TheIdIsThereBeforeTheFirstEventIsWhole) {
   SseScanner scanner;
   scanner.restart(EventStyle::kTyped);

@@ -20,8 +20,12 @@ enum class Wanted : std::uint8_t {
   kCacheConfig,
   kLora,
   kProcessStart,
+  kBlockSize,
+  kBlockCount,
+  kTritonRequests,  // By label request_type.
+  kTritonBlocks,    // By label kv_cache_block_type.
 };
-constexpr std::size_t kWantedCount = 8;
+constexpr std::size_t kWantedCount = 12;
 
 struct Name {
   std::string_view text;
@@ -49,6 +53,14 @@ constexpr std::array kNames{
     Name{"sglang:token_usage", Wanted::kKvUsage, 1},
     Name{"sglang:cache_config_info", Wanted::kCacheConfig, 1},
     Name{"process_start_time_seconds", Wanted::kProcessStart, 1},
+    Name{"trtllm_num_requests_waiting", Wanted::kWaiting, 1},
+    Name{"trtllm_num_requests_running", Wanted::kRunning, 1},
+    Name{"trtllm_kv_cache_utilization", Wanted::kKvUsage, 1},
+    Name{"trtllm_kv_cache_tokens_per_block", Wanted::kBlockSize, 1},
+    Name{"trtllm_kv_cache_max_blocks", Wanted::kBlockCount, 1},
+    Name{"nv_trt_llm_request_metrics", Wanted::kTritonRequests, 1},
+    Name{"nv_trt_llm_kv_cache_block_metrics", Wanted::kTritonBlocks, 1},
+    Name{"nv_inference_pending_request_count", Wanted::kWaiting, 1},
 };
 
 // Names with a prefix in common, which is compared once; nearly every line is settled by its first
@@ -59,8 +71,15 @@ struct NameGroup {
   std::size_t end;
 };
 constexpr std::array kGroups{NameGroup{"vllm:", 0, 14}, NameGroup{"sglang:", 14, 18},
-                             NameGroup{"process_", 18, 19}};
+                             NameGroup{"process_", 18, 19}, NameGroup{"trtllm_", 19, 24},
+                             NameGroup{"nv_", 24, 27}};
 static_assert(kGroups.back().end == kNames.size());
+
+// What never changes while an engine runs.
+bool is_cache_size(Wanted wanted) {
+  return wanted == Wanted::kCacheConfig || wanted == Wanted::kBlockSize ||
+         wanted == Wanted::kBlockCount;
+}
 
 bool is_blank(char c) { return c == ' ' || c == '\t'; }
 
@@ -178,7 +197,14 @@ class Scrape {
 
  private:
   void sample(Wanted wanted, std::uint8_t rank, std::string_view rest);
+  void kv_usage(double value) {
+    metrics_.kv_usage = std::max(metrics_.kv_usage.value_or(0), std::min(value, 1.0));
+  }
   void cache_config(std::string_view labels);
+  void block_size(std::uint64_t tokens);
+  void add_blocks(std::uint64_t count);
+  void triton_requests(std::string_view labels, double value);
+  void triton_blocks(std::string_view labels, double value);
   void lora(std::string_view labels, double written_at);
 
   static void add(std::optional<double>& total, double value) { total = total.value_or(0) + value; }
@@ -206,8 +232,7 @@ void Scrape::sample(Wanted wanted, std::uint8_t rank, std::string_view rest) {
       return add(metrics_.running, value);
     case Wanted::kKvUsage:
       if (replaces) metrics_.kv_usage.reset();
-      metrics_.kv_usage = std::max(metrics_.kv_usage.value_or(0), std::min(value, 1.0));
-      return;
+      return kv_usage(value);
     case Wanted::kPrefixQueries:
       if (replaces) metrics_.prefix_queries.reset();
       return add(metrics_.prefix_queries, value);
@@ -221,21 +246,51 @@ void Scrape::sample(Wanted wanted, std::uint8_t rank, std::string_view rest) {
     case Wanted::kProcessStart:
       metrics_.process_start_time = value;
       return;
+    case Wanted::kBlockSize:
+      return block_size(static_cast<std::uint64_t>(value));
+    case Wanted::kBlockCount:
+      return add_blocks(static_cast<std::uint64_t>(value));
+    case Wanted::kTritonRequests:
+      return triton_requests(labels, value);
+    case Wanted::kTritonBlocks:
+      return triton_blocks(labels, value);
   }
 }
 
 void Scrape::cache_config(std::string_view labels) {
   std::uint64_t count = 0;
   // SGLang speaks of pages.
-  if ((find_count(labels, "block_size", count) || find_count(labels, "page_size", count)) &&
-      count > 0) {
-    metrics_.block_size = count;
+  if (find_count(labels, "block_size", count) || find_count(labels, "page_size", count)) {
+    block_size(count);
   }
+  if (find_count(labels, "num_gpu_blocks", count) || find_count(labels, "num_pages", count)) {
+    add_blocks(count);
+  }
+}
+
+void Scrape::block_size(std::uint64_t tokens) {
+  if (tokens > 0) metrics_.block_size = tokens;
+}
+
+void Scrape::add_blocks(std::uint64_t count) {
   constexpr std::uint64_t kSaneBlocks = std::uint64_t{1} << 48;
-  if ((find_count(labels, "num_gpu_blocks", count) || find_count(labels, "num_pages", count)) &&
-      count < kSaneBlocks) {
-    metrics_.num_gpu_blocks = std::min(metrics_.num_gpu_blocks.value_or(0) + count, kSaneBlocks);
-  }
+  if (count >= kSaneBlocks) return;
+  metrics_.num_gpu_blocks = std::min(metrics_.num_gpu_blocks.value_or(0) + count, kSaneBlocks);
+}
+
+void Scrape::triton_requests(std::string_view labels, double value) {
+  std::string_view type;
+  if (!find_label(labels, "request_type", type)) return;
+  if (type == "waiting") add(metrics_.waiting, value);
+  if (type == "scheduled") add(metrics_.running, value);
+}
+
+void Scrape::triton_blocks(std::string_view labels, double value) {
+  std::string_view type;
+  if (!find_label(labels, "kv_cache_block_type", type)) return;
+  if (type == "fraction") kv_usage(value);
+  if (type == "tokens_per") block_size(static_cast<std::uint64_t>(value));
+  if (type == "max") add_blocks(static_cast<std::uint64_t>(value));
 }
 
 // Every change of the adapter sets makes a new series whose value is the time of the change, and
@@ -254,7 +309,9 @@ void Scrape::lora(std::string_view labels, double written_at) {
   }
 }
 
-bool may_be_wanted(char first) { return first == 'v' || first == 's' || first == 'p'; }
+bool may_be_wanted(char first) {
+  return first == 'v' || first == 's' || first == 'p' || first == 't' || first == 'n';
+}
 
 // Calls `found` with the offset of each wanted sample, its name and its line.
 template <typename Found>
@@ -331,7 +388,7 @@ EngineMetrics EngineMetricsReader::read_whole(std::string_view text) {
     const bool goes_on = last_name == name && at == last_end;
     last_name = name;
     last_end = at + line.size() + 1;
-    if (!goes_on && kNames[name].wanted != Wanted::kCacheConfig) places_.push_back({at, name});
+    if (!goes_on && !is_cache_size(kNames[name].wanted)) places_.push_back({at, name});
   });
   if (places_.size() > kPlacesMax) places_.clear();
   EngineMetrics metrics = scrape.take();

@@ -4,7 +4,8 @@
 //
 // Names of every vLLM version are known: gpu_cache_usage_perc and kv_cache_usage_perc, counters
 // with and without _total, the gpu_ prefix of early V1. A newer name wins over an older one.
-// SGLang's names for the same figures are known too, but for its prefix cache.
+// The names of SGLang, TensorRT-LLM and Triton for the same figures are known too, but for their
+// prefix caches; each engine's are its own, so that a text tells by itself whose it is.
 // Several engines behind one server (label engine="0", "1", ...) are summed, but for kv_usage,
 // which is the fullest one's: that is the one that preempts.
 // Absent means absent: a field not in the text, or NaN, negative or infinite, stays empty. Text

@@ -94,6 +94,38 @@ TEST(VllmMetrics, TakesTheNewestLoraSeries) {
   EXPECT_EQ(metrics.lora->max_lora, 4U);
 }
 
+TEST(VllmMetrics, KnowsTheNamesOfTensorRtAndTriton) {
+  const EngineMetrics trt = parse_engine_metrics(
+      "trtllm_num_requests_waiting 3\ntrtllm_num_requests_running{model_name=\"m\"} 4\n"
+      "trtllm_kv_cache_utilization 0.5\ntrtllm_kv_cache_tokens_per_block 32\n"
+      "trtllm_kv_cache_max_blocks 1000\n");
+  EXPECT_EQ(trt.waiting, 3.0);
+  EXPECT_EQ(trt.running, 4.0);
+  EXPECT_EQ(trt.kv_usage, 0.5);
+  EXPECT_EQ(trt.block_size, 32U);
+  EXPECT_EQ(trt.num_gpu_blocks, 1000U);
+  const std::string text =
+      "nv_trt_llm_request_metrics{model=\"m\",request_type=\"waiting\",version=\"1\"} 5\n"
+      "nv_trt_llm_request_metrics{request_type=\"scheduled\"} 6\n"
+      "nv_trt_llm_request_metrics{request_type=\"max\"} 99\n"
+      "nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type=\"fraction\"} 0.25\n"
+      "nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type=\"tokens_per\"} 64\n"
+      "nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type=\"max\"} 10\n"
+      "nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type=\"used\"} 3\n";
+  EngineMetricsReader reader;
+  for (int i = 0; i < 3; ++i) {
+    const EngineMetrics triton = reader.read(text);
+    EXPECT_EQ(triton.waiting, 5.0);
+    EXPECT_EQ(triton.running, 6.0);
+    EXPECT_EQ(triton.kv_usage, 0.25);
+    EXPECT_EQ(triton.block_size, 64U);
+    EXPECT_EQ(triton.num_gpu_blocks, 10U);
+  }
+  EXPECT_EQ(reader.whole_reads(), 1U);
+  EXPECT_EQ(parse_engine_metrics("nv_inference_pending_request_count{model=\"m\"} 2\n").waiting,
+            2.0);
+}
+
 TEST(VllmMetrics, KnowsTheNamesOfSglang) {
   const EngineMetrics metrics = parse_engine_metrics(
       "sglang:num_queue_reqs{model_name=\"m\",dp_rank=\"0\"} 3\n"

@@ -33,7 +33,7 @@ void read_picker_settings(std::string_view text) {
   const GivenFlags flags = parse_go_flags(words, names, problems);
   FAIRLEAD_ASSERT(flags.all().size() <= words.size());
   Section root = Section::parse(text, "fuzz.yaml", problems);
-  const EppSettings settings = read_epp_settings(root, flags, {"a-b-c", ""}, problems);
+  const EppSettings settings = read_epp_settings(root, flags, {"a-b-c"}, problems);
   for (const Problem& problem : problems.list()) FAIRLEAD_ASSERT(!problem.message.empty());
 
   // Without an error the key `epp` is printed so that it reads back.

@@ -182,6 +182,8 @@ void read_section(Section& root, EppSettings& settings) {
                                           in_quotes(name), in_quotes(text)));
     }
   }
+  settings.access_log = epp.text("accessLog", "");
+  settings.tls.client_ca = epp.text("clientCaFile", "");
   settings.drain_timeout = epp.duration("drainTimeout", settings.drain_timeout, Duration{}, kHour);
   epp.finish();
   for (const std::string_view key : {"gateway", "limits", "access"}) {
@@ -316,9 +318,8 @@ void remark(const FlagReader& flags) {
     }
     bool is_on = true;
     if (flag.shape == FlagShape::kSwitch) flags.boolean(flag.name, is_on);
-    // Charts write --tracing whatever it is; tracing.endpoint is what asks for traces.
-    const bool is_silent = !is_on || value->empty() || flag.name == "tracing" ||
-                           (flag.name == "zap-encoder" && *value == "json");
+    const bool is_silent =
+        !is_on || value->empty() || (flag.name == "zap-encoder" && *value == "json");
     if (!is_silent) flags.warning(flag.name, std::string(flag.text));
   }
   if (flags.given("metrics-client-ca-file") != nullptr &&
@@ -386,6 +387,8 @@ EppSettings read_epp_settings(Section& root, const GivenFlags& given,
   flags.duration("drain-timeout", settings.drain_timeout, kHour);
   flags.bytes("grpc-max-recv-msg-size", settings.message_bytes_max, kKi, kGi);
   flags.boolean("disable-endpoint-subset-filter", settings.ignores_subset);
+  flags.boolean("emit-endpoint-scores", settings.tells_scores);
+  flags.boolean("tracing", settings.traces);
   flags.boolean("health-checking", settings.health_on_listen);
   flags.boolean("allow-experimental-plugins", settings.allows_experimental);
   flags.duration("metrics-staleness-threshold", settings.metrics_staleness, kHour);
@@ -393,6 +396,9 @@ EppSettings read_epp_settings(Section& root, const GivenFlags& given,
   if (settings.metrics_interval < kShortestScrape) {
     settings.metrics_interval = kShortestScrape;
     flags.warning("refresh-metrics-interval", "is raised to 50ms");
+  }
+  if (!settings.tls.client_ca.empty() && !settings.tls.is_on) {
+    flags.error("secure-serving", "epp.clientCaFile asks for certificates, which needs TLS");
   }
   remark(flags);
   check_ports(settings, problems);
@@ -409,11 +415,13 @@ std::string effective_yaml(const EppSettings& settings) {
   return fmt::format(
       "epp:\n  listen: {}\n  healthListen: {}\n  metricsListen: {}\n  adminListen: {}\n"
       "  objectives: {{{}}}\n  responseProcessing: {}\n"
+      "  accessLog: {}\n  clientCaFile: {}\n"
       "  workers: {}\n  streamsMax: {}\n  requestBytesMax: {}\n  bufferedBytesMax: {}\n"
       "  drainTimeout: {}\n",
       list_text(settings.listen), list_text(settings.health_listen),
       list_text(settings.metrics_listen), yaml_quoted(to_string(settings.admin_listen)), objectives,
-      to_string(settings.response_processing), settings.workers, settings.streams_max,
+      to_string(settings.response_processing), yaml_quoted(settings.access_log),
+      yaml_quoted(settings.tls.client_ca), settings.workers, settings.streams_max,
       bytes(settings.request_bytes_max), bytes(settings.buffered_bytes_max),
       duration_text(settings.drain_timeout));
 }

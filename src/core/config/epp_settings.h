@@ -43,6 +43,7 @@ struct EppPool {
 struct EppTls {
   bool is_on = true;
   std::string folder;          // Of tls.crt and tls.key.
+  std::string client_ca;       // Of whom the proxy's certificate must be; empty: it needs none.
   std::uint8_t min_minor = 2;  // TLS 1.x.
   std::string cipher_list;     // Of TLS 1.2, as OpenSSL writes it; empty: its default.
   friend bool operator==(const EppTls&, const EppTls&) = default;
@@ -63,6 +64,7 @@ struct EppSettings {
   EppPool pool;
   std::vector<Objective> objectives;
   EppTls tls;
+  std::string access_log;  // A path, "-" for standard output, "" for none.
   ResponseProcessing response_processing = ResponseProcessing::kAuto;
   std::uint32_t workers = 1;
   std::size_t request_bytes_max = std::size_t{64} << 20;  // Of one request's body.
@@ -74,6 +76,8 @@ struct EppSettings {
   Duration metrics_staleness = from_seconds(2);
   bool health_on_listen = false;      // grpc.health.v1 on `listen` too.
   bool ignores_subset = false;        // The proxy's subset hint.
+  bool tells_scores = false;          // Of all endpoints that were rated, to the proxy.
+  bool traces = true;                 // Where tracing.endpoint says whereto.
   bool allows_experimental = false;   // Plugin types marked Alpha.
   std::optional<LogLevel> log_level;  // Of the flags; wins over log.level.
   // 0 for a name that is none.
@@ -83,8 +87,7 @@ struct EppSettings {
 
 // What of the environment is read.
 struct EppEnvironment {
-  std::string pod_name;    // POD_NAME
-  std::string name_space;  // NAMESPACE; nothing follows from it while no Kubernetes is asked.
+  std::string pod_name;  // POD_NAME
 };
 
 enum class FlagUse : std::uint8_t {

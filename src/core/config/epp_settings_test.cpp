@@ -198,7 +198,7 @@ TEST(EppSettings, OnePoolIdentityIsWanted) {
             "--endpoint-selector: needs the name of this pod in POD_NAME, as in "
             "NAME-5d4f6b7c8-x2x4z, to name the pool; it is \"\"\n");
   const Read selected = read_words({"--endpoint-selector=app=x", "--endpoint-target-ports=1,2,1"},
-                                   "", {"my-epp-5d4f6b7c8-x2x4z", "prod"});
+                                   "", EppEnvironment{"my-epp-5d4f6b7c8-x2x4z"});
   EXPECT_EQ(selected.problems, "");
   EXPECT_EQ(selected.settings.pool.name, "my-epp");
 }
@@ -246,7 +246,8 @@ TEST(EppSettings, TracingIsNotRemarkedOnAsChartsAlwaysWriteIt) {
   EXPECT_EQ(read_flags({"--tracing=false"}).problems, "");
   EXPECT_EQ(read_flags({"--tracing=maybe"}).problems,
             "--tracing: expected true or false, found \"maybe\"\n");
-  EXPECT_NE(epp_flags_text().find("no effect yet: requests are not traced"), std::string::npos);
+  EXPECT_TRUE(read_flags({"--tracing=true"}).settings.traces);
+  EXPECT_FALSE(read_flags({"--tracing=false"}).settings.traces);
 }
 
 TEST(EppSettings, TheFileHasOurOwnAndAFlagWins) {
@@ -275,9 +276,9 @@ TEST(EppSettings, TheFileHasOurOwnAndAFlagWins) {
                 .problems,
             "two listeners want 0.0.0.0:9003\n"
             "f:1: epp.bufferedBytesMax: is less than requestBytesMax\n"
-            "f:1: epp.nap: unknown key; known here: adminListen, bufferedBytesMax, drainTimeout, "
-            "healthListen, listen, metricsListen, objectives, requestBytesMax, responseProcessing, "
-            "streamsMax, workers\n"
+            "f:1: epp.nap: unknown key; known here: accessLog, adminListen, bufferedBytesMax, "
+            "clientCaFile, drainTimeout, healthListen, listen, metricsListen, objectives, "
+            "requestBytesMax, responseProcessing, streamsMax, workers\n"
             "f:3: warning: limits: has no effect: it is for `fairlead serve`\n");
 }
 

@@ -138,6 +138,23 @@ void describe(Visitor& visit, PrefixSettings& prefix) {
 }
 
 template <class Visitor>
+void describe(Visitor& visit, TokenizingSettings& tokens) {
+  visit.tokenizers("models", tokens.models);
+  visit.integer("threads", tokens.threads, 1, 64);
+  visit.duration("deadline", tokens.deadline, kMillisecond, kHour);
+  visit.integer("queue", tokens.queue_max, 1, 1'000'000);
+  visit.bytes("queueBytes", tokens.queue_bytes_max, kMi, 64 * kGi);
+  visit.bytes("cacheBytes", tokens.cache_bytes_max, 0, 64 * kGi);
+}
+
+template <class Visitor>
+void describe(Visitor& visit, RestartSettings& restart) {
+  visit.text("directory", restart.directory);
+  visit.duration("interval", restart.interval, 100 * kMillisecond, kDay);
+  visit.bytes("bytesMax", restart.bytes_max, kMi, 64 * kGi);
+}
+
+template <class Visitor>
 void describe(Visitor& visit, TracingSettings& tracing) {
   visit.text("endpoint", tracing.endpoint);
   visit.number("sampleRatio", tracing.sample_ratio, 0, 1);
@@ -156,6 +173,8 @@ void describe(Visitor& visit, ServeSettings& settings) {
   visit.section("access", settings.access);
   visit.section("fleet", settings.fleet);
   visit.section("prefix", settings.prefix);
+  visit.section("tokens", settings.tokens);
+  visit.section("restart", settings.restart);
   visit.section("tracing", settings.tracing);
   visit.section("log", settings.log);
 }
@@ -330,6 +349,16 @@ class Reader {
       entry.finish();
     }
   }
+  void tokenizers(std::string_view key, std::vector<TokenizerFolder>& value) {
+    for (Section& entry : section_.children(key)) {
+      TokenizerFolder one{entry.required_text("model"), entry.required_text("folder")};
+      if (std::ranges::find(value, one.model, &TokenizerFolder::model) != value.end()) {
+        entry.error("model", fmt::format("\"{}\" is given twice", one.model));
+      }
+      value.push_back(std::move(one));
+      entry.finish();
+    }
+  }
   void endpoints(std::string_view key, std::vector<EndpointSetting>& value) {
     value = read_endpoints(section_, key);
   }
@@ -396,6 +425,14 @@ class Printer {
     for (const CertificateSetting& one : value) {
       list += fmt::format("{}{{certFile: {}, keyFile: {}}}", list.empty() ? "" : ", ",
                           yaml_quoted(one.cert_file), yaml_quoted(one.key_file));
+    }
+    line(key, "[" + list + "]");
+  }
+  void tokenizers(std::string_view key, const std::vector<TokenizerFolder>& value) {
+    std::string list;
+    for (const TokenizerFolder& one : value) {
+      list += fmt::format("{}{{model: {}, folder: {}}}", list.empty() ? "" : ", ",
+                          yaml_quoted(one.model), yaml_quoted(one.folder));
     }
     line(key, "[" + list + "]");
   }

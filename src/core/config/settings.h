@@ -43,6 +43,7 @@ struct ClientTlsSettings {
   // Not settings of their own: the flags of `fairlead epp` (router/build.cpp).
   std::uint8_t min_minor = 2;  // TLS 1.x.
   std::string cipher_list;     // Of TLS 1.2, as OpenSSL writes it; empty: the default.
+  std::string client_ca_file;  // Of whom clients' certificates must be; empty: they need none.
   friend bool operator==(const ClientTlsSettings&, const ClientTlsSettings&) = default;
 };
 
@@ -146,7 +147,10 @@ struct FleetSettings {
   bool endpoints_file_is_watched = true;
   std::string engine_key_file;  // Watched; holds the key that engines ask for; empty: none.
   Duration scrape_interval = std::chrono::milliseconds(50);  // Of an endpoint's /metrics.
-  Duration models_interval = from_seconds(10);               // Of an endpoint's /v1/models.
+  // Likewise of metrics-data-source: where an endpoint's figures are. Port 0: its own.
+  std::string scrape_path = "/metrics";
+  std::uint16_t scrape_port = 0;
+  Duration models_interval = from_seconds(10);  // Of an endpoint's /v1/models.
   HealthSettings health;
   EngineTlsSettings tls;
   friend bool operator==(const FleetSettings&, const FleetSettings&) = default;
@@ -159,6 +163,34 @@ struct PrefixSettings {
   std::optional<std::size_t> bytes_per_endpoint;
   std::size_t bytes_unreported = std::size_t{64} << 20;  // "auto", but nothing reported.
   friend bool operator==(const PrefixSettings&, const PrefixSettings&) = default;
+};
+
+// The tokenizer of a model, and its chat template, from a Hugging Face folder.
+struct TokenizerFolder {
+  std::string model;  // As clients name it.
+  std::string folder;
+  friend bool operator==(const TokenizerFolder&, const TokenizerFolder&) = default;
+};
+
+// How prompts are tokenized where engines are listened to. Without any model the estimate rule is
+// used, which is that of the simulated engines.
+struct TokenizingSettings {
+  std::vector<TokenizerFolder> models;
+  std::uint32_t threads = 1;
+  // What is not done so long after its request came is left to byte keys.
+  Duration deadline = std::chrono::milliseconds(50);
+  std::uint32_t queue_max = 256;                        // Requests that wait for a thread.
+  std::size_t queue_bytes_max = std::size_t{64} << 20;  // Of their bodies.
+  std::size_t cache_bytes_max = std::size_t{64} << 20;  // Tokens of texts seen before.
+  friend bool operator==(const TokenizingSettings&, const TokenizingSettings&) = default;
+};
+
+// What of the router's knowledge outlives the process.
+struct RestartSettings {
+  std::string directory;                 // Of the file, which exists; empty: nothing is kept.
+  Duration interval = from_seconds(30);  // Between two saves.
+  std::size_t bytes_max = std::size_t{256} << 20;  // Of the file; what is beyond it is left out.
+  friend bool operator==(const RestartSettings&, const RestartSettings&) = default;
 };
 
 // Traces of requests, sent to an OpenTelemetry collector.
@@ -180,6 +212,8 @@ struct ServeSettings {
   AccessSettings access;
   FleetSettings fleet;
   PrefixSettings prefix;
+  TokenizingSettings tokens;
+  RestartSettings restart;
   TracingSettings tracing;
   LogSettings log;
   friend bool operator==(const ServeSettings&, const ServeSettings&) = default;

@@ -82,6 +82,14 @@ fleet:
            ejectMax: 2m, returnRamp: 0s}
   tls: {caFile: /ca.pem, serverName: engines.local}
 prefix: {blockBytes: 512, bytesPerEndpoint: 3Mi, bytesUnreported: 1Mi}
+tokens:
+  models: [{model: llama, folder: /m/llama}, {model: "qwen \"2\"", folder: /m/qwen}]
+  threads: 3
+  deadline: 20ms
+  queue: 9
+  queueBytes: 2Mi
+  cacheBytes: 3Mi
+restart: {directory: /var/lib/fairlead, interval: 10s, bytesMax: 8Mi}
 tracing: {endpoint: "http://10.0.0.9:4318", sampleRatio: 0.5, serviceName: edge}
 log: {level: warning}
 )";
@@ -131,6 +139,11 @@ TEST(Settings, ReadsEveryKey) {
   EXPECT_EQ(s.prefix.block_bytes, 512U);
   EXPECT_EQ(s.prefix.bytes_per_endpoint, 3U << 20);
   EXPECT_EQ(s.prefix.bytes_unreported, 1U << 20);
+  EXPECT_EQ(
+      s.tokens,
+      (TokenizingSettings{
+          {{"llama", "/m/llama"}, {"qwen \"2\"", "/m/qwen"}}, 3, 20ms, 9, 2U << 20, 3U << 20}));
+  EXPECT_EQ(s.restart, (RestartSettings{"/var/lib/fairlead", 10s, 8U << 20}));
   EXPECT_EQ(s.tracing, (TracingSettings{"http://10.0.0.9:4318", 0.5, "edge"}));
   EXPECT_EQ(s.log.level, LogLevel::kWarning);
 }
@@ -179,7 +192,15 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
   EXPECT_NE(text.find("  overload:\n    memoryBytes: auto\n    loopLag: 2s\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 77);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 88);
+}
+
+TEST(Settings, AModelHasOneTokenizer) {
+  EXPECT_EQ(
+      read("tokens:\n  models:\n  - {model: m, folder: /a}\n  - {model: m, folder: /b}\n").problems,
+      "f:4: tokens.models[1].model: \"m\" is given twice\n");
+  EXPECT_EQ(read("tokens: {models: [{model: m}]}").problems,
+            "f:1: tokens.models[0]: \"folder\" is missing\n");
 }
 
 TEST(Settings, AnOverloadActionThatNeverEndsIsAnError) {

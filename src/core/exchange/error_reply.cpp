@@ -111,6 +111,9 @@ std::string_view default_message(ReplyReason reason) {
       return "This path is a WebSocket: send a handshake of version 13 over HTTP/1.1.";
     case ReplyReason::kOriginNotAllowed:
       return "Web pages of this origin may not open a WebSocket here.";
+    case ReplyReason::kNotCached:
+      return "The chosen engine has no part of this prompt cached, and the request asks to be "
+             "answered only then (Prefer: if-available).";
   }
   return "The request failed.";
 }

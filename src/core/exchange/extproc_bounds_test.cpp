@@ -27,13 +27,13 @@ class ExtProcBoundsTest : public ::testing::Test {
 
   // A new stream, and a request's head on it.
   void head(HeaderList more = {}, BodySendMode mode = BodySendMode::kFullDuplexStreamed,
-            std::string metadata = {}) {
+            std::string metadata = {}, std::string path = "/v1/chat/completions") {
     if (stream_.running()) stream_.on_gone();
     port_ = RecordingPort();
     port_.attach(stream_);
     settings_.assumed = {mode, mode};
     stream_.begin(settings_);
-    HeaderList headers = {{":method", "POST"}, {":path", "/v1/chat/completions"}};
+    HeaderList headers = {{":method", "POST"}, {":path", std::move(path)}};
     headers.insert(headers.end(), more.begin(), more.end());
     stream_.on_message(testing::encode({.phase = ProcessingPhase::kRequestHeaders,
                                         .headers = headers,
@@ -155,6 +155,36 @@ TEST_F(ExtProcBoundsTest, ASubsetThatIsTooLongNamesNobodyAndIsCounted) {
   EXPECT_EQ(stream_.request().subset->size(), 0U);
   EXPECT_FALSE(stream_.request().subset->allows("10.0.0.1", 80));
   EXPECT_EQ(counters_.subsets_too_long, 1U);
+}
+
+// Of an answer that begins before its request has left, Envoy may have pieces on the way to us when
+// it hears of the close; those would be lost.
+TEST_F(ExtProcBoundsTest, ARequestThatDoesNotLeaveAtOnceKeepsItsStreamOpen) {
+  settings_.response = ResponseProcessing::kNone;
+  settings_.unknown_path = UnknownPath::kPlacedByLoad;
+  const auto answered = [&] {
+    EXPECT_FALSE(port_.finished);
+    answer_head({{":status", "200"}});
+    stream_.on_message(
+        testing::encode({.phase = ProcessingPhase::kResponseBody, .body = "answer", .end = true}));
+    EnvoyReply last;
+    EXPECT_TRUE(testing::decode(port_.messages.back(), last));
+    EXPECT_EQ(last.body, "answer");
+    EXPECT_EQ(port_.finished, StreamStatus::kOk);
+  };
+  head();
+  body(R"({"model":"m","messages":[{"role":"user","content":")" + std::string(60'000, 'x') +
+       R"("}]})");
+  answered();
+  head({}, BodySendMode::kFullDuplexStreamed, {}, "/v1/unknown");
+  body("in", false);
+  body("parts");
+  answered();
+  EXPECT_EQ(counters_.kept_open, 2U);
+  head();
+  body(kBody);
+  EXPECT_EQ(port_.finished, StreamStatus::kOk);
+  EXPECT_EQ(counters_.closed_early, 1U);
 }
 
 // A client's model of a thousand letters, for an engine's of one.

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <iterator>
 
+#include "core/codec/trace_context.h"
 #include "core/exchange/extproc_stream.h"
 #include "core/exchange/request_head.h"
 #include "core/exchange/response_head.h"
@@ -16,6 +17,10 @@ namespace {
 using codec::BodyEnd;
 using model::Outcome;
 using model::ReplyReason;
+
+// Of a body, so that it leaves with the decision and the close within the window that HTTP/2 begins
+// with, 65,535 bytes (RFC 9113 §6.9.2).
+constexpr std::size_t kAtOnceBytes = 48 * 1024;
 
 Outcome outcome_of(ReplyReason reason) {
   if (reason == ReplyReason::kUpstreamFailed) return Outcome::kUpstreamFailed;
@@ -75,6 +80,7 @@ void ExtProcStream::build_changes(const ExtProcTarget& target) {
     set_.push_back({settings_->request_id_header, request_id_});
   }
   set_length();
+  set_trace(target.trace);
   // What steers routing was read here, or is none of a client's business.
   for (const codec::Http1Header& sent : headers_) {
     if (is_routing_header(sent.name) && !is_set(sent.name)) remove_.push_back(sent.name);
@@ -97,9 +103,25 @@ void ExtProcStream::set_length() {
   }
 }
 
+// The client's context passes as it came, unless the owner has a span to name as the parent, or the
+// context is malformed.
+void ExtProcStream::set_trace(const TraceHeaders& trace) {
+  const auto drop = [this](std::string_view name, TraceHeaders::Sent sent) {
+    const bool is_there = !header(name).empty();
+    if (sent == TraceHeaders::Sent::kDropped && is_there) remove_.push_back(name);
+  };
+  if (trace.own_parent.empty()) {
+    drop(codec::kTraceParentHeader, trace.parent);
+  } else {
+    trace_parent_ = trace.own_parent;
+    set_.push_back({codec::kTraceParentHeader, trace_parent_});
+  }
+  drop(codec::kTraceStateHeader, trace.state);
+}
+
 void ExtProcStream::send_decision(const ExtProcTarget& target) {
   const codec::HeaderChanges changes{set_, remove_};
-  const codec::Destination destination{target.endpoints};
+  const codec::Destination destination{target.endpoints, target.scores};
   out_.clear();
   if (!collected_ || is_full_duplex()) {
     codec::append_headers_reply({.side = Side::kRequest,
@@ -141,9 +163,17 @@ bool ExtProcStream::request_complete() const {
   return request_ended_ || request_mode_ == Mode::kNone || (is_buffered() && body_seen_);
 }
 
+// In full duplex Envoy sends an answer's pieces as they come, and does not wait for replies: those
+// on the way when the stream is closed are lost. So it is closed only where the engine, which may
+// answer before it has the whole request, has nothing of it before Envoy has the close.
 bool ExtProcStream::closes_early() const {
   return settings_->response == ResponseProcessing::kNone &&
-         response_phase_ == ResponsePhase::kNone;
+         response_phase_ == ResponsePhase::kNone &&
+         (response_mode_ != Mode::kFullDuplexStreamed || leaves_at_once());
+}
+
+bool ExtProcStream::leaves_at_once() const {
+  return !in_parts_ && (!is_full_duplex() || body_bytes_ <= kAtOnceBytes);
 }
 
 void ExtProcStream::conclude_request() {

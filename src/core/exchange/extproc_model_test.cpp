@@ -63,8 +63,13 @@ std::string response_text(Random& random) {
     text += R"(data: {"model":"served-model","choices":[{"delta":{"content":")" +
             std::string(random.below(random.below(10) == 0 ? 90'000 : 20), 'a') + "\"}}]}\n\n";
   }
+  if (random.below(2) == 0) {
+    text += "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\n";
+  }
   return text;
 }
+
+constexpr std::size_t kFirstWindow = 65'535;  // Of HTTP/2.
 
 struct Plan {
   explicit Plan(Random& random);
@@ -116,6 +121,7 @@ class EnvoyModel {
                                     : RecordingPort::Decide::kLater),
         stream_({desk, store, counters}, port_) {
     port_.attach(stream_);
+    port_.reported = {{"envoy.lb", "cost", 7}};
     if (plan_.refused) port_.refusal = model::ReplyReason::kNoEndpoint;
     for (const std::string& piece : plan_.request) request_ += piece;
     for (const std::string& piece : plan_.response) response_ += piece;
@@ -187,6 +193,7 @@ class EnvoyModel {
   bool response_trailers_answered_ = false;
   std::vector<std::string> response_unanswered_;
   std::string client_;
+  int reports_ = 0;  // Of usage, beside a reply.
 };
 
 enum Event {
@@ -376,6 +383,8 @@ void EnvoyModel::on_request_reply(const EnvoyReply& reply) {
 }
 
 void EnvoyModel::on_response_reply(const EnvoyReply& reply) {
+  if (reports_ > 0) wrong("a reply behind the report, which travels with the last one");
+  if (!reply.metadata_numbers.empty()) ++reports_;
   if (reply.kind == ReplyKind::kTrailers) {
     if (!response_trailers_sent_ || response_trailers_answered_) wrong("response trailers reply");
     response_trailers_answered_ = true;
@@ -402,6 +411,8 @@ void EnvoyModel::on_response_reply(const EnvoyReply& reply) {
 }
 
 void EnvoyModel::read_replies() {
+  const bool reached_before = destinations_ > 0;
+  const std::size_t before = backend_.size();
   for (; read_ < port_.messages.size(); ++read_) {
     EnvoyReply reply;
     if (!testing::decode(port_.messages[read_], reply)) return wrong("no ProcessingResponse");
@@ -413,6 +424,11 @@ void EnvoyModel::read_replies() {
       on_response_reply(reply);
     }
   }
+  // A backend answers when it wants, and Envoy sends the pieces without waiting for replies.
+  const bool fits = !duplex_request() || backend_.size() - before < kFirstWindow;
+  const bool at_once = !reached_before && fits;
+  const bool early = port_.finished && !closed_ && immediate_ == 0 && !response_headers_sent_;
+  if (early && duplex_response() && !at_once) wrong("closed while an answer may be on the way");
   if (port_.finished && !closed_) on_finish();
 }
 
@@ -459,7 +475,8 @@ void EnvoyModel::check() const {
   if (mode == Mode::kBufferedPartial) wanted.resize(std::min(wanted.size(), plan_.shown_bytes));
   if (replaced) wanted = replace_all(wanted, R"("model":"m")", R"("model":"served-model")");
   EXPECT_TRUE(mode == Mode::kNone || plan_.bodiless || backend_ == wanted);
-  if (plan_.settings.response == ResponseProcessing::kNone) {
+  if (!response_headers_sent_) {
+    EXPECT_EQ(plan_.settings.response, ResponseProcessing::kNone);
     EXPECT_EQ(client_, "");
     return;
   }
@@ -473,6 +490,9 @@ void EnvoyModel::check() const {
   }
   EXPECT_TRUE(client_ == answer);
   EXPECT_EQ(port_.progress, response_.size());
+  // In buffered partial the end may not pass.
+  if (plan_.modes.response_body == Mode::kBufferedPartial) return;
+  EXPECT_EQ(reports_, port_.usage ? 1 : 0);
 }
 
 void EnvoyModel::play() {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <system_error>
 
+#include "base/assert.h"
 #include "core/codec/gzip_body.h"
 #include "core/codec/json_completion.h"
 #include "core/codec/json_text.h"
@@ -96,7 +97,7 @@ bool ExtProcStream::read_head(std::string_view map) {
     if (path_.empty()) path_ = header(name);
   }
   if (path_.empty()) path_ = kAssumedPath;
-  match_ = match_route_suffix(method_, without_query(path_));
+  match_route();
   read_controls();
   const std::string_view sent = header(settings_->request_id_header);
   if (is_request_id(sent)) {
@@ -105,6 +106,14 @@ bool ExtProcStream::read_head(std::string_view map) {
     port_.make_request_id(request_id_);
   }
   return true;
+}
+
+void ExtProcStream::match_route() {
+  const std::string_view path = without_query(path_);
+  match_ = match_route_suffix(method_, path);
+  if (match_.handling != Handling::kScan && match_.handling != Handling::kTunnel) return;
+  const auto parser = scheduling::parser_for(settings_->parsers, path);
+  if (!parser || *parser == scheduling::ParserKind::kPassthrough) match_ = {};
 }
 
 void ExtProcStream::read_controls() {
@@ -137,7 +146,9 @@ bool ExtProcStream::refuse_head() {
   }
   if (decides_at_head()) return false;
   if (codec::body_coding(headers_) != codec::BodyCoding::kIdentity) {
-    reply({ReplyReason::kUnsupportedEncoding, {}, {}});
+    reply({ReplyReason::kUnsupportedEncoding,
+           "The body's Content-Encoding is not supported here. Send it plain.",
+           {}});
     return true;
   }
   // In this mode only a part is shown.
@@ -205,6 +216,7 @@ void ExtProcStream::duplex_body(std::string_view bytes) {
       static_cast<void>(store(bytes));
       return;
     case Phase::kForwarded:
+      in_parts_ = true;
       send_request_bytes(bytes, Source::kPassing);
       return conclude_request();
     default:
@@ -216,6 +228,7 @@ void ExtProcStream::duplex_body(std::string_view bytes) {
 void ExtProcStream::replied_body(std::string_view bytes) {
   if (phase_ != Phase::kCollecting) {
     ++bodies_due_;
+    in_parts_ = true;
     if (phase_ == Phase::kForwarded) return send_body_replies();
     if (phase_ == Phase::kForeign) return send_body_reply(Side::kRequest);
     return;
@@ -237,6 +250,7 @@ void ExtProcStream::on_request_trailers() {
       return reply(
           {ReplyReason::kBadRequest, "The request body is empty; send a JSON object.", {}});
     case Phase::kForwarded:
+      in_parts_ = true;
       return conclude_request();
     case Phase::kForeign:
       return send_trailers(Side::kRequest);
@@ -268,7 +282,8 @@ void ExtProcStream::read_body_and_decide(std::string_view body) {
     return reply({too_large ? ReplyReason::kTooLarge : ReplyReason::kBadRequest, status.message(),
                   status.field});
   }
-  if (!facts_.model_replaced() || rewrite_model()) decide();
+  if (!facts_.model_replaced()) return decide(body);
+  if (rewrite_model()) decide(body_.view());
 }
 
 // In the stored bytes, so that everything else in them stays. False: the client was told.
@@ -294,12 +309,20 @@ void ExtProcStream::decide_at_head() {
   }
   facts_.set_tunnel(model_, headers_);
   facts_.add_unread(match_.route, unread_bytes(0));
-  decide();
+  decide({});
 }
 
-void ExtProcStream::decide() {
+void ExtProcStream::decide(std::string_view body) {
   phase_ = Phase::kDeciding;
-  port_.on_decide(request());
+  ExtProcRequest request = this->request();
+  request.token_form = facts_.token_form();
+  request.body = body;
+  port_.on_decide(request);
+}
+
+void ExtProcStream::set_tokens(std::span<const std::uint32_t> tokens) {
+  FAIRLEAD_ASSERT(phase_ == Phase::kDeciding);
+  facts_.set_tokens(tokens, settings_->keys.tokens);
 }
 
 }  // namespace fairlead::exchange

@@ -15,6 +15,7 @@ using model::Outcome;
 
 // llm-d marks answers that passed through it; its conformance tests look for this.
 constexpr codec::Http1Header kPassedHeader{"x-went-into-resp-headers", "true"};
+constexpr std::string_view kServedHeader = "x-conformance-test-served-endpoint";
 
 }  // namespace
 
@@ -64,6 +65,9 @@ void ExtProcStream::on_response_headers(const codec::ProcessingRequest& message)
     port_.on_response_head(status_, codec::served_endpoint(message.metadata));
   }
   set_.assign(1, kPassedHeader);
+  if (settings_->served_header == ServedHeader::kTold) {
+    tell_served(codec::served_endpoint(message.metadata));
+  }
   remove_.clear();
   if (!session_token_.empty()) set_.push_back({kSessionTokenHeader, session_token_});
   if (swap_.active() && response_mode_ != Mode::kNone) remove_.push_back("content-length");
@@ -90,6 +94,7 @@ void ExtProcStream::on_response_body(const codec::ProcessingRequest& message) {
   begin_response();
   response_phase_ = ResponsePhase::kBody;
   watch(message.body);
+  if (message.end_of_stream) begin_last_piece();
   if (response_mode_ == Mode::kFullDuplexStreamed) {
     pass_piece(message.body, message.end_of_stream ? BodyEnd::kLast : BodyEnd::kMore);
   } else {
@@ -105,8 +110,21 @@ void ExtProcStream::on_response_trailers() {
     swap_.finish(piece_);
     send_pieces(Side::kResponse, piece_, BodyEnd::kMore, Source::kPassing);
   }
+  begin_last_piece();
   send_trailers(Side::kResponse);
   response_done();
+}
+
+void ExtProcStream::tell_served(std::string_view endpoint) {
+  served_ = endpoint.empty() ? "fail: the proxy does not say which endpoint served" : endpoint;
+  set_.push_back({kServedHeader, served_});
+}
+
+// The answer's last message has come, and the reply to it is to be written.
+void ExtProcStream::begin_last_piece() {
+  last_metadata_.clear();
+  if (phase_ != Phase::kForwarded || !watch_.facts().usage) return;
+  codec::append_metadata(port_.on_last_piece(*watch_.facts().usage), last_metadata_);
 }
 
 void ExtProcStream::watch(std::string_view bytes) {
@@ -135,7 +153,7 @@ void ExtProcStream::reply_to_piece(std::string_view bytes) {
   if (!swap_.active()) return send_body_reply(Side::kResponse);
   swap_names(bytes, HoldBack::kForbidden);
   if (piece_ == bytes) return send_body_reply(Side::kResponse);
-  out_.clear();
+  begin_reply(Side::kResponse);
   codec::append_body_reply(
       {.side = Side::kResponse, .body = codec::BodyChange::kReplaced, .body_bytes = piece_.size()},
       out_);

@@ -67,7 +67,7 @@ void ExtProcStream::clear() {
   FAIRLEAD_ASSERT(!running());
   phase_ = Phase::kIdle;
   modes_known_ = ended_at_head_ = request_ended_ = body_seen_ = trailers_due_ = false;
-  collected_ = dispatched_ = first_token_noted_ = false;
+  collected_ = dispatched_ = in_parts_ = first_token_noted_ = false;
   method_ = path_ = {};
   controls_ = {};
   match_ = {};
@@ -83,7 +83,8 @@ void ExtProcStream::clear() {
     clear_kept(*headers);
   }
   clear_kept(remove_);
-  for (std::string* const text : {&head_, &out_, &piece_, &request_id_, &model_, &session_token_}) {
+  for (std::string* const text : {&head_, &out_, &piece_, &last_metadata_, &request_id_, &model_,
+                                  &session_token_, &trace_parent_, &served_}) {
     clear_kept(*text);
   }
 }
@@ -183,21 +184,27 @@ void ExtProcStream::cut_off() {
   finish(StreamStatus::kUnavailable, "draining", Outcome::kTimedOut);
 }
 
-void ExtProcStream::send_body_reply(Side side) {
+// What travels with an answer's end is there from its last message on.
+void ExtProcStream::begin_reply(Side side) {
   out_.clear();
+  if (side == Side::kResponse) out_.swap(last_metadata_);
+}
+
+void ExtProcStream::send_body_reply(Side side) {
+  begin_reply(side);
   codec::append_body_reply({.side = side}, out_);
   send_reply();
 }
 
 void ExtProcStream::send_trailers(Side side) {
-  out_.clear();
+  begin_reply(side);
   codec::append_trailers_reply(side, out_);
   send_reply();
 }
 
 void ExtProcStream::send_piece(Side side, std::string_view bytes, codec::BodyEnd end,
                                Source source) {
-  out_.clear();
+  begin_reply(end == codec::BodyEnd::kLast ? side : Side::kRequest);
   codec::append_streamed_head(side, bytes.size(), end, out_);
   if (source == Source::kStored) return port_.send_stored(out_, bytes);
   port_.send(out_, bytes);

@@ -34,6 +34,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,10 +46,12 @@
 #include "core/exchange/error_reply.h"
 #include "core/exchange/model_name_swap.h"
 #include "core/exchange/request_facts.h"
+#include "core/exchange/request_head.h"
 #include "core/exchange/response_relay.h"
 #include "core/exchange/route.h"
 #include "core/exchange/subset_hint.h"
 #include "core/model/request.h"
+#include "core/scheduling/picker_config.h"
 
 namespace fairlead::exchange {
 
@@ -61,6 +64,9 @@ enum class ResponseProcessing : std::uint8_t {
   kFull,  // The answer passes through the stream: status, first token, usage.
   kNone,  // The stream ends with the request: nothing is learnt, and nothing is spent.
 };
+// Whether an answer's head tells the client which endpoint Envoy says has answered, which
+// conformance tests of gateways ask for.
+enum class ServedHeader : std::uint8_t { kOmitted, kTold };
 enum class UnknownPath : std::uint8_t {
   kRefused,       // 404
   kPlacedByLoad,  // Forwarded unread, whatever the body is.
@@ -69,6 +75,11 @@ enum class UnknownPath : std::uint8_t {
 struct ExtProcSettings {
   ResponseProcessing response = ResponseProcessing::kFull;
   UnknownPath unknown_path = UnknownPath::kRefused;
+  // Who may read a body: a known route that none of these claims is an unknown path.
+  std::vector<scheduling::ParserKind> parsers{
+      scheduling::ParserKind::kOpenAi, scheduling::ParserKind::kAnthropic,
+      scheduling::ParserKind::kVllmHttp, scheduling::ParserKind::kSglangHttp};
+  ServedHeader served_header = ServedHeader::kOmitted;
   std::size_t head_bytes_max = 64 * 1024;  // Of a request's headers, and of an answer's.
   std::size_t body_bytes_max = std::size_t{64} << 20;  // At most what the ReadingDesk can read.
   std::string request_id_header = "x-request-id";      // Lower case.
@@ -102,7 +113,7 @@ struct ExtProcCounters {
   std::uint64_t foreign_answers = 0;   // Answers that began before the request was decided.
   std::uint64_t observed = 0;          // Streams in observability mode, where no reply counts.
   std::uint64_t closed_early = 0;      // Ended behind the request, by ResponseProcessing::kNone.
-  std::uint64_t kept_open = 0;         // Would have been, but the answer began before.
+  std::uint64_t kept_open = 0;         // Would have been, but the answer had begun, or could have.
   std::uint64_t subsets_too_long = 0;  // Hints beyond SubsetHint::kEntriesMax, which name nobody.
   std::uint64_t swaps_stopped = 0;     // Answers that ModelNameSwap would have multiplied.
 };
@@ -134,6 +145,9 @@ struct ExtProcRequest {
   const SubsetHint* subset = nullptr;   // Never null.
   std::uint64_t previous_response = 0;  // As RequestFacts has it.
   std::size_t body_bytes = 0;           // As far as it was collected.
+  // Of a prompt that is to be tokenized: as what, and its body, valid within on_decide().
+  std::optional<tokens::RequestForm> token_form{};
+  std::string_view body{};
 };
 
 // Where a request goes. All views are copied.
@@ -141,6 +155,9 @@ struct ExtProcTarget {
   // host:port[,host:port...], the first choice first; IPv6 in brackets. See append_endpoint().
   std::string_view endpoints;
   std::string_view session_token{};  // Towards the client; empty: none.
+  // Of every endpoint that was rated, for Envoy; empty: not told.
+  std::span<const codec::NamedNumber> scores{};
+  TraceHeaders trace{};
 };
 
 // Appends one endpoint to such a list. `host` is without brackets.
@@ -172,6 +189,9 @@ class ExtProcPort {
   virtual void on_first_token() = 0;
   virtual void on_progress(std::size_t response_bytes) = 0;  // Of one piece.
   virtual void on_usage(const codec::Usage& usage) = 0;      // Once, before on_end().
+  // What is to travel with the end of an answer that told its usage, as dynamic metadata; valid
+  // until the next call.
+  virtual std::span<const codec::MetadataNumber> on_last_piece(const codec::Usage& usage) = 0;
   // The client is answered from here, as the stream found itself or as reply() asked. Before
   // on_end(), once at most.
   virtual void on_reply(model::ReplyReason reason) = 0;
@@ -197,6 +217,8 @@ class ExtProcStream {
   void on_gone();
   // Everything sent has left: stored bytes go back.
   void on_drained();
+  // Between on_decide() and its answer: the tokens of its prompt.
+  void set_tokens(std::span<const std::uint32_t> tokens);
   // The answers to on_decide(). Ignored when the request needs none any more.
   void forward(const ExtProcTarget& target);
   void reply(const ErrorText& error, Duration retry_after = {});
@@ -237,6 +259,7 @@ class ExtProcStream {
   void fault(ExtProcFault fault);
   void end(model::Outcome outcome);
   void finish(StreamStatus status, std::string_view message, model::Outcome outcome);
+  void begin_reply(Side side);
   void send_reply() { port_.send(out_, {}); }
   void send_body_reply(Side side);
   void send_trailers(Side side);
@@ -250,6 +273,7 @@ class ExtProcStream {
   bool read_head(std::string_view map);
   static HeadRead read_headers(std::string_view map, codec::Http1Headers& headers);
   bool refuse_large_head();
+  void match_route();
   void read_controls();
   void read_subset(std::string_view metadata);
   std::string_view header(std::string_view name) const {
@@ -266,7 +290,7 @@ class ExtProcStream {
   codec::ScanStatus read_facts(std::string_view body);
   bool rewrite_model();
   void decide_at_head();
-  void decide();
+  void decide(std::string_view body);
   bool is_full_duplex() const { return request_mode_ == Mode::kFullDuplexStreamed; }
   bool is_buffered() const {
     return request_mode_ == Mode::kBuffered || request_mode_ == Mode::kBufferedPartial;
@@ -275,6 +299,7 @@ class ExtProcStream {
   // extproc_forward.cpp: what Envoy is told of the decision.
   void build_changes(const ExtProcTarget& target);
   void set_length();
+  void set_trace(const TraceHeaders& trace);
   bool is_set(std::string_view name) const;
   void send_decision(const ExtProcTarget& target);
   void send_body_replies();
@@ -282,12 +307,15 @@ class ExtProcStream {
   bool request_complete() const;
   void conclude_request();
   bool closes_early() const;
+  bool leaves_at_once() const;
 
   // extproc_response.cpp: the answer.
   void on_response_headers(const codec::ProcessingRequest& message);
   void on_response_body(const codec::ProcessingRequest& message);
   void on_response_trailers();
   void begin_response();
+  void begin_last_piece();
+  void tell_served(std::string_view endpoint);
   bool read_response_head(std::string_view map);
   int read_status() const;
   void watch(std::string_view bytes);
@@ -328,14 +356,17 @@ class ExtProcStream {
   std::uint32_t bodies_due_ = 0;  // Likewise, in the modes that want one for each.
   bool collected_ = false;        // The decision was made on the body.
   bool dispatched_ = false;
+  bool in_parts_ = false;  // Something of it left after its decision.
 
   // Towards Envoy.
   codec::Http1Headers set_;
   std::vector<std::string_view> remove_;
   std::string length_;  // Content-Length.
   std::string session_token_;
+  std::string trace_parent_;
   std::string out_;
   std::string piece_;
+  std::string last_metadata_;  // Serialized, for the answer's last reply.
 
   // The answer.
   ResponsePhase response_phase_ = ResponsePhase::kNone;
@@ -343,6 +374,7 @@ class ExtProcStream {
   codec::Http1ResponseHead response_head_;
   ResponseWatch watch_;
   ModelNameSwap swap_;
+  std::string served_;  // The header that tells it.
   bool first_token_noted_ = false;
 };
 

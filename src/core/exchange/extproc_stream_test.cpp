@@ -7,104 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "core/exchange/testing/envoy_messages.h"
-#include "core/exchange/testing/recording_port.h"
+#include "core/exchange/testing/extproc_fixture.h"
 
 namespace fairlead::exchange {
 namespace {
 
-using testing::BodyReplyKind;
-using testing::BodySendMode;
-using testing::EnvoyMessage;
-using testing::EnvoyReply;
-using testing::HeaderList;
-using testing::ProcessingPhase;
-using testing::ProcessingSide;
-using testing::RecordingPort;
-using testing::ReplyKind;
-
-constexpr std::string_view kBody = R"({"seed":12345678901234567890,"model":"small","z":1.50,)"
-                                   R"("messages":[{"role":"user","content":"hi"}]})";
 constexpr std::string_view kUsageEvent =
     "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\n";
 constexpr std::string_view kTokenEvent =
     "data: {\"model\":\"small\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
-
-class ExtProcTest : public ::testing::Test {
- protected:
-  ExtProcTest() {
-    port_.attach(stream_);
-    later_.attach(stream_later_);
-  }
-
-  void begin(BodySendMode request, BodySendMode response) {
-    modes_ = {request, response};
-    first_ = true;
-    stream_.begin(settings_);
-  }
-  void begin() { begin(BodySendMode::kFullDuplexStreamed, BodySendMode::kFullDuplexStreamed); }
-  void say(EnvoyMessage message) {
-    if (first_) message.protocol = modes_;
-    first_ = false;
-    stream_.on_message(testing::encode(message));
-  }
-  void request_headers(HeaderList more = {}, bool end = false,
-                       std::string path = "/v1/chat/completions", std::string metadata = {}) {
-    HeaderList headers = {{":method", end ? "GET" : "POST"}, {":path", std::move(path)}};
-    headers.insert(headers.end(), more.begin(), more.end());
-    say({.phase = ProcessingPhase::kRequestHeaders,
-         .headers = headers,
-         .end = end,
-         .metadata = std::move(metadata)});
-  }
-  void request_body(std::string_view body, bool end) {
-    say({.phase = ProcessingPhase::kRequestBody, .body = std::string(body), .end = end});
-  }
-  void response_headers(std::string status = "200", std::string type = "text/event-stream",
-                        bool end = false, std::string metadata = {}) {
-    say({.phase = ProcessingPhase::kResponseHeaders,
-         .headers = {{":status", std::move(status)}, {"content-type", std::move(type)}},
-         .end = end,
-         .metadata = std::move(metadata)});
-  }
-  void response_body(std::string_view body, bool end) {
-    say({.phase = ProcessingPhase::kResponseBody, .body = std::string(body), .end = end});
-  }
-  std::vector<EnvoyReply> replies() {
-    std::vector<EnvoyReply> all;
-    for (const std::string& message : port_.messages) {
-      EXPECT_TRUE(testing::decode(message, all.emplace_back()));
-    }
-    port_.messages.clear();
-    return all;
-  }
-  // A whole request in full duplex, as Envoy sends it.
-  void whole_request() {
-    request_headers();
-    request_body(kBody, false);
-    request_body({}, true);
-  }
-  std::uint64_t faults(ExtProcFault fault) const {
-    return counters_.faults[static_cast<std::size_t>(fault)];
-  }
-  void expect_fault(ExtProcFault fault, StreamStatus status = StreamStatus::kInvalidArgument) {
-    EXPECT_EQ(faults(fault), 1U) << to_string(fault);
-    EXPECT_EQ(port_.finished, status);
-    EXPECT_EQ(port_.ends, 1);
-    EXPECT_FALSE(stream_.running());
-  }
-
-  ExtProcSettings settings_;
-  ReadingDesk desk_{std::size_t{8} << 20};
-  BodyStore store_;
-  ExtProcCounters counters_;
-  RecordingPort port_;
-  RecordingPort later_{RecordingPort::Decide::kLater};
-  ExtProcStream stream_{{desk_, store_, counters_}, port_};
-  ExtProcStream stream_later_{{desk_, store_, counters_}, later_};
-  codec::ProtocolConfiguration modes_;
-  bool first_ = true;
-};
 
 TEST_F(ExtProcTest, DuplexRequestGoesThereAndItsAnswerComesBack) {
   begin();

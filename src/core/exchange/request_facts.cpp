@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/codec/answer_id.h"
+#include "core/codec/json_cursor.h"
 #include "core/codec/multipart_scanner.h"
 #include "core/exchange/kept_memory.h"
 #include "core/exchange/session_token.h"
@@ -32,6 +33,13 @@ bool only_tokenizes(Route route) {
   return route == Route::kTokenize || route == Route::kDetokenize || route == Route::kCountTokens;
 }
 
+// Chat templates know the messages of chats alone.
+std::optional<tokens::RequestForm> token_form_of(Route route) {
+  if (route == Route::kChatCompletions) return tokens::RequestForm::kChat;
+  if (route == Route::kCompletions) return tokens::RequestForm::kCompletion;
+  return std::nullopt;
+}
+
 codec::RequestKind kind_of(Route route) {
   switch (route) {
     case Route::kChatCompletions:
@@ -52,6 +60,12 @@ codec::RequestKind kind_of(Route route) {
       return codec::RequestKind::kRerank;
     case Route::kSpeech:
       return codec::RequestKind::kSpeech;
+    case Route::kImages:
+      return codec::RequestKind::kImages;
+    case Route::kConversations:
+      return codec::RequestKind::kConversations;
+    case Route::kGenerate:
+      return codec::RequestKind::kGenerate;
     default:
       return codec::RequestKind::kTokenize;
   }
@@ -62,21 +76,27 @@ codec::RequestKind kind_of(Route route) {
 void RequestFacts::clear() {
   reset();
   give_back_excess(keys_);
+  give_back_excess(token_keys_);
   give_back_excess(media_);
-  for (std::string* const text : {&model_, &client_model_, &session_}) give_back_excess(*text);
+  for (std::string* const text : {&model_, &client_model_, &session_, &cache_salt_})
+    give_back_excess(*text);
 }
 
 void RequestFacts::reset() {
   keys_.clear();
+  token_keys_.clear();
   media_.clear();
   model_.clear();
   client_model_.clear();
   model_range_ = {};
   model_replaced_ = false;
   session_.clear();
+  cache_salt_.clear();
+  token_form_.reset();
   prompt_tokens_ = max_output_tokens_ = previous_response_ = 0;
   holder_.reset();
   block_tokens_ = 1;
+  token_block_ = 0;
   streaming_ = model::Streaming::kWhole;
 }
 
@@ -92,7 +112,10 @@ codec::ScanStatus RequestFacts::read(Route route, std::span<const codec::Http1He
   decode_session_token(codec::header_value(headers, kSessionTokenHeader), session_);
   derive(route, desk.scanned);
   replace_model(desk.scanned, served_model);
-  if (fills_cache(route)) derive_keys(settings, desk);
+  if (fills_cache(route)) {
+    if (settings.tokens.keys != nullptr) derive_token_keys(route, settings.tokens, desk);
+    derive_keys(settings, desk);
+  }
   if (settings.media == MediaItems::kHashed && !takes_form(route)) {
     derive_media(settings.process_seed, desk.scanned);
   }
@@ -149,6 +172,34 @@ void RequestFacts::derive_keys(const KeySettings& settings, ReadingDesk& desk) {
       1U, static_cast<std::uint32_t>(tokens_a_byte * static_cast<double>(settings.block_bytes)));
 }
 
+void RequestFacts::derive_token_keys(Route route, const TokenSettings& settings,
+                                     ReadingDesk& desk) {
+  const std::string_view salt = desk.scanned.cache_salt;
+  if (!codec::decode_json_string(salt, cache_salt_)) cache_salt_ = salt;
+  const TokenSource source =
+      settings.models != nullptr ? settings.models->token_source(model_) : TokenSource::kEstimate;
+  if (source == TokenSource::kTokenizer) token_form_ = token_form_of(route);
+  if (source != TokenSource::kEstimate) return;
+  desk.estimate.tokens(desk.scanned, desk.tokens);
+  set_tokens(desk.tokens, settings);
+}
+
+void RequestFacts::set_tokens(std::span<const std::uint32_t> tokens,
+                              const TokenSettings& settings) {
+  token_form_.reset();
+  const std::uint32_t block = settings.block_tokens->load(std::memory_order_relaxed);
+  const bool is_adapter = settings.models != nullptr && settings.models->is_adapter(model_);
+  const std::uint64_t root =
+      settings.keys->root({.model = {},  // An endpoint has one base model.
+                           .adapter = is_adapter ? std::string_view(model_) : std::string_view(),
+                           .cache_salt = cache_salt_,
+                           .block_tokens = block});
+  token_block_ = block;
+  token_keys_.resize(tokens.size() / block);
+  settings.keys->keys(root, tokens, block, token_keys_);
+  if (!tokens.empty()) prompt_tokens_ = tokens.size();
+}
+
 void RequestFacts::derive_media(std::uint64_t seed, const codec::ScannedRequest& scanned) {
   for (const codec::PromptSpan& span : scanned.spans) {
     if (span.kind != codec::SpanKind::kOpaque || media_.size() == model::kMaxMediaItems) continue;
@@ -161,6 +212,8 @@ model::InferenceRequest RequestFacts::request() const {
   model::InferenceRequest request{model_,        session_,           keys_,      prompt_tokens_,
                                   block_tokens_, max_output_tokens_, streaming_, holder_};
   request.media = media_;
+  request.token_keys = token_keys_;
+  request.token_block = token_block_;
   return request;
 }
 

@@ -6,12 +6,14 @@
 // The facts own their memory (model, session, keys), because a request may be decided again after
 // the body's buffer or the scanner moved on; the memory is reused by the next request.
 // Of opaque parts also a hash and a size each, for whoever remembers where they were sent.
+// Where engines are listened to, the prompt is also tokenized, and its tokens become keys.
 // Units: tokens are counted where the client sent token ids, else 4 bytes are one. Opaque parts
 // (images) are part of the keys but not of the token count; an audio file counts by its bytes, and
 // what only a tokenizer reads counts for nothing.
 // Threads: thread-compatible.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -25,16 +27,45 @@
 #include "core/exchange/route.h"
 #include "core/model/request.h"
 #include "core/prefix/byte_keys.h"
+#include "core/prefix/token_keys.h"
+#include "core/tokens/estimated_prompt.h"
+#include "core/tokens/tokenizer.h"
 
 namespace fairlead::exchange {
 
 // Whether images and sounds are hashed one by one, which only some policies ask for.
 enum class MediaItems : std::uint8_t { kIgnored, kHashed };
 
+// Who makes a model's tokens.
+enum class TokenSource : std::uint8_t {
+  kEstimate,   // The estimate rule, at once.
+  kTokenizer,  // Its own tokenizer, which takes time: set_tokens() comes later.
+  kNobody,     // Its engines make other tokens than anybody here.
+};
+
+// What is known of a model by its name.
+class ModelNames {
+ public:
+  // Engines hold the blocks of adapters apart from those of their base models.
+  virtual bool is_adapter(std::string_view model) = 0;
+  virtual TokenSource token_source(std::string_view model) = 0;
+
+ protected:
+  ~ModelNames() = default;
+};
+
+// How prompts become keys of token blocks.
+struct TokenSettings {
+  const prefix::TokenKeys* keys = nullptr;                   // Null: they do not.
+  const std::atomic<std::uint32_t>* block_tokens = nullptr;  // Null only without keys.
+  ModelNames* models = nullptr;  // Null: all are base models, estimated.
+};
+
 struct KeySettings {
   std::uint64_t process_seed = 0;
   std::size_t block_bytes = prefix::kDefaultBlockBytes;
   MediaItems media = MediaItems::kIgnored;
+  TokenSettings tokens{};
 };
 
 // What reading one body needs and the next may reuse: one a worker, because the pieces of a large
@@ -44,6 +75,8 @@ struct ReadingDesk {
   codec::ChatScanner scanner;
   codec::ScannedRequest scanned;
   std::vector<prefix::Span> spans;
+  tokens::EstimatedPrompt estimate;
+  std::vector<std::uint32_t> tokens;
 };
 
 class RequestFacts {
@@ -55,6 +88,9 @@ class RequestFacts {
                                        ReadingDesk& desk, std::string_view served_model = {});
   // Of a kTunnel route, and of what is decided without its body: no prompt is known.
   void set_tunnel(std::string_view model, std::span<const codec::Http1Header> headers);
+  // What the prompt is to be tokenized as, elsewhere; set_tokens() takes what comes of it.
+  std::optional<tokens::RequestForm> token_form() const { return token_form_; }
+  void set_tokens(std::span<const std::uint32_t> tokens, const TokenSettings& settings);
   // Also gives back what one large request took.
   void clear();
   // Bytes of a prompt that were announced, but not shown: they count, without keys.
@@ -76,20 +112,25 @@ class RequestFacts {
   void derive(Route route, const codec::ScannedRequest& scanned);
   void replace_model(const codec::ScannedRequest& scanned, std::string_view served_model);
   void derive_keys(const KeySettings& settings, ReadingDesk& desk);
+  void derive_token_keys(Route route, const TokenSettings& settings, ReadingDesk& desk);
   void derive_media(std::uint64_t seed, const codec::ScannedRequest& scanned);
 
   std::vector<std::uint64_t> keys_;
+  std::vector<std::uint64_t> token_keys_;
   std::vector<model::MediaItem> media_;
   std::string model_;
   std::string client_model_;
   std::string session_;
+  std::string cache_salt_;  // Decoded; kept while tokens are wanted.
   codec::ByteRange model_range_;
   bool model_replaced_ = false;
+  std::optional<tokens::RequestForm> token_form_;
   std::uint64_t prompt_tokens_ = 0;
   std::uint64_t max_output_tokens_ = 0;
   std::uint64_t previous_response_ = 0;
   std::optional<model::EndpointRef> holder_;
   std::uint32_t block_tokens_ = 1;
+  std::uint32_t token_block_ = 0;
   model::Streaming streaming_ = model::Streaming::kWhole;
 };
 

@@ -46,6 +46,10 @@ TEST(Route, KnowsPathsMethodsAndWhatToDo) {
   EXPECT_EQ(match_route("POST", "/v1/embeddings").handling, Handling::kScan);
   EXPECT_EQ(match_route("POST", "/v1/messages/count_tokens").route, Route::kCountTokens);
   EXPECT_EQ(match_route("POST", "/v1/audio/translations").route, Route::kTranslations);
+  EXPECT_EQ(match_route("POST", "/inference/v1/generate").route, Route::kGenerate);
+  EXPECT_EQ(match_route("POST", "/generate").route, Route::kGenerate);
+  EXPECT_EQ(match_route("POST", "/v1/completions/render").route, Route::kTokenize);
+  EXPECT_EQ(match_route("POST", "/v1/images/generations").route, Route::kImages);
   const RouteMatch one = match_route("GET", "/v1/models/org%2Fname");
   EXPECT_EQ(one.handling, Handling::kModel);
   EXPECT_EQ(one.model, "org%2Fname");
@@ -156,6 +160,60 @@ TEST_F(Facts, KeysShareAPrefixAndNothingElse) {
   EXPECT_NE(salted[0], one[0]);
   settings_.process_seed = 8;
   EXPECT_NE(keys_of(chat(prefix))[0], one[0]);
+}
+
+class Adapters final : public ModelNames {
+ public:
+  bool is_adapter(std::string_view model) override { return model == "sql-lora"; }
+  TokenSource token_source(std::string_view model) override {
+    if (model == "foreign") return TokenSource::kNobody;
+    return model == "real" ? TokenSource::kTokenizer : TokenSource::kEstimate;
+  }
+};
+
+TEST_F(Facts, WhereEnginesAreHeardTokensBecomeKeysToo) {
+  ASSERT_TRUE(read(chat(std::string(300, 'a'))).ok());
+  EXPECT_TRUE(facts_.request().token_keys.empty()) << "nobody listens";
+  Adapters adapters;
+  const prefix::TokenKeys keys(5);
+  const std::atomic<std::uint32_t> block = 4;
+  settings_.tokens = {&keys, &block, &adapters};
+  const auto read_ids = [&](std::string_view model, std::string_view more) {
+    const std::string body =
+        fmt::format(R"({{"model":"{}","prompt":[1,2,3,4,5,6,7,8,9]{}}})", model, more);
+    EXPECT_TRUE(read(body, Route::kCompletions).ok());
+    const auto seen = facts_.request().token_keys;
+    return std::vector(seen.begin(), seen.end());
+  };
+  const auto expected = [&](const prefix::KvNamespace& space) {
+    const std::vector<std::uint32_t> ids = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    std::vector<std::uint64_t> out(2);
+    EXPECT_EQ(keys.keys(keys.root(space), ids, 4, out), 2U);
+    return out;
+  };
+  const auto base = read_ids("llama", "");
+  EXPECT_EQ(base, expected({.block_tokens = 4}));
+  EXPECT_EQ(facts_.request().token_block, 4U);
+  EXPECT_EQ(facts_.request().prompt_tokens, 9U);
+  EXPECT_EQ(read_ids("alias", ""), base) << "an endpoint has one base model, whatever its name";
+  EXPECT_EQ(read_ids("sql-lora", ""), expected({.adapter = "sql-lora", .block_tokens = 4}));
+  EXPECT_EQ(read_ids("llama", R"(,"cache_salt":"te\u006eant")"),
+            expected({.cache_salt = "tenant", .block_tokens = 4}));
+  EXPECT_TRUE(read_ids("foreign", "").empty());
+  EXPECT_FALSE(facts_.token_form().has_value());
+  // Its tokens come from elsewhere, later.
+  EXPECT_TRUE(read_ids("real", R"(,"cache_salt":"tenant")").empty());
+  ASSERT_TRUE(facts_.token_form().has_value());
+  const std::vector<std::uint32_t> ids = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  facts_.set_tokens(ids, settings_.tokens);
+  EXPECT_FALSE(facts_.token_form().has_value());
+  const auto late = facts_.request().token_keys;
+  EXPECT_EQ(std::vector(late.begin(), late.end()),
+            expected({.cache_salt = "tenant", .block_tokens = 4}));
+  // A chat ends with the token that asks for the answer: 1 + 75 + 1 + 1.
+  ASSERT_TRUE(read(chat(std::string(300, 'a'))).ok());
+  EXPECT_EQ(facts_.request().prompt_tokens, 78U);
+  EXPECT_EQ(facts_.request().token_keys.size(), 19U);
 }
 
 TEST_F(Facts, TokenArraysAreCountedExactlyAndBlocksStandForTheirShare) {

@@ -146,6 +146,14 @@ void RequestTrace::on_resent() {
   if (!tries_.empty()) ++tries_.back().resent;
 }
 
+void RequestTrace::on_served(std::string_view endpoint_name, std::string_view host,
+                             std::uint16_t port) {
+  if (tries_.empty()) return;
+  tries_.back().endpoint = endpoint_name;
+  tries_.back().host = host;
+  tries_.back().port = port;
+}
+
 void RequestTrace::on_status(int status) {
   if (!tries_.empty()) tries_.back().status = status;
 }

@@ -48,6 +48,8 @@ class RequestTrace {
   // The other headers of a request without a try of its own to name.
   TraceHeaders headers() const { return headers_; }
   void on_resent();
+  // A proxy brought the try that goes on to another endpoint.
+  void on_served(std::string_view endpoint_name, std::string_view host, std::uint16_t port);
   void on_status(int status);
   void on_first_token(Time at) { first_token_ = at; }
   void end_try(Time now, std::optional<model::UpstreamFailure> failure);

@@ -32,12 +32,14 @@ std::optional<model::UpstreamFailure> failure_of_status(int status) {
 
 void ResponseWatch::begin(const codec::Http1ResponseHead& head, Route route) {
   form_ = form_of(codec::header_value(head.headers, "content-type"));
-  tells_tokens_ = route != Route::kSpeech;
+  tells_tokens_ = route != Route::kSpeech && route != Route::kGenerate;
   any_byte_ = false;
   newlines_ = 2;
   framing_ = Framing::kChunkEnd;
   const bool typed = route == Route::kMessages || route == Route::kResponses;
-  sse_.restart(typed ? codec::EventStyle::kTyped : codec::EventStyle::kUntyped);
+  sse_.restart(typed                       ? codec::EventStyle::kTyped
+               : route == Route::kGenerate ? codec::EventStyle::kGenerated
+                                           : codec::EventStyle::kUntyped);
   json_.restart();
 }
 

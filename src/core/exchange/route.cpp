@@ -36,6 +36,12 @@ constexpr std::array kEntries = {
     Entry{"/tokenize", Route::kTokenize, Handling::kScan},
     Entry{"/detokenize", Route::kDetokenize, Handling::kScan},
     Entry{"/v1/realtime", Route::kRealtime, Handling::kTunnel},
+    Entry{"/v1/chat/completions/render", Route::kTokenize, Handling::kScan},
+    Entry{"/v1/completions/render", Route::kTokenize, Handling::kScan},
+    Entry{"/v1/images/generations", Route::kImages, Handling::kScan},
+    Entry{"/v1/conversations", Route::kConversations, Handling::kScan},
+    Entry{"/inference/v1/generate", Route::kGenerate, Handling::kScan},
+    Entry{"/generate", Route::kGenerate, Handling::kScan},
 };
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
@@ -81,6 +87,12 @@ std::string_view to_string(Route route) {
       return "audio_speech";
     case Route::kRealtime:
       return "realtime";
+    case Route::kImages:
+      return "images";
+    case Route::kConversations:
+      return "conversations";
+    case Route::kGenerate:
+      return "generate";
   }
   return "none";
 }
@@ -158,7 +170,7 @@ ErrorShape error_shape(Route route) {
 
 bool fills_cache(Route route) {
   return route == Route::kChatCompletions || route == Route::kCompletions ||
-         route == Route::kMessages || route == Route::kResponses;
+         route == Route::kMessages || route == Route::kResponses || route == Route::kGenerate;
 }
 
 }  // namespace fairlead::exchange

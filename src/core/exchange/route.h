@@ -32,8 +32,11 @@ enum class Route : std::uint8_t {
   kTranslations,
   kSpeech,
   kRealtime,
+  kImages,
+  kConversations,
+  kGenerate,
 };
-inline constexpr std::size_t kRouteCount = 18;
+inline constexpr std::size_t kRouteCount = 21;
 
 // snake_case, a metric label.
 std::string_view to_string(Route route);

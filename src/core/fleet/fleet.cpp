@@ -273,10 +273,16 @@ void Fleet::on_models(model::EndpointRef endpoint, const std::vector<codec::Mode
   if (member == nullptr) return;
   member->models_known = true;
   std::vector<std::string> ids;
+  std::vector<std::string> adapters;
   ids.reserve(models.size());
-  for (const codec::ModelCard& card : models) ids.push_back(card.id);
-  if (ids == member->endpoint.models) return;
-  member->endpoint.models = std::move(ids);
+  for (const codec::ModelCard& card : models) {
+    ids.push_back(card.id);
+    if (!card.parent.empty()) adapters.push_back(card.id);
+  }
+  model::Endpoint& known = member->endpoint;
+  if (ids == known.models && adapters == known.adapters) return;
+  known.models = std::move(ids);
+  known.adapters = std::move(adapters);
   changed_ = true;
 }
 
@@ -441,8 +447,23 @@ model::PoolSnapshot Fleet::snapshot() const {
   model::PoolSnapshot pool;
   pool.version = version_;
   pool.endpoints.reserve(members_.size());
-  for (const Member& member : members_) pool.endpoints.push_back(member.endpoint);
+  for (const Member& member : members_) {
+    pool.endpoints.push_back(member.endpoint);
+    pool.adapters.insert(pool.adapters.end(), member.endpoint.adapters.begin(),
+                         member.endpoint.adapters.end());
+  }
+  std::ranges::sort(pool.adapters);
+  const auto again = std::ranges::unique(pool.adapters);
+  pool.adapters.erase(again.begin(), again.end());
   return pool;
+}
+
+void Fleet::resume(model::EndpointRef endpoint, const Marks& marks) {
+  Member* member = find(endpoint);
+  if (member == nullptr) return;
+  member->started_at = marks.started_at;
+  member->prefix_queries = marks.prefix_queries;
+  if (!prefix_.bytes_per_endpoint) member->budget = marks.budget;
 }
 
 std::vector<Fleet::Status> Fleet::status() const {
@@ -451,8 +472,11 @@ std::vector<Fleet::Status> Fleet::status() const {
   for (const Member& member : members_) {
     const auto failing =
         std::ranges::find_if(member.trouble, [](const auto& t) { return !t.empty(); });
-    out.push_back({&member.endpoint, member.health.ejections(), member.failed_requests,
-                   failing == member.trouble.end() ? std::string_view() : *failing});
+    out.push_back({&member.endpoint,
+                   member.health.ejections(),
+                   member.failed_requests,
+                   failing == member.trouble.end() ? std::string_view() : *failing,
+                   {member.started_at, member.prefix_queries, member.budget}});
   }
   return out;
 }

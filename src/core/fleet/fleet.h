@@ -98,6 +98,15 @@ class Fleet {
   // No answer, or none with a known figure: it is asked less often until one comes.
   void on_scrape_failed(model::EndpointRef endpoint, Time now);
 
+  // What was known of the endpoint before a restart of the router, so that its own meanwhile is
+  // noticed at its first scrape; as status() tells it.
+  struct Marks {
+    std::optional<double> started_at;
+    std::optional<double> prefix_queries;
+    std::uint64_t budget = 0;  // As its KV cache was reported; 0: it was not.
+  };
+  void resume(model::EndpointRef endpoint, const Marks& marks);
+
   // Appends the work that is due, each kind at most once an endpoint.
   void tick(Time now, std::vector<Work>& due);
   // When tick() should run next.
@@ -113,6 +122,7 @@ class Fleet {
     std::uint64_t ejections;
     std::uint64_t failed_requests;
     std::string_view trouble;  // What its probes, scrapes, model lists or name suffer from.
+    Marks marks;
   };
   std::vector<Status> status() const;
 

@@ -244,6 +244,8 @@ TEST_F(FleetTest, ModelsAreAskedForUntilTheyAreKnown) {
   EXPECT_EQ(endpoint("a").models, (std::vector<std::string>{"llama", "adapter"}));
   fleet_.on_models(ref("a"), {{"llama", "", 8192, 0, ""}, {"adapter", "llama", 0, 0, ""}});
   EXPECT_FALSE(fleet_.take_changed()) << "the same list is no news";
+  EXPECT_TRUE(fleet_.snapshot().is_adapter("adapter"));
+  EXPECT_FALSE(fleet_.snapshot().is_adapter("llama"));
 }
 
 TEST_F(FleetTest, EjectionForgetsOnceAndStopsScrapes) {

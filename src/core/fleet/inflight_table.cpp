@@ -4,31 +4,31 @@
 namespace fairlead::fleet {
 
 InFlightShare::InFlightShare(InFlightTable& table, model::EndpointRef endpoint,
-                             std::int64_t uncached_tokens)
-    : table_(&table), endpoint_(endpoint), uncached_tokens_(uncached_tokens), unstarted_(1) {
-  table_->add(endpoint_.slot, 1, uncached_tokens_, unstarted_);
+                             std::int64_t uncached_tokens, std::int64_t context_tokens)
+    : table_(&table), endpoint_(endpoint), held_{1, uncached_tokens, 1, context_tokens} {
+  table_->add(endpoint_.slot, held_, 1);
 }
 
 void InFlightShare::first_token() {
   if (table_ == nullptr) return;
-  table_->add(endpoint_.slot, 0, -uncached_tokens_, -unstarted_);
-  uncached_tokens_ = 0;
-  unstarted_ = 0;
+  const InFlight prefill{0, held_.uncached_tokens, held_.unstarted, 0};
+  table_->add(endpoint_.slot, prefill, -1);
+  held_.uncached_tokens = 0;
+  held_.unstarted = 0;
 }
 
 void InFlightShare::rebind(model::EndpointRef endpoint) {
   if (table_ == nullptr) return;
-  table_->add(endpoint_.slot, -1, -uncached_tokens_, -unstarted_);
+  table_->add(endpoint_.slot, held_, -1);
   endpoint_ = endpoint;
-  table_->add(endpoint_.slot, 1, uncached_tokens_, unstarted_);
+  table_->add(endpoint_.slot, held_, 1);
 }
 
 void InFlightShare::release() {
   if (table_ == nullptr) return;
-  table_->add(endpoint_.slot, -1, -uncached_tokens_, -unstarted_);
+  table_->add(endpoint_.slot, held_, -1);
   table_ = nullptr;
-  uncached_tokens_ = 0;
-  unstarted_ = 0;
+  held_ = {};
 }
 
 InFlight InFlightTable::total() const {
@@ -38,6 +38,7 @@ InFlight InFlightTable::total() const {
     sum.requests += row.requests;
     sum.uncached_tokens += row.uncached_tokens;
     sum.unstarted += row.unstarted;
+    sum.context_tokens += row.context_tokens;
   }
   return sum;
 }

@@ -3,9 +3,9 @@
 //
 // A share is taken when the decision is made, not when the engine reports it, so a burst does not
 // herd. Its parts end at different moments: the uncached prompt tokens and the `unstarted` mark at
-// the first token, the request itself at its end. A share is move-only and releases what it still
-// holds when it dies, so the table is exact after any failure. A slot that left the pool keeps
-// swallowing releases; fleet::Fleet reuses it only when in_use() is false.
+// the first token, the request itself and its context at its end. A share is move-only and releases
+// what it still holds when it dies, so the table is exact after any failure. A slot that left the
+// pool keeps swallowing releases; fleet::Fleet reuses it only when in_use() is false.
 // Threads: any; one padded cell of relaxed atomics a slot.
 #pragma once
 
@@ -22,6 +22,8 @@ struct InFlight {
   std::int64_t requests = 0;
   std::int64_t uncached_tokens = 0;  // Prompt tokens still to be computed, by our estimate.
   std::int64_t unstarted = 0;        // Requests without a first token.
+  // Prompt tokens, cached or not, of the requests whose policy asked for them when they were sent.
+  std::int64_t context_tokens = 0;
 };
 
 class InFlightTable;
@@ -29,7 +31,8 @@ class InFlightTable;
 class InFlightShare {
  public:
   InFlightShare() = default;
-  InFlightShare(InFlightTable& table, model::EndpointRef endpoint, std::int64_t uncached_tokens);
+  InFlightShare(InFlightTable& table, model::EndpointRef endpoint, std::int64_t uncached_tokens,
+                std::int64_t context_tokens = 0);
   InFlightShare(InFlightShare&& other) noexcept { swap(other); }
   InFlightShare& operator=(InFlightShare&& other) noexcept {
     InFlightShare dying(std::move(other));
@@ -53,14 +56,12 @@ class InFlightShare {
   void swap(InFlightShare& other) noexcept {
     std::swap(table_, other.table_);
     std::swap(endpoint_, other.endpoint_);
-    std::swap(uncached_tokens_, other.uncached_tokens_);
-    std::swap(unstarted_, other.unstarted_);
+    std::swap(held_, other.held_);
   }
 
   InFlightTable* table_ = nullptr;
   model::EndpointRef endpoint_;
-  std::int64_t uncached_tokens_ = 0;
-  std::int64_t unstarted_ = 0;
+  InFlight held_;
 };
 
 class InFlightTable {
@@ -71,7 +72,8 @@ class InFlightTable {
     const Cell& cell = cells_[slot];
     return {cell.requests.load(std::memory_order_relaxed),
             cell.uncached_tokens.load(std::memory_order_relaxed),
-            cell.unstarted.load(std::memory_order_relaxed)};
+            cell.unstarted.load(std::memory_order_relaxed),
+            cell.context_tokens.load(std::memory_order_relaxed)};
   }
   bool in_use(std::uint32_t slot) const { return read(slot).requests != 0; }
   // All slots together; every part is zero when nothing is in flight.
@@ -83,12 +85,18 @@ class InFlightTable {
     std::atomic<std::int64_t> requests{0};
     std::atomic<std::int64_t> uncached_tokens{0};
     std::atomic<std::int64_t> unstarted{0};
+    std::atomic<std::int64_t> context_tokens{0};
   };
-  void add(std::uint32_t slot, std::int64_t requests, std::int64_t tokens, std::int64_t unstarted) {
+  // `times` is 1 or -1.
+  void add(std::uint32_t slot, const InFlight& part, std::int64_t times) {
     Cell& cell = cells_[slot];
-    if (requests != 0) cell.requests.fetch_add(requests, std::memory_order_relaxed);
-    if (tokens != 0) cell.uncached_tokens.fetch_add(tokens, std::memory_order_relaxed);
-    if (unstarted != 0) cell.unstarted.fetch_add(unstarted, std::memory_order_relaxed);
+    add(cell.requests, times * part.requests);
+    add(cell.uncached_tokens, times * part.uncached_tokens);
+    add(cell.unstarted, times * part.unstarted);
+    add(cell.context_tokens, times * part.context_tokens);
+  }
+  static void add(std::atomic<std::int64_t>& sum, std::int64_t value) {
+    if (value != 0) sum.fetch_add(value, std::memory_order_relaxed);
   }
   std::unique_ptr<Cell[]> cells_;
 };

@@ -33,6 +33,23 @@ TEST(InFlightTable, ThePartsOfAShareEndAtTheirOwnMoments) {
   EXPECT_FALSE(share.held());
 }
 
+TEST(InFlightTable, ContextLastsAsLongAsTheRequestAndGoesWhereItGoes) {
+  InFlightTable table;
+  EXPECT_EQ(InFlightShare(table, EndpointRef{1, 0}, 500).endpoint().slot, 1U);
+  InFlightShare share(table, EndpointRef{3, 0}, 500, 900);
+  EXPECT_EQ(table.read(3).context_tokens, 900);
+  share.first_token();
+  EXPECT_EQ(table.read(3).context_tokens, 900);
+  share.rebind(EndpointRef{4, 0});
+  EXPECT_EQ(table.read(3).context_tokens, 0);
+  EXPECT_EQ(table.read(4).context_tokens, 900);
+  EXPECT_EQ(table.total().context_tokens, 900);
+  InFlightShare moved(std::move(share));
+  moved.release();
+  moved.release();
+  EXPECT_EQ(table.total().context_tokens, 0);
+}
+
 TEST(InFlightTable, MovesAndDestructionKeepItExact) {
   InFlightTable table;
   {
@@ -106,6 +123,13 @@ TEST(PlacementLedger, ColdStampsAscendAndForgettingIsNever) {
   EXPECT_LT(ledger.last_cold(4), ledger.last_cold(2));
   ledger.forget(2);
   EXPECT_EQ(ledger.last_cold(2), 0U);
+  EXPECT_EQ(ledger.placed(4), 0U);
+  ledger.note_placed(4, 100);
+  ledger.note_placed(4, 20);
+  EXPECT_EQ(ledger.placed(4), 120U);
+  EXPECT_EQ(ledger.placed(2), 0U);
+  ledger.forget(4);
+  EXPECT_EQ(ledger.placed(4), 0U);
   const auto first = ledger.next_turn();
   EXPECT_EQ(ledger.next_turn(), first + 1);
 }

@@ -36,6 +36,10 @@ const Endpoint* PoolSnapshot::find(std::uint32_t slot) const {
   return found != endpoints.end() && found->ref.slot == slot ? &*found : nullptr;
 }
 
+bool PoolSnapshot::is_adapter(std::string_view model) const {
+  return std::ranges::binary_search(adapters, model);
+}
+
 bool PoolSnapshot::knows_model(std::string_view model) const {
   return std::ranges::any_of(endpoints, [&](const Endpoint& e) { return e.serves(model); });
 }

@@ -41,6 +41,7 @@ struct Endpoint {
   bool tls = false;
   std::vector<std::pair<std::string, std::string>> labels;  // Sorted by key.
   std::vector<std::string> models;                          // Model and adapter ids it serves.
+  std::vector<std::string> adapters;                        // Those of them that are adapters.
   Health health = Health::kUnknown;
   bool asked = false;        // A probe has been answered, or has failed.
   double admit_share = 1.0;  // In (0, 1]; below 1 only while returning.
@@ -57,6 +58,10 @@ struct PoolSnapshot {
   std::vector<Endpoint> endpoints;  // Ascending by slot; slots may have gaps.
 
   const Endpoint* find(std::uint32_t slot) const;
+  std::vector<std::string> adapters;  // Of all endpoints, sorted, each once.
+
+  // Whether some engine calls it an adapter of another model.
+  bool is_adapter(std::string_view model) const;
   // Whether any endpoint, healthy or not, has reported this model.
   bool knows_model(std::string_view model) const;
   bool any_model_known() const;

@@ -102,6 +102,8 @@ std::string_view to_string(ReplyReason reason) {
       return "upgrade_required";
     case ReplyReason::kOriginNotAllowed:
       return "origin_not_allowed";
+    case ReplyReason::kNotCached:
+      return "not_cached";
   }
   return "unknown";
 }
@@ -129,6 +131,8 @@ int http_status(ReplyReason reason) {
       return 504;
     case ReplyReason::kBadRequest:
       return 400;
+    case ReplyReason::kNotCached:
+      return 412;
     case ReplyReason::kTooLarge:
       return 413;
     case ReplyReason::kHeaderTooLarge:

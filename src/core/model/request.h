@@ -46,10 +46,16 @@ struct InferenceRequest {
   // Below 0: may be shed when the pool is busy. A front without objectives leaves 0.
   std::int32_t priority = 0;
   std::string_view objective{};  // Its name, from which the priority came; empty when none.
+  // Worth serving only where a part of the prompt is cached: otherwise refused.
+  bool only_if_cached = false;
   // As many as the front's own limits let through; empty from a front that hands none on, which
   // then does not fill scheduling::Column::kHeaders.
   std::span<const RequestHeader> headers{};
   std::span<const MediaItem> media{};  // At most kMaxMediaItems.
+  // Chained keys of the whole blocks of its tokens, `token_block` tokens each, by which is asked
+  // what engines say they hold; empty: it was not tokenized.
+  std::span<const std::uint64_t> token_keys{};
+  std::uint32_t token_block = 0;
 
   // The last one's value, empty when there is none.
   std::string_view header(std::string_view lower_name) const;
@@ -109,8 +115,9 @@ enum class ReplyReason : std::uint8_t {
   kUnsupportedEncoding,     // 415, a body neither plain nor gzip.
   kUpgradeRequired,         // 426, a route that is a WebSocket.
   kOriginNotAllowed,        // 403, a web page that may not open one.
+  kNotCached,               // 412, the client wants an answer only from a cache.
 };
-inline constexpr std::size_t kReplyReasonCount = 23;
+inline constexpr std::size_t kReplyReasonCount = 24;
 
 std::string_view to_string(ReplyReason reason);
 int http_status(ReplyReason reason);

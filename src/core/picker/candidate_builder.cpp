@@ -27,6 +27,18 @@ float column_of(fleet::AdapterFit::Where where) {
   return scheduling::kAdapterNowhere;
 }
 
+float trust_of(prefix::Trust trust) {
+  switch (trust) {
+    case prefix::Trust::kAbsent:
+      return 0;
+    case prefix::Trust::kSuspect:
+      return 0.5F;
+    case prefix::Trust::kTrusted:
+      return 1;
+  }
+  return 0;
+}
+
 bool is_allowed(const model::InferenceRequest& request, std::uint32_t slot) {
   return !request.only_slots || std::ranges::binary_search(*request.only_slots, slot);
 }
@@ -127,10 +139,35 @@ const scheduling::Candidates& CandidateBuilder::build(const model::InferenceRequ
   return table_;
 }
 
-void CandidateBuilder::fill(const model::InferenceRequest& request) {
-  matched_.assign(chosen_.back()->ref.slot + 1, 0);
+// Fills cached_tokens by what an engine told, and where it told nothing by what was sent there.
+void CandidateBuilder::match(const model::InferenceRequest& request) {
+  const std::size_t slots = chosen_.back()->ref.slot + 1;
+  matched_.assign(slots, 0);
+  told_.assign(slots, {});
   if (!request.keys.empty()) shared_.knowledge.match(request.keys, matched_);
+  if (!request.token_keys.empty() && shared_.told != nullptr) {
+    shared_.told->told(request.token_keys, told_, told_scratch_);
+  }
+  // The last token of a prompt is always computed, and with it the block that it is in.
+  const std::uint64_t usable = request.token_block == 0 || request.prompt_tokens == 0
+                                   ? 0
+                                   : (request.prompt_tokens - 1) / request.token_block;
+  for (std::size_t row = 0; row < chosen_.size(); ++row) {
+    const std::uint32_t slot = chosen_[row]->ref.slot;
+    const prefix::ToldBlocks& told = told_[slot];
+    const double guessed = static_cast<double>(matched_[slot]) * request.block_tokens;
+    const std::uint64_t blocks = std::min<std::uint64_t>(told.blocks, usable);
+    double cached = static_cast<double>(blocks) * request.token_block;
+    if (told.trust == prefix::Trust::kAbsent) cached = guessed;
+    // Some of what it told was missed: it may hold more.
+    if (told.trust == prefix::Trust::kSuspect) cached = std::max(cached, guessed);
+    table_.cached_tokens[row] = static_cast<float>(cached);
+    table_.cache_trust[row] = trust_of(told.trust);
+  }
+}
 
+void CandidateBuilder::fill(const model::InferenceRequest& request) {
+  match(request);
   const auto prompt = static_cast<double>(request.prompt_tokens);
   // The last token of a prompt is always computed.
   const double cacheable = std::max(0.0, prompt - 1);
@@ -140,8 +177,7 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
     const std::uint32_t slot = chosen_[row]->ref.slot;
     const fleet::LoadRow load = shared_.load.read(slot);
     const fleet::InFlight inflight = shared_.inflight.read(slot);
-    const double cached =
-        std::min(cacheable, static_cast<double>(matched_[slot]) * request.block_tokens);
+    const double cached = std::min(cacheable, static_cast<double>(table_.cached_tokens[row]));
     best_cached = std::max(best_cached, cached);
     any_stale |= load.stale;
     table_.waiting[row] = load.waiting;
@@ -166,7 +202,8 @@ void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time 
                                    scheduling::Columns wanted) {
   using scheduling::Column;
   for (auto* column :
-       {&table_.metrics_age, &table_.adapter, &table_.adapter_room, &table_.media_cached}) {
+       {&table_.metrics_age, &table_.adapter, &table_.adapter_room, &table_.media_cached,
+        &table_.media_items, &table_.inflight_context, &table_.placed_tokens}) {
     std::ranges::fill(*column, 0.0F);
   }
   if (wanted.has(Column::kMetricsAge)) {
@@ -179,6 +216,25 @@ void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time 
   }
   if (wanted.has(Column::kMediaCached) && !request.media.empty() && shared_.media != nullptr) {
     fill_media(request.media);
+  }
+  if (wanted.has(Column::kInFlightContext)) {
+    for (std::size_t row = 0; row < chosen_.size(); ++row) {
+      const fleet::InFlight inflight = shared_.inflight.read(chosen_[row]->ref.slot);
+      table_.inflight_context[row] = static_cast<float>(inflight.context_tokens);
+    }
+  }
+  if (wanted.has(Column::kPlacedTokens)) fill_placed();
+}
+
+// Told from the least, because sums without an end outgrow what a float tells apart.
+void CandidateBuilder::fill_placed() {
+  placed_.resize(chosen_.size());
+  for (std::size_t row = 0; row < chosen_.size(); ++row) {
+    placed_[row] = shared_.ledger.placed(chosen_[row]->ref.slot);
+  }
+  const std::uint64_t least = std::ranges::min(placed_);
+  for (std::size_t row = 0; row < chosen_.size(); ++row) {
+    table_.placed_tokens[row] = static_cast<float>(placed_[row] - least);
   }
 }
 
@@ -219,7 +275,9 @@ void CandidateBuilder::fill_media(std::span<const model::MediaItem> media) {
     shared_.media->match(std::span(&item.hash, 1), matched_);
     const auto share = static_cast<float>(static_cast<double>(item.bytes) / total);
     for (std::size_t row = 0; row < chosen_.size(); ++row) {
-      if (matched_[chosen_[row]->ref.slot] > 0) table_.media_cached[row] += share;
+      if (matched_[chosen_[row]->ref.slot] == 0) continue;
+      table_.media_cached[row] += share;
+      table_.media_items[row] += 1;
     }
   }
   // The shares of all items may add up to a hair more than the whole.

@@ -30,6 +30,8 @@ struct SharedState {
   const prefix::PrefixKnowledge& knowledge;
   // Which media were sent where: each item is a prompt of one key. Null: nobody remembers.
   const prefix::PrefixKnowledge* media = nullptr;
+  // What engines tell of their caches. Null: nobody listens.
+  const prefix::ToldKnowledge* told = nullptr;
 };
 
 // Why an endpoint of the pool is no row of the table.
@@ -81,10 +83,12 @@ class CandidateBuilder {
   bool select_holder(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
                      std::span<const std::uint32_t> tried);
   void fill(const model::InferenceRequest& request);
+  void match(const model::InferenceRequest& request);
   void fill_wanted(const model::InferenceRequest& request, Time now, scheduling::Columns wanted);
   void fill_adapters(std::string_view model);
   void raise_stale_load();
   void fill_media(std::span<const model::MediaItem> media);
+  void fill_placed();
   void rank_cold_placements();
 
   SharedState shared_;
@@ -92,7 +96,10 @@ class CandidateBuilder {
   std::vector<const model::Endpoint*> chosen_;
   std::vector<Excluded> excluded_;
   std::vector<prefix::MatchedBlocks> matched_;
+  std::vector<prefix::ToldBlocks> told_;
+  prefix::ToldScratch told_scratch_;
   std::vector<std::pair<std::uint64_t, std::uint32_t>> by_stamp_;  // Last cold placement, row.
+  std::vector<std::uint64_t> placed_;                              // A row each.
   bool cold_ = false;
 };
 

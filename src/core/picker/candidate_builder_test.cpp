@@ -61,6 +61,65 @@ TEST_F(CandidateBuilderTest, ColumnsTellAdaptersAndTheAgeOfMetrics) {
   EXPECT_FALSE(filled_columns().has(scheduling::Column::kHeaders)) << "a front adds these";
 }
 
+TEST_F(CandidateBuilderTest, ContextAndPlacedTokensAreTheEndpointsOwnAndPlacedFromTheLeast) {
+  const fleet::InFlightShare share(inflight, {2, 0}, 10, 700);
+  // More than a float tells apart.
+  constexpr std::uint64_t kLong = std::uint64_t{1} << 40;
+  for (std::uint32_t slot = 0; slot < 4; ++slot) ledger.note_placed(slot, kLong + 3 * slot + 5);
+  CandidateBuilder builder({inflight, load, ledger, history});
+  Random random(1);
+  using Values = std::vector<float>;
+  using scheduling::Column;
+  const auto& table = builder.build(request, pool, {}, {}, now, random,
+                                    {Column::kInFlightContext, Column::kPlacedTokens});
+  EXPECT_EQ(table.inflight_context, (Values{0, 0, 700, 0}));
+  EXPECT_EQ(table.placed_tokens, (Values{0, 3, 6, 9}));
+  const auto& unwanted = builder.build(request, pool, {}, {}, now, random, {});
+  EXPECT_EQ(unwanted.inflight_context, Values(4, 0.0F));
+  EXPECT_EQ(unwanted.placed_tokens, Values(4, 0.0F));
+}
+
+class Engines final : public prefix::ToldKnowledge {
+ public:
+  void told(std::span<const std::uint64_t> keys, std::span<prefix::ToldBlocks> out,
+            prefix::ToldScratch& /*scratch*/) const override {
+    asked.assign(keys.begin(), keys.end());
+    out[0] = {5, prefix::Trust::kTrusted};
+    out[1] = {0, prefix::Trust::kTrusted};
+    out[2] = {3, prefix::Trust::kSuspect};
+  }
+  mutable std::vector<std::uint64_t> asked;
+};
+
+TEST_F(CandidateBuilderTest, WhatAnEngineTellsCountsMoreThanWhatWasSentThere) {
+  const std::vector<std::uint64_t> keys = {1, 2, 3, 4};
+  const std::vector<std::uint64_t> token_keys = {7, 8, 9};
+  for (std::uint32_t slot = 0; slot < 4; ++slot) history.record(slot, keys);
+  request.keys = keys;
+  request.block_tokens = 256;
+  request.token_block = 16;
+  const Engines engines;
+  CandidateBuilder builder({inflight, load, ledger, history, nullptr, &engines});
+  Random random(1);
+  using Values = std::vector<float>;
+  // It was not tokenized: nobody can be asked.
+  EXPECT_EQ(builder.build(request, pool, {}, {}, now, random).cached_tokens, Values(4, 1023));
+  EXPECT_EQ(builder.table().cache_trust, Values(4, 0));
+  EXPECT_TRUE(engines.asked.empty());
+
+  request.token_keys = token_keys;
+  const auto& table = builder.build(request, pool, {}, {}, now, random);
+  EXPECT_EQ(engines.asked, token_keys);
+  EXPECT_EQ(table.cached_tokens, (Values{80, 0, 1023, 1023})) << "a suspect may hold more";
+  EXPECT_EQ(table.own_uncached_tokens, (Values{944, 1024, 1, 1}));
+  EXPECT_EQ(table.cache_trust, (Values{1, 1, 0.5F, 0}));
+  // The last token is always computed, and with it its block.
+  request.prompt_tokens = 80;
+  EXPECT_EQ(builder.build(request, pool, {}, {}, now, random).cached_tokens[0], 64);
+  request.prompt_tokens = 81;
+  EXPECT_EQ(builder.build(request, pool, {}, {}, now, random).cached_tokens[0], 80);
+}
+
 // Matched size over whole size, by hand. Item i has the hash i + 1.
 TEST_F(CandidateBuilderTest, TheShareOfMediaIsBySize) {
   struct Vector {

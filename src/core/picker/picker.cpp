@@ -30,7 +30,8 @@ Picker::Picker(Ports ports, Limits limits, std::uint64_t seed)
       limits_(limits),
       budget_(limits.retry_ratio, limits.retries_per_second),
       random_(seed),
-      builder_(ports.shared) {
+      builder_(ports.shared),
+      runner_(ports.watch) {
   FAIRLEAD_ASSERT(limits.max_attempts >= 1 && limits.max_attempts <= kMaxAttempts);
 }
 
@@ -54,6 +55,11 @@ const Picker::State& Picker::state(RequestId id) const {
 }
 
 const Decision& Picker::decision(RequestId id) const { return state(id).decision; }
+
+Rated Picker::rated(RequestId id) const {
+  FAIRLEAD_ASSERT(id == decided_);
+  return {builder_.table(), runner_.rows(), runner_.totals()};
+}
 
 RequestId Picker::allocate() {
   if (free_.empty()) {
@@ -87,11 +93,12 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
                     Outbox& outbox) {
   State& mine = state(id);
   Decision& decision = mine.decision;
+  decided_ = id;
   const auto& table =
       builder_.build(request, pool, masked_until_, std::span(mine.tried, decision.attempts), now,
                      random_, profile.reads);
   if (decision.attempts == 0 && table.size() > 0 && !profile.admitters.empty() &&
-      profile.admit(request, table, random_) != scheduling::Admission::kAdmitted) {
+      profile.admit(request, table, random_, ports_.watch) != scheduling::Admission::kAdmitted) {
     return refuse(id, request, profile, random_, model::ReplyReason::kSaturated, now, outbox);
   }
   const Random chance = random_;
@@ -106,11 +113,12 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
                                                 : model::ReplyReason::kNoEndpoint;
     return refuse(id, request, profile, chance, reason, now, outbox);
   }
+  if (request.only_if_cached && !(table.cached_tokens[choice.row] > 0)) {
+    return refuse(id, request, profile, chance, model::ReplyReason::kNotCached, now, outbox);
+  }
   const model::EndpointRef endpoint = table.endpoint[choice.row]->ref;
   if (builder_.cold()) ports_.shared.ledger.note_cold(endpoint.slot);
-  mine.share =
-      fleet::InFlightShare(ports_.shared.inflight, endpoint,
-                           static_cast<std::int64_t>(table.own_uncached_tokens[choice.row]));
+  take_share(mine, endpoint, table.own_uncached_tokens[choice.row], request, profile);
   mine.tried[decision.attempts] = endpoint.slot;
   if (ports_.media != nullptr && profile.reads.has(scheduling::Column::kMediaCached)) {
     for (const model::MediaItem& item : request.media) {
@@ -125,11 +133,29 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
               request.prompt_tokens,
               static_cast<std::uint64_t>(table.cached_tokens[choice.row]),
               decision.attempts + 1};
+  if (profile.reads.has(scheduling::Column::kMediaCached)) {
+    decision.media = static_cast<std::uint32_t>(request.media.size());
+    decision.media_cached = static_cast<std::uint32_t>(table.media_items[choice.row]);
+  }
   for (const std::uint32_t row : choice.ranking.fallbacks()) {
     decision.fallbacks[decision.fallback_count++] = table.endpoint[row]->ref;
   }
   note(request, profile, chance, decision, model::ReplyReason::kNone, now);
   outbox.push_back({id, Action::Kind::kForward, endpoint, model::ReplyReason::kNone, {}});
+}
+
+// What only some policies read is counted for those only.
+void Picker::take_share(State& mine, model::EndpointRef endpoint, float uncached_tokens,
+                        const model::InferenceRequest& request,
+                        const scheduling::Profile& profile) {
+  const auto uncached = static_cast<std::int64_t>(uncached_tokens);
+  const bool has_context = profile.reads.has(scheduling::Column::kInFlightContext);
+  mine.share =
+      fleet::InFlightShare(ports_.shared.inflight, endpoint, uncached,
+                           has_context ? static_cast<std::int64_t>(request.prompt_tokens) : 0);
+  if (profile.reads.has(scheduling::Column::kPlacedTokens)) {
+    ports_.shared.ledger.note_placed(endpoint.slot, static_cast<std::uint64_t>(uncached));
+  }
 }
 
 // Nobody is chosen for a request that was read: that is a decision too.
@@ -156,15 +182,21 @@ void Picker::reply(RequestId id, model::ReplyReason reason, Outbox& outbox) cons
   outbox.push_back({id, Action::Kind::kReply, {}, reason, retry_after});
 }
 
-void Picker::on_dispatched(RequestId id, std::span<const std::uint64_t> keys) {
-  const State& mine = state(id);
-  if (!keys.empty()) ports_.recorder.record(mine.decision.endpoint.slot, keys);
+void Picker::on_dispatched(RequestId id, const model::InferenceRequest& request, Time now) {
+  record(state(id).decision.endpoint, request, now);
+}
+
+void Picker::record(model::EndpointRef endpoint, const model::InferenceRequest& request, Time now) {
+  if (!request.keys.empty()) ports_.recorder.record(endpoint.slot, request.keys);
+  if (!request.token_keys.empty() && ports_.expected != nullptr) {
+    ports_.expected->expect(endpoint, request.token_keys, now);
+  }
 }
 
 void Picker::on_first_token(RequestId id) { state(id).share.first_token(); }
 
 void Picker::on_served(RequestId id, model::EndpointRef endpoint,
-                       std::span<const std::uint64_t> keys, Time now) {
+                       const model::InferenceRequest& request, Time now) {
   State& mine = state(id);
   Decision& decision = mine.decision;
   if (decision.endpoint == endpoint) return;
@@ -175,7 +207,7 @@ void Picker::on_served(RequestId id, model::EndpointRef endpoint,
   }
   mine.share.rebind(endpoint);
   decision.endpoint = endpoint;
-  if (!keys.empty()) ports_.recorder.record(endpoint.slot, keys);
+  record(endpoint, request, now);
 }
 
 void Picker::blame(model::EndpointRef endpoint, UpstreamFailure failure, Time now) {

@@ -72,6 +72,9 @@ struct Decision {
   // anew when it is told of a failure.
   std::array<model::EndpointRef, scheduling::kMaxFallbacks> fallbacks{};
   std::uint32_t fallback_count = 0;
+  // Images and the like, where the policy asks who has them: all, and those expected to be cached.
+  std::uint32_t media = 0;
+  std::uint32_t media_cached = 0;
 };
 
 // Whether a failed try left the client untouched, so that another endpoint may be asked.
@@ -109,6 +112,23 @@ class DecisionSink {
   virtual void note(const DecisionNote& note) = 0;
 };
 
+// Told of every dispatch of a tokenized prompt, by its token keys: the endpoint will hold it soon,
+// and say so later.
+class ExpectedBlocks {
+ public:
+  virtual ~ExpectedBlocks() = default;
+  virtual void expect(model::EndpointRef endpoint, std::span<const std::uint64_t> keys,
+                      Time now) = 0;
+};
+
+// The endpoints that one decision rated: rows of `table` that the filters left, and the totals of
+// each, higher is better. Views, valid until the next decision.
+struct Rated {
+  const scheduling::Candidates& table;
+  std::span<const std::uint32_t> rows;
+  std::span<const float> totals;
+};
+
 struct Ports {
   SharedState shared;
   DispatchRecorder& recorder;
@@ -117,6 +137,8 @@ struct Ports {
   // Where media are written down, each as a prompt of one key, when they are placed and the profile
   // asks where they are. Null: nowhere.
   DispatchRecorder* media = nullptr;
+  ExpectedBlocks* expected = nullptr;        // Null: nobody wants to know.
+  scheduling::PluginWatch* watch = nullptr;  // Null: nobody measures plugins.
 };
 
 struct Counters {
@@ -132,10 +154,10 @@ class Picker {
   RequestId on_request(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
                        const scheduling::Profile& profile, Time now, Outbox& outbox);
   // The request's last byte was handed to the endpoint's connection.
-  void on_dispatched(RequestId id, std::span<const std::uint64_t> keys);
+  void on_dispatched(RequestId id, const model::InferenceRequest& request, Time now);
   // A proxy brought it to one of its fall-backs: the in-flight share and the prompt's history are
   // there from here on, and those asked before it have failed.
-  void on_served(RequestId id, model::EndpointRef endpoint, std::span<const std::uint64_t> keys,
+  void on_served(RequestId id, model::EndpointRef endpoint, const model::InferenceRequest& request,
                  Time now);
   void on_first_token(RequestId id);
   void on_upstream_failed(RequestId id, model::UpstreamFailure failure, Replay replay,
@@ -147,6 +169,8 @@ class Picker {
   // For the decisions from here on.
   void set_limits(const Limits& limits);
   const Decision& decision(RequestId id) const;
+  // Of the request that was decided last, which must be this one.
+  Rated rated(RequestId id) const;
   const Counters& counters() const { return counters_; }
   std::size_t live() const { return states_.size() - free_.size(); }
 
@@ -164,12 +188,15 @@ class Picker {
   RequestId allocate();
   void decide(RequestId id, const model::InferenceRequest& request, const model::PoolSnapshot& pool,
               const scheduling::Profile& profile, Time now, Outbox& outbox);
+  void take_share(State& mine, model::EndpointRef endpoint, float uncached_tokens,
+                  const model::InferenceRequest& request, const scheduling::Profile& profile);
   void refuse(RequestId id, const model::InferenceRequest& request,
               const scheduling::Profile& profile, const Random& chance, model::ReplyReason reason,
               Time now, Outbox& outbox);
   void reply(RequestId id, model::ReplyReason reason, Outbox& outbox) const;
   void note(const model::InferenceRequest& request, const scheduling::Profile& profile,
             const Random& chance, const Decision& decision, model::ReplyReason reply, Time now);
+  void record(model::EndpointRef endpoint, const model::InferenceRequest& request, Time now);
   void blame(model::EndpointRef endpoint, model::UpstreamFailure failure, Time now);
   void mask(std::uint32_t slot, Time until);
 
@@ -183,6 +210,7 @@ class Picker {
   std::vector<std::uint32_t> free_;
   std::vector<Time> masked_until_;  // By slot.
   Counters counters_;
+  RequestId decided_;  // The last one.
 };
 
 }  // namespace fairlead::picker

@@ -54,6 +54,7 @@ class PickerTest : public ::testing::Test {
     EXPECT_EQ(left.requests, 0);
     EXPECT_EQ(left.uncached_tokens, 0);
     EXPECT_EQ(left.unstarted, 0);
+    EXPECT_EQ(left.context_tokens, 0);
     EXPECT_EQ(picker.live(), 0U);
   }
 
@@ -99,6 +100,18 @@ TEST_F(PickerTest, ABurstSpreadsBecauseAccountingStartsAtTheDecision) {
   for (const RequestId id : ids) picker.on_end(id, Outcome::kCompleted, now);
 }
 
+TEST_F(PickerTest, ContextAndPlacedTokensAreCountedForPoliciesThatReadThem) {
+  const RequestId unread = start();
+  profile.reads = {scheduling::Column::kInFlightContext, scheduling::Column::kPlacedTokens};
+  history.record(0, std::span(keys).first(3));
+  const RequestId id = start();
+  picker.on_first_token(id);
+  EXPECT_EQ(inflight.total().context_tokens, 1024) << "of one, cached or not, to its end";
+  EXPECT_EQ(ledger.placed(outbox[0].endpoint.slot), 256U) << "what it did not hold";
+  for (const RequestId each : {unread, id}) picker.on_end(each, Outcome::kCompleted, now);
+  for (std::uint32_t slot = 1; slot < 4; ++slot) EXPECT_EQ(ledger.placed(slot), 0U);
+}
+
 TEST_F(PickerTest, FirstTokenReleasesPrefillWorkButNotTheRequest) {
   const RequestId id = start();
   const std::uint32_t slot = outbox[0].endpoint.slot;
@@ -120,8 +133,8 @@ TEST_F(PickerTest, AFallBackOfTheProxyTakesOverShareAndHistoryAndTheFirstChoiceI
   ASSERT_EQ(decision.fallback_count, 2U);
   const model::EndpointRef first = decision.endpoint;
   const model::EndpointRef served = decision.fallbacks[1];
-  picker.on_dispatched(id, keys);
-  picker.on_served(id, served, keys, now);
+  picker.on_dispatched(id, request, now);
+  picker.on_served(id, served, request, now);
   EXPECT_EQ(picker.decision(id).endpoint, served);
   EXPECT_EQ(inflight.read(first.slot).requests, 0);
   EXPECT_EQ(inflight.read(served.slot).requests, 1);
@@ -130,7 +143,7 @@ TEST_F(PickerTest, AFallBackOfTheProxyTakesOverShareAndHistoryAndTheFirstChoiceI
   ASSERT_EQ(sink.seen.size(), 2U);
   EXPECT_EQ(sink.seen[0].endpoint, first);
   EXPECT_EQ(sink.seen[1].endpoint, decision.fallbacks[0]);
-  picker.on_served(id, served, keys, now);
+  picker.on_served(id, served, request, now);
   EXPECT_EQ(sink.seen.size(), 2U) << "told twice, done once";
   // The two that failed are avoided for a moment.
   const RequestId next = start();
@@ -162,11 +175,44 @@ TEST_F(PickerTest, ASubsetIsNeverLeft) {
   picker.on_end(none, Outcome::kRejected, now);
 }
 
+class Expectations final : public ExpectedBlocks {
+ public:
+  void expect(model::EndpointRef endpoint, std::span<const std::uint64_t> keys, Time now) override {
+    seen.push_back({endpoint, {keys.begin(), keys.end()}, now});
+  }
+  struct Expected {
+    model::EndpointRef endpoint;
+    std::vector<std::uint64_t> keys;
+    Time now;
+  };
+  std::vector<Expected> seen;
+};
+
+TEST_F(PickerTest, WhatIsDispatchedIsExpectedThere) {
+  Expectations expectations;
+  Picker telling(
+      {{inflight, load, ledger, history}, recorder, sink, nullptr, nullptr, &expectations},
+      Limits{}, 7);
+  outbox.clear();
+  const RequestId plain = telling.on_request(request, pool, profile, now, outbox);
+  telling.on_dispatched(plain, request, now);
+  EXPECT_TRUE(expectations.seen.empty()) << "it was not tokenized";
+  const std::vector<std::uint64_t> token_keys = {1, 2};
+  request.token_keys = token_keys;
+  const RequestId id = telling.on_request(request, pool, profile, now, outbox);
+  telling.on_dispatched(id, request, now);
+  ASSERT_EQ(expectations.seen.size(), 1U);
+  EXPECT_EQ(expectations.seen[0].endpoint, outbox[1].endpoint);
+  EXPECT_EQ(expectations.seen[0].keys, token_keys);
+  EXPECT_EQ(expectations.seen[0].now, now);
+  for (const RequestId ended : {plain, id}) telling.on_end(ended, Outcome::kCompleted, now);
+}
+
 TEST_F(PickerTest, HistoryIsWrittenAfterDispatchAndBringsTheNextTurnBack) {
   const RequestId first = start();
   const std::uint32_t slot = outbox[0].endpoint.slot;
   EXPECT_EQ(history.held_blocks(slot), 0U);
-  picker.on_dispatched(first, keys);
+  picker.on_dispatched(first, request, now);
   EXPECT_EQ(history.held_blocks(slot), 4U);
   picker.on_first_token(first);
   const RequestId second = start();
@@ -412,7 +458,7 @@ TEST_F(PickerTest, NewPrefixesArePlacedInTurn) {
     request.keys = keys;
     const RequestId id = start();
     ++per_slot[outbox[0].endpoint.slot];
-    picker.on_dispatched(id, keys);
+    picker.on_dispatched(id, request, now);
     picker.on_end(id, Outcome::kCompleted, now);
   }
   for (const auto& [slot, count] : per_slot) EXPECT_EQ(count, 10) << slot;
@@ -438,7 +484,7 @@ TEST_F(PickerTest, RandomLifecyclesBalance) {
     const std::size_t at = random.below(live.size());
     const RequestId id = live[at];
     if (what == 4) picker.on_first_token(id);
-    if (what == 5) picker.on_dispatched(id, keys);
+    if (what == 5) picker.on_dispatched(id, request, now);
     bool ended = what >= 7;
     if (what == 6) {
       const auto failure = static_cast<UpstreamFailure>(random.below(9));

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace fairlead::prefix {
 
@@ -27,6 +28,37 @@ class PrefixKnowledge {
 
   // Prompt bytes that one key stands for.
   virtual std::size_t block_bytes() const = 0;
+};
+
+// How far an engine's own word of what its cache holds can be relied on.
+enum class Trust : std::uint8_t {
+  kAbsent,   // It says nothing, or what it said is of no use any more.
+  kSuspect,  // Something was missed, and is being caught up with.
+  kTrusted,  // Nothing was missed.
+};
+
+struct ToldBlocks {
+  MatchedBlocks blocks = 0;
+  Trust trust = Trust::kAbsent;
+};
+
+// Memory that an answer needs; each caller's own, reused.
+struct ToldScratch {
+  std::vector<std::uint16_t> depths;
+  std::vector<std::uint64_t> owners;
+};
+
+// The port through which scheduling asks what the engines themselves have told, by keys of token
+// blocks (token_keys.h). Threads: as PrefixKnowledge.
+class ToldKnowledge {
+ public:
+  virtual ~ToldKnowledge() = default;
+
+  // `out` is indexed by endpoint slot and preset; rows of endpoints that told nothing are left
+  // alone, the others are all written, also those that hold nothing. Allocates only to grow
+  // `scratch`.
+  virtual void told(std::span<const std::uint64_t> keys, std::span<ToldBlocks> out,
+                    ToldScratch& scratch) const = 0;
 };
 
 }  // namespace fairlead::prefix

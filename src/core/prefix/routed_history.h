@@ -29,6 +29,10 @@
 #include "core/prefix/recency.h"
 #include "core/prefix/run_map.h"
 
+namespace fairlead::codec {
+struct RestartHistory;
+}
+
 namespace fairlead::prefix {
 
 inline constexpr std::uint32_t kMaxSlots = 4096;
@@ -56,6 +60,12 @@ class RoutedHistory final : public PrefixKnowledge {
   void forget(std::uint32_t slot);
   // Rounded down to whole blocks; a smaller budget evicts at once, 0 turns the endpoint off.
   void set_budget(std::uint32_t slot, std::uint64_t bytes);
+
+  // Replaces `out` by what the endpoint holds, at most `blocks_max` of it, the oldest left out.
+  void save(std::uint32_t slot, std::size_t blocks_max, codec::RestartHistory& out) const;
+  // Records what was saved in the order of its use, so that it is forgotten in that order too.
+  // Parents must come before their children, and lengths fit the keys.
+  void restore(std::uint32_t slot, const codec::RestartHistory& saved);
 
   std::uint64_t held_blocks(std::uint32_t slot) const;
   const Figures& figures() const { return figures_; }

@@ -96,17 +96,13 @@ TEST(AppendixA, DeprecatedFormsStartAndNameTheirReplacement) {
   EXPECT_EQ(loaded.problems,
             "f:1: warning: apiVersion: deprecated; write llm-d.ai/v1alpha1\n"
             "f:4: warning: plugins[0].type: deprecated; write token-producer\n"
-            "f:5: warning: plugins[0].parameters.vllm.url: has no effect: tokens are estimated as "
-            "bytes / 4\n"
+            "f:5: warning: plugins[0].parameters.vllm.url: has no effect: tokens are made by "
+            "tokens.models, or estimated as bytes / 4\n"
             "f:6: warning: plugins[1].type: deprecated; write label-selector-filter\n"
             "f:7: warning: plugins[2].type: deprecated; write precise-prefix-cache-producer and "
             "prefix-cache-scorer\n"
-            "f:7: warning: plugins[2].type: engine events are not read yet; until they are, the "
-            "history of routed prompts stands in, and the parameters have no effect\n"
             "f:11: warning: saturationDetector: deprecated; write flowControl.saturationDetector\n"
-            "f:12: warning: parser: deprecated; write requestHandler.parsers\n"
-            "f:12: warning: parser: only whether passthrough-parser is listed has an effect "
-            "yet\n");
+            "f:12: warning: parser: deprecated; write requestHandler.parsers\n");
   ASSERT_NE(loaded.policy.profile, nullptr);
   EXPECT_TRUE(loaded.policy.profile->reads.has(Column::kCachedTokens));
   EXPECT_EQ(loaded.policy.picker.parsers, std::vector{ParserKind::kOpenAi});
@@ -145,10 +141,8 @@ TEST(AppendixA, WhatNeedsALaterCapabilitySaysWhich) {
         "f:3: featureGates: not supported yet: flowControl; requests are not queued\n"
         "f:3: warning: featureGates: haPopulateNonLeaderDatastore=false has no effect: there is no "
         "leader\n"
-        "f:6: warning: plugins[0].parameters.vllm.url: has no effect: tokens are estimated as "
-        "bytes / 4\n"
-        "f:8: warning: plugins[2].type: engine events are not read yet; until they are, the "
-        "history of routed prompts stands in, and the parameters have no effect\n"
+        "f:6: warning: plugins[0].parameters.vllm.url: has no effect: tokens are made by "
+        "tokens.models, or estimated as bytes / 4\n"
         "f:28: plugins[7].type: not supported yet: prefix-based-pd-decider, a part of "
         "prefill/decode disaggregation\n"
         "f:30: plugins[8].type: not supported yet: disagg-profile-handler, a part of "
@@ -166,8 +160,6 @@ TEST(AppendixA, WhatNeedsALaterCapabilitySaysWhich) {
         "f:49: flowControl.defaultNegativePriorityBand: not supported yet: flow control; remove "
         "it\n"
         "f:50: flowControl.priorityBands: not supported yet: flow control; remove it\n"
-        "f:52: warning: requestHandler: only whether passthrough-parser is listed has an effect "
-        "yet\n"
         "f:57: schedulingProfiles[1].name: not supported yet: a second profile; one decides every "
         "request\n");
 }
@@ -233,8 +225,8 @@ TEST(AppendixA, UnknownKeysFailAnywhere) {
   fails(
       "plugins:\n- {type: queue-scorer}\n- {type: token-producer,\n   parameters: {vllm: {url: "
       "x, uri: y}, modelName: m}}\n",
-      "f:4: warning: plugins[1].parameters.vllm.url: has no effect: tokens are estimated as "
-      "bytes / 4\n"
+      "f:4: warning: plugins[1].parameters.vllm.url: has no effect: tokens are made by "
+      "tokens.models, or estimated as bytes / 4\n"
       "f:4: plugins[1].parameters.vllm.uri: unknown key; did you mean \"url\"?\n");
   fails(
       "plugins:\n- {type: queue-scorer}\ndataLayer:\n  sources:\n  - {pluginRef: "
@@ -243,8 +235,6 @@ TEST(AppendixA, UnknownKeysFailAnywhere) {
   fails(
       "plugins:\n- type: precise-prefix-cache-producer\n  parameters:\n    indexerConfig:\n"
       "      kvCacheBackendConfigs:\n      - {name: gpu, weigth: 1}\n- type: queue-scorer\n",
-      "f:2: warning: plugins[0].type: engine events are not read yet; until they are, the "
-      "history of routed prompts stands in, and the parameters have no effect\n"
       "f:6: plugins[0].parameters.indexerConfig.kvCacheBackendConfigs[0].weigth: unknown key; "
       "did you mean \"weight\"?\n");
   fails("plugins: []\nplugins: [{type: queue-scorer}]\n",
@@ -275,10 +265,10 @@ TEST(AppendixA, FormsThatMustFailDo) {
       "plugins:\n- {type: queue-scorer}\n- type: token-producer\n  parameters:\n"
       "    modelName: m\n    vllm: {url: x}\n    estimate: {image: {mode: static}}\n",
       "f:6: plugins[1].parameters.vllm: a second tokenizer beside estimate; give only one\n"
-      "f:6: warning: plugins[1].parameters.vllm.url: has no effect: tokens are estimated as "
-      "bytes / 4\n"
-      "f:7: warning: plugins[1].parameters.estimate.image.mode: has no effect: tokens are "
-      "estimated as bytes / 4\n");
+      "f:6: warning: plugins[1].parameters.vllm.url: has no effect: tokens are made by "
+      "tokens.models, or estimated as bytes / 4\n"
+      "f:7: warning: plugins[1].parameters.estimate.image.mode: has no effect: tokens are made "
+      "by tokens.models, or estimated as bytes / 4\n");
   fails("plugins:\n- {type: queue-scorer}\n- {type: token-producer, parameters: {vllm: {}}}\n",
         "f:3: plugins[1].parameters.vllm: needs modelName beside it\n");
   fails("plugins:\n- {type: queue-scorer}\n- type: session-id-producer\n",
@@ -335,6 +325,7 @@ TEST(AppendixA, TheParserThatClaimsThePathReadsARequest) {
   EXPECT_EQ(parser_for(all, "/generate/"), kSglangHttp);
   EXPECT_EQ(parser_for(all, "/v1/generate"), kPassthrough);
   EXPECT_EQ(parser_for(all, "/v1/xcompletions"), kPassthrough);
+  EXPECT_EQ(parser_for(all, "/v2/rerank"), kOpenAi) << "llm-d has no parser for it";
   EXPECT_EQ(parser_for(std::vector{kOpenAi}, "/v1/messages"), std::nullopt);
   EXPECT_EQ(parser_for({}, "/v1/completions"), std::nullopt);
 }
@@ -344,8 +335,6 @@ TEST(AppendixA, AParserThatIsNeverAskedIsRemarkedOn) {
       "requestHandler:\n  parsers:\n  - pluginRef: passthrough-parser\n"
       "  - pluginRef: openai-parser\n");
   EXPECT_EQ(loaded.problems,
-            "f:1: warning: requestHandler: only whether passthrough-parser is listed has an effect "
-            "yet\n"
             "f:4: warning: requestHandler.parsers[1].pluginRef: is never asked: passthrough-parser "
             "before it takes every path\n");
   EXPECT_EQ(loaded.policy.picker.parsers, std::vector{ParserKind::kPassthrough});
@@ -360,7 +349,6 @@ TEST(AppendixA, AdmittersAndReportersStandWithoutAProfile) {
       "schedulingProfiles: [{name: p, plugins: [{pluginRef: queue-scorer}]}]\n");
   ASSERT_NE(loaded.policy.profile, nullptr) << loaded.problems;
   EXPECT_EQ(loaded.problems,
-            "f:4: warning: plugins[2].type: is checked, but has no effect yet\n"
             "f:8: warning: plugins[3]: \"spare\" is in no profile and is not the saturation "
             "detector\n");
   const Profile& profile = *loaded.policy.profile;
@@ -369,23 +357,24 @@ TEST(AppendixA, AdmittersAndReportersStandWithoutAProfile) {
   EXPECT_EQ(profile.admitters[1].name, "utilization-detector");
   ASSERT_EQ(profile.reporters.size(), 1U);
   EXPECT_TRUE(profile.filters.empty());
-  EXPECT_FALSE(response_need(loaded.policy.picker).has_value());
+  EXPECT_EQ(response_need(loaded.policy.picker)->plugin, "request-attribute-reporter");
 }
 
-TEST(AppendixA, TheVerifierIsRemarkedOnAndNeedsNoResponses) {
+TEST(AppendixA, TheVerifierNeedsResponses) {
   const Loaded loaded =
       load("plugins: [{type: queue-scorer}, {type: destination-endpoint-served-verifier}]\n");
-  EXPECT_EQ(loaded.problems, "f:1: warning: plugins[1].type: is checked, but has no effect yet\n");
+  EXPECT_EQ(loaded.problems, "");
   ASSERT_NE(loaded.policy.profile, nullptr);
-  EXPECT_FALSE(response_need(loaded.policy.picker).has_value());
+  EXPECT_EQ(response_need(loaded.policy.picker)->why, "works on responses");
 }
 
-TEST(AppendixA, AListOfTheDefaultParsersIsNotRemarkedOn) {
-  EXPECT_EQ(
-      load("requestHandler:\n  parsers: [{pluginRef: vllmhttp-parser}, {pluginRef: "
-           "openai-parser}, {pluginRef: anthropic-parser}, {pluginRef: passthrough-parser}]\n")
-          .problems,
-      "");
+TEST(AppendixA, AnyListOfParsersIsTakenAsItIs) {
+  const Loaded loaded = load(
+      "requestHandler:\n  parsers: [{pluginRef: sglanghttp-parser}, {pluginRef: "
+      "openai-parser}, {pluginRef: passthrough-parser}]\n");
+  EXPECT_EQ(loaded.problems, "");
+  EXPECT_EQ(loaded.policy.picker.parsers,
+            (std::vector{ParserKind::kSglangHttp, ParserKind::kOpenAi, ParserKind::kPassthrough}));
 }
 
 TEST(AppendixA, ADetectorMayStandBesideAShippedPolicy) {

@@ -40,6 +40,12 @@ std::string_view to_string(Column column) {
       return "adapter_room";
     case Column::kMediaCached:
       return "media_cached";
+    case Column::kCacheTrust:
+      return "cache_trust";
+    case Column::kInFlightContext:
+      return "inflight_context";
+    case Column::kPlacedTokens:
+      return "placed_tokens";
     case Column::kHeaders:
       return "headers";
     case Column::kPriority:
@@ -50,7 +56,7 @@ std::string_view to_string(Column column) {
 
 std::string to_string(Columns columns) {
   std::string out;
-  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kPriority); bit <<= 1) {
+  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kPlacedTokens); bit <<= 1) {
     const auto column = static_cast<Column>(bit);
     if (!columns.has(column)) continue;
     if (!out.empty()) out += ", ";
@@ -62,6 +68,7 @@ std::string to_string(Columns columns) {
 void Candidates::resize(std::size_t rows) {
   endpoint.resize(rows);
   for (const Figure& figure : kFigures) (this->*figure.values).resize(rows);
+  media_items.resize(rows);
 }
 
 }  // namespace fairlead::scheduling

@@ -40,6 +40,12 @@ enum class Column : std::uint32_t {
   // Facts of the request that some fronts have only.
   kHeaders = 1U << 16,
   kPriority = 1U << 17,
+  // 1: cached_tokens are what the engine told; 0.5: and some of what it told was missed; 0: they
+  // are guessed from what was sent there.
+  kCacheTrust = 1U << 18,
+  kInFlightContext = 1U << 19,  // Prompt tokens in flight, cached or not, up to the requests' ends.
+  // Uncached prompt tokens ever placed there, above the least of the rows.
+  kPlacedTokens = 1U << 20,
 };
 
 class Columns {
@@ -65,7 +71,8 @@ inline constexpr Columns kAllColumns{
     Column::kInFlightTokens, Column::kUnstarted, Column::kCachedTokens, Column::kOwnUncachedTokens,
     Column::kColdOrder,      Column::kHealth,    Column::kLabels,       Column::kModels,
     Column::kMetricsAge,     Column::kAdapter,   Column::kAdapterRoom,  Column::kMediaCached,
-    Column::kHeaders,        Column::kPriority};
+    Column::kHeaders,        Column::kPriority,  Column::kCacheTrust,   Column::kInFlightContext,
+    Column::kPlacedTokens};
 
 // Values of the column `adapter`.
 inline constexpr float kAdapterNowhere = 0;
@@ -96,6 +103,10 @@ struct Candidates {
   std::vector<float> adapter;
   std::vector<float> adapter_room;
   std::vector<float> media_cached;
+  std::vector<float> cache_trust;
+  std::vector<float> inflight_context;
+  std::vector<float> placed_tokens;
+  std::vector<float> media_items;  // Of the request's media, those cached; for metrics.
 
   std::size_t size() const { return endpoint.size(); }
   // New rows are 0; others keep their values until they are filled.
@@ -122,6 +133,9 @@ inline constexpr std::array kFigures = {
     Figure{"adapter", &Candidates::adapter},
     Figure{"adapter_room", &Candidates::adapter_room},
     Figure{"media_cached", &Candidates::media_cached},
+    Figure{"cache_trust", &Candidates::cache_trust},
+    Figure{"inflight_context", &Candidates::inflight_context},
+    Figure{"placed_tokens", &Candidates::placed_tokens},
 };
 
 }  // namespace fairlead::scheduling

@@ -2,6 +2,7 @@
 // Each plugin's own formula, on tables small enough to check by hand.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "core/scheduling/testing/table.h"
@@ -118,6 +119,79 @@ TEST(ColdPlacementCostScorer, PricesTheOrderOfColdPlacements) {
   table.candidates.cold_order = {1, 0};
   EXPECT_EQ(score("cold-placement-cost-scorer", table, prompt_of(100), "tokensPerRank: 500"),
             (Values{500, 0}));
+}
+
+// The ring of bounded-hash-scorer as a list of all its points; walked, not computed.
+class Ring {
+ public:
+  explicit Ring(const Table& table) {
+    for (std::uint32_t row = 0; row < table.candidates.size(); ++row) {
+      std::uint64_t name = 0xcbf29ce484222325;
+      for (const char c : table.endpoints[row]->name) {
+        name = (name ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+      }
+      for (std::uint64_t i = 1; i <= 256; ++i) points_[mix64(i) + mix64(name)] = row;
+    }
+  }
+
+  // The first row at or behind the key whose load is within the bound; without one, the first.
+  std::uint32_t find(std::uint64_t key, const std::vector<float>& loads, double factor) const {
+    double sum = 0;
+    for (const float load : loads) sum += static_cast<double>(load);
+    auto at = points_.lower_bound(mix64(key));
+    if (at == points_.end()) at = points_.begin();
+    const std::uint32_t first = at->second;
+    for (std::size_t steps = 0; steps < points_.size(); ++steps) {
+      const double bound = factor * (sum + 1) / static_cast<double>(loads.size());
+      if (sum == 0 || static_cast<double>(loads[at->second]) + 1 <= bound) return at->second;
+      if (++at == points_.end()) at = points_.begin();
+    }
+    return first;
+  }
+
+ private:
+  std::map<std::uint64_t, std::uint32_t> points_;
+};
+
+TEST(BoundedHashScorer, TheBestIsTheFirstWithinTheBoundAlongTheRing) {
+  const Registry registry = builtin_registry();
+  const auto scorer = make(registry.scorer("bounded-hash-scorer"));
+  Random random(21);
+  Table table(7);
+  const Rows rows = all_rows(table.candidates);
+  const Ring ring(table);
+  std::map<std::uint32_t, int> idle;
+  for (int round = 0; round < 4000; ++round) {
+    // Each second round nothing is in flight; now and then all have the same.
+    for (float& load : table.candidates.inflight_requests) {
+      load = round % 2 == 0 ? 0 : static_cast<float>(random.below(1 + random.below(9)));
+    }
+    const std::vector<std::uint64_t> keys = {random.next(), random.next()};
+    model::InferenceRequest request = prompt_of(1);
+    request.keys = keys;
+    Values out(rows.size(), 0.0F);
+    scorer->score(request, table.candidates, rows, out);
+    const auto best = static_cast<std::uint32_t>(std::ranges::max_element(out) - out.begin());
+    const std::uint32_t wanted = ring.find(keys[0], table.candidates.inflight_requests, 1.25);
+    ASSERT_EQ(best, wanted) << round;
+    ASSERT_EQ(std::ranges::count(out, out[best]), 1) << round;
+    if (round % 2 == 0) ++idle[best];
+  }
+  for (const auto& [row, count] : idle) EXPECT_NEAR(count, 2000 / 7, 90) << row;
+}
+
+TEST(BoundedHashScorer, MoreLeadingBlocksHashTheLastOfThem) {
+  Table table(5);
+  const std::vector<std::uint64_t> keys = {1, 2, 3};
+  const auto with = [&](std::span<const std::uint64_t> some, std::string_view parameters) {
+    model::InferenceRequest request = prompt_of(1);
+    request.keys = some;
+    return score("bounded-hash-scorer", table, request, parameters);
+  };
+  const std::span all(keys);
+  EXPECT_EQ(with(all, "leadingBlocks: 2"), with(all.subspan(1, 1), "{}"));
+  EXPECT_EQ(with(all.first(1), "leadingBlocks: 2"), with(all.first(1), "{}")) << "a shorter prompt";
+  EXPECT_NE(with(all, "{}"), with(all, "leadingBlocks: 2"));
 }
 
 TEST(PrefixCacheAffinityFilter, KeepsWarmEndpointsUntilTheyAreTooFarBehind) {

@@ -98,6 +98,9 @@ struct Case {
         {"kv", &Candidates::kv_usage},
         {"inflight", &Candidates::inflight_requests},
         {"inflight_tokens", &Candidates::inflight_tokens},
+        {"unstarted", &Candidates::unstarted},
+        {"context", &Candidates::inflight_context},
+        {"placed", &Candidates::placed_tokens},
         {"cached", &Candidates::cached_tokens},
         {"own", &Candidates::own_uncached_tokens},
         {"cold", &Candidates::cold_order},
@@ -255,8 +258,8 @@ TEST(Golden, EveryVectorHolds) {
           {read_given(text.substr(0, arrow)), split(text.substr(arrow + 3), ' ')});
     ++counts[plugin.type];
   }
-  const auto expect_enough = [&](std::string_view type) {
-    EXPECT_GE(counts[std::string(type)], 20) << type;
+  const auto expect_enough = [&](std::string_view type, int enough = 20) {
+    EXPECT_GE(counts[std::string(type)], enough) << type;
   };
   for (const auto& spec : registry.filters()) {
     if (spec.stability == Stability::kBeta) expect_enough(spec.type);
@@ -270,6 +273,11 @@ TEST(Golden, EveryVectorHolds) {
   for (const char* type : {"max-score-picker", "random-picker", "weighted-random-picker",
                            "probabilistic-admitter", "request-attribute-reporter"}) {
     expect_enough(type);
+  }
+  for (const char* rule_of_a_peer :
+       {"bounded-hash-scorer", "dynamo-cost-scorer", "lmetric-cost-scorer", "preble-cost-scorer",
+        "sglang-cache-aware-scorer", "power-of-two-picker"}) {
+    expect_enough(rule_of_a_peer, 8);
   }
 }
 

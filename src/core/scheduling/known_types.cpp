@@ -2,10 +2,14 @@
 #include "core/scheduling/known_types.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <string>
+
+#include "core/config/wording.h"
 
 namespace fairlead::scheduling {
 namespace {
@@ -64,7 +68,7 @@ constexpr auto kPreciseParameters = std::to_array<ParameterRule>({
     {"tokenProcessorConfig.hashAlgorithm", kText, kQuiet, ""},
     {"indexerConfig.kvBlockIndexConfig.inMemoryConfig.size", kCount, kQuiet, ""},
     {"indexerConfig.kvBlockIndexConfig.inMemoryConfig.podCacheSize", kCount, kQuiet, ""},
-    {"indexerConfig.kvBlockIndexConfig.redisConfig.address", kText, kQuiet, ""},
+    {"indexerConfig.kvBlockIndexConfig.redisConfig.address", kText, kWarn, ""},
     {"indexerConfig.kvBlockIndexConfig.costAwareMemoryConfig.size", kText, kQuiet, ""},
     {"indexerConfig.kvBlockIndexConfig.enableMetrics", kFlag, kQuiet, ""},
     {"indexerConfig.kvBlockIndexConfig.metricsLoggingInterval", kCount, kQuiet, ""},
@@ -91,8 +95,8 @@ constexpr auto kMediaParameters = std::to_array<ParameterRule>({
 });
 constexpr auto kMetricsSourceParameters = std::to_array<ParameterRule>({
     {"scheme", kText, kRefuse, "http"},
-    {"path", kText, kRefuse, "/metrics"},
-    {"port", kCount, kRefuse, ""},
+    {"path", kText, kQuiet, ""},
+    {"port", kCount, kQuiet, ""},
     {"insecureSkipVerify", kFlag, kWarn, "true"},
     {"caCertPath", kText, kWarn, ""},
     {"clientCertPath", kText, kWarn, ""},
@@ -109,8 +113,8 @@ constexpr auto kModelsSourceParameters = std::to_array<ParameterRule>({
     {"interval", kDuration, kWarn, ""},
 });
 constexpr auto kMetricsExtractorParameters = std::to_array<ParameterRule>({
-    {"engineLabelKey", kText, kWarn, "llm-d.ai/engine-type"},
-    {"defaultEngine", kText, kRefuse, "vllm"},
+    {"engineLabelKey", kText, kQuiet, ""},
+    {"defaultEngine", kText, kQuiet, ""},
     {"engineConfigs", kAny, kRefuse, ""},
 });
 constexpr auto kKubernetesSourceParameters = std::to_array<ParameterRule>({
@@ -118,11 +122,6 @@ constexpr auto kKubernetesSourceParameters = std::to_array<ParameterRule>({
     {"version", kText, kQuiet, ""},
     {"kind", kText, kQuiet, ""},
 });
-
-constexpr std::string_view kNotYet = "is checked, but has no effect yet";
-constexpr std::string_view kNoEvents =
-    "engine events are not read yet; until they are, the history of routed prompts stands in, and "
-    "the parameters have no effect";
 
 void check_one_tokenizer(Section& parameters) {
   std::string_view last;
@@ -146,6 +145,17 @@ void check_one_session_id(Section& parameters) {
                                   : "needs headerName or cookieName");
 }
 
+// Whose figures they are is told by their names, whatever an endpoint's labels say.
+void check_known_engine(Section& parameters) {
+  constexpr std::array<std::string_view, 5> kEngines = {"vllm", "sglang", "trtllm-serve",
+                                                        "triton-tensorrt-llm", "triton"};
+  const std::string engine = parameters.text("defaultEngine", "vllm");
+  if (std::ranges::find(kEngines, engine) != kEngines.end()) return;
+  parameters.error("defaultEngine",
+                   fmt::format("{} is none of the engines that are known here: {}",
+                               config::in_quotes(engine), fmt::join(kEngines, ", ")));
+}
+
 void check_object_kind(Section& parameters) {
   for (const std::string_view key : {"version", "kind"}) {
     if (!parameters.has(key)) parameters.error("", fmt::format("\"{}\" is missing", key));
@@ -155,17 +165,19 @@ void check_object_kind(Section& parameters) {
 constexpr auto kBuiltIn = std::to_array<BuiltInType>({
     {"approx-prefix-cache-producer", Role::kProducer,
      "prefix history is always kept; its block and size are set under prefix:", kPrefixParameters},
-    {"precise-prefix-cache-producer", Role::kProducer, "prefix history is kept instead",
-     kPreciseParameters, kNoEvents, "endpoint-notification-source"},
+    {"precise-prefix-cache-producer", Role::kProducer,
+     "one index of its own, bounded by costAwareMemoryConfig.size, is kept", kPreciseParameters, "",
+     "endpoint-notification-source"},
     {"inflight-load-producer", Role::kProducer,
      "requests and uncached prompt tokens in flight are always counted", kInFlightParameters},
-    {"token-producer", Role::kProducer, "tokens are estimated as bytes / 4", kTokenParameters, "",
-     "", check_one_tokenizer},
+    {"token-producer", Role::kProducer,
+     "tokens are made by tokens.models, or estimated as bytes / 4", kTokenParameters, "", "",
+     check_one_tokenizer},
     {"session-id-producer", Role::kProducer, "", kSessionIdParameters, "", "",
      check_one_session_id},
     {"mm-embeddings-cache-producer", Role::kProducer,
      "2,048 items are remembered of each endpoint where something reads them", kMediaParameters},
-    {"metrics-data-source", Role::kSource, "http://endpoint/metrics is always scraped",
+    {"metrics-data-source", Role::kSource, "endpoints are scraped over HTTP as they are reached",
      kMetricsSourceParameters},
     {"models-data-source", Role::kSource,
      "http://endpoint/v1/models is always asked, every fleet.modelsInterval",
@@ -173,8 +185,9 @@ constexpr auto kBuiltIn = std::to_array<BuiltInType>({
     {"k8s-notification-source", Role::kSource, "", kKubernetesSourceParameters,
      "has no effect: Kubernetes is not watched", "", check_object_kind},
     {"endpoint-notification-source", Role::kSource, "", {}},
-    {"core-metrics-extractor", Role::kExtractor, "vLLM's metric names are read",
-     kMetricsExtractorParameters, "", "metrics-data-source"},
+    {"core-metrics-extractor", Role::kExtractor,
+     "the metric names of vLLM, SGLang, TensorRT-LLM and Triton are read",
+     kMetricsExtractorParameters, "", "metrics-data-source", check_known_engine},
     {"models-data-extractor", Role::kExtractor, "", {}, "", "models-data-source"},
     {"single-profile-handler", Role::kHandler, "there is one profile", {}},
     {"openai-parser", Role::kParser, "", {}},
@@ -183,12 +196,13 @@ constexpr auto kBuiltIn = std::to_array<BuiltInType>({
     {"sglanghttp-parser", Role::kParser, "", {}},
     {"passthrough-parser", Role::kParser, "", {}},
     {"file-discovery", Role::kDiscovery, "", {}},
-    {"destination-endpoint-served-verifier", Role::kResponse, "", {}, kNotYet},
+    {"destination-endpoint-served-verifier", Role::kResponse, "", {}},
 });
 
-// Takes what its producer would: nothing of it is used.
-constexpr BuiltInType kPreciseScorer{"precise-prefix-cache-scorer", Role::kScorer, "",
-                                     kPreciseParameters, kNoEvents};
+// Takes what its producer would, where there is none.
+constexpr BuiltInType kPreciseScorer{
+    "precise-prefix-cache-scorer", Role::kScorer,
+    "one index of its own, bounded by costAwareMemoryConfig.size, is kept", kPreciseParameters};
 
 constexpr auto kDeprecated = std::to_array<DeprecatedType>({
     {"by-label-selector", "label-selector-filter", ""},

@@ -35,6 +35,16 @@ constexpr std::array kClaims = {
     Claim{ParserKind::kOpenAi, "/chat/completions/render"},
     Claim{ParserKind::kOpenAi, "/completions/render"},
     Claim{ParserKind::kOpenAi, "/images/generations"},
+    Claim{ParserKind::kOpenAi, "/rerank"},
+    Claim{ParserKind::kOpenAi, "/score"},
+    Claim{ParserKind::kOpenAi, "/pooling"},
+    Claim{ParserKind::kOpenAi, "/classify"},
+    Claim{ParserKind::kOpenAi, "/tokenize"},
+    Claim{ParserKind::kOpenAi, "/detokenize"},
+    Claim{ParserKind::kOpenAi, "/audio/transcriptions"},
+    Claim{ParserKind::kOpenAi, "/audio/translations"},
+    Claim{ParserKind::kOpenAi, "/audio/speech"},
+    Claim{ParserKind::kOpenAi, "/realtime"},
     Claim{ParserKind::kAnthropic, "/messages"},
     Claim{ParserKind::kAnthropic, "/messages/count_tokens"},
     Claim{ParserKind::kVllmHttp, "/inference/v1/generate"},
@@ -53,11 +63,11 @@ bool is_sglang_path(std::string_view path) {
 
 // What a response's first bytes and its end change.
 constexpr Columns kOfResponses{Column::kInFlightRequests, Column::kInFlightTokens,
-                               Column::kUnstarted};
+                               Column::kUnstarted, Column::kInFlightContext};
 
-// The type whose token goes out with responses. Those whose work on responses is only checked, and
-// not done, need none.
-constexpr std::string_view kResponseType = "session-affinity-scorer";
+// The types that put something into responses, or beside them.
+constexpr std::array<std::string_view, 3> kResponseTypes = {
+    "session-affinity-scorer", "request-attribute-reporter", kServedVerifier};
 
 }  // namespace
 
@@ -84,7 +94,7 @@ std::optional<ParserKind> parser_for(std::span<const ParserKind> parsers, std::s
 
 std::optional<ResponseNeed> response_need(const PickerConfig& config) {
   for (const PluginUse& plugin : config.plugins) {
-    if (plugin.type == kResponseType) {
+    if (std::ranges::find(kResponseTypes, plugin.type) != kResponseTypes.end()) {
       return ResponseNeed{plugin.name, "works on responses"};
     }
     const Columns lost = plugin.reads.missing_from(kOfResponses);

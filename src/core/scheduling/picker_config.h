@@ -15,23 +15,33 @@
 #include "base/time.h"
 #include "core/scheduling/candidates.h"
 #include "core/scheduling/known_types.h"
+#include "core/scheduling/kv_event_settings.h"
 
 namespace fairlead::scheduling {
 
 enum class ParserKind : std::uint8_t { kOpenAi, kAnthropic, kVllmHttp, kSglangHttp, kPassthrough };
 
+// The type that has answers tell which endpoint served, for conformance tests.
+inline constexpr std::string_view kServedVerifier = "destination-endpoint-served-verifier";
+
 std::string_view type_name(ParserKind parser);
 std::optional<ParserKind> parser_kind(std::string_view type);
 
 // The parser that claims the end of the path; no two claim the same. The passthrough parser, which
-// is the last one, claims every path. `path` has no query. nullopt: nobody reads it. Fronts do not
-// ask this yet; they look for the passthrough parser alone.
+// is the last one, claims every path. `path` has no query. nullopt: nobody reads it. The OpenAI
+// parser also claims what llm-d has no parser for.
 std::optional<ParserKind> parser_for(std::span<const ParserKind> parsers, std::string_view path);
 
 // Endpoints from a watched file, see config::parse_discovery_file().
 struct FileDiscovery {
   std::string path;
   bool watch = false;  // Read it again when it changes.
+};
+
+// Where the metrics source finds an endpoint's figures.
+struct MetricsPlace {
+  std::string path = "/metrics";
+  std::uint16_t port = 0;  // 0: the endpoint's own.
 };
 
 struct SourceUse {
@@ -55,8 +65,10 @@ struct PickerConfig {
   std::optional<FileDiscovery> discovery;
   std::string discovery_name;
   std::optional<Duration> metrics_interval;  // Of the metrics source; nothing: every tick.
+  MetricsPlace metrics_place;
   std::vector<ParserKind> parsers{ParserKind::kOpenAi, ParserKind::kAnthropic,
                                   ParserKind::kVllmHttp, ParserKind::kPassthrough};
+  std::optional<KvEventSettings> events;          // Nothing: engines are not listened to.
   std::string detector = "utilization-detector";  // A name; the plugin is an admitter.
 };
 

@@ -41,6 +41,8 @@ Table random_table(std::size_t rows, Random& random) {
     c.adapter[row] = static_cast<float>(random.below(3));
     c.adapter_room[row] = static_cast<float>(random.below(6)) - 3;
     c.media_cached[row] = static_cast<float>(random.uniform());
+    c.inflight_context[row] = static_cast<float>(random.below(900000));
+    c.placed_tokens[row] = static_cast<float>(random.below(5000000));
     table.endpoints[row]->labels = {
         {"llm-d.ai/context-length-range", random.below(2) == 0 ? "0-9000" : "9000-70000"},
         {"llm-d.ai/role", random.below(2) == 0 ? "encode" : "decode"}};
@@ -52,6 +54,8 @@ model::InferenceRequest prompt_of(std::uint64_t tokens) {
   model::InferenceRequest request;
   request.prompt_tokens = tokens;
   request.session = "e1";
+  static constexpr std::uint64_t kKeys[] = {0x9d2c5680, 0xefc60000};
+  request.keys = kKeys;
   return request;
 }
 
@@ -69,8 +73,8 @@ TEST(Catalog, ATypeIsOnceOfAKindAndAllKindsArePresent) {
     return types.size();
   };
   EXPECT_EQ(count(registry().filters()), 12U);
-  EXPECT_EQ(count(registry().scorers()), 14U);
-  EXPECT_EQ(count(registry().pickers()), 4U);
+  EXPECT_EQ(count(registry().scorers()), 19U);
+  EXPECT_EQ(count(registry().pickers()), 5U);
   EXPECT_EQ(count(registry().admitters()), 3U);
   EXPECT_EQ(count(registry().reporters()), 1U);
   Registry again = builtin_registry();
@@ -128,6 +132,7 @@ TEST(ScorerContract, RowsFilteredOutHaveNoInfluence) {
     table.candidates.waiting[0] = table.candidates.running[0] = 1e6F;
     table.candidates.inflight_tokens[0] = table.candidates.inflight_requests[0] = 1e6F;
     table.candidates.cached_tokens[0] = 8000;
+    table.candidates.inflight_context[0] = table.candidates.placed_tokens[0] = 1e6F;
     scorer->score(prompt_of(8000), table.candidates, rows, after);
     EXPECT_EQ(before, after) << spec.type;
   }

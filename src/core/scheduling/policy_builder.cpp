@@ -18,6 +18,8 @@ using config::Section;
 constexpr double kMaxWeight = 1e6;
 constexpr Duration kShortestInterval = std::chrono::milliseconds(1);
 constexpr std::string_view kDefaultPicker = "max-score-picker";
+constexpr std::string_view kEventsProducer = "precise-prefix-cache-producer";
+constexpr std::string_view kEventsScorer = "precise-prefix-cache-scorer";
 
 std::string_view to_string(ScoreKind kind) {
   return kind == ScoreKind::kTokens ? "a cost in tokens" : "a score in [0, 1]";
@@ -27,6 +29,14 @@ std::string_view to_string(ScoreKind kind) {
 std::string refusal(const MissingType& missing) {
   return fmt::format("not supported yet: {}{}{}", missing.type,
                      missing.capability.empty() ? "" : ", a part of ", missing.capability);
+}
+
+MetricsPlace read_place(Section& parameters) {
+  MetricsPlace place;
+  place.path = parameters.text("path", place.path);
+  if (!place.path.starts_with('/')) parameters.error("path", "begins with a slash");
+  place.port = static_cast<std::uint16_t>(parameters.integer("port", 0, 0, 65535));
+  return place;
 }
 
 // Reads and finishes the parameters of a type that makes no plugin.
@@ -40,7 +50,13 @@ PolicyBuilder::Values read_built_in(const BuiltInType& type, Section& parameters
       values.interval = parameters.duration("interval", kShortestInterval, kShortestInterval,
                                             std::chrono::hours(1));
     }
+    const std::size_t before = parameters.problem_count();
+    if (type.type == "metrics-data-source") values.place = read_place(parameters);
     check_parameters(type, parameters);
+    if ((type.type == kEventsProducer || type.type == kEventsScorer) &&
+        parameters.problem_count() == before) {
+      values.events = read_kv_event_settings(parameters);
+    }
     return values;
   }
   parameters.finish();
@@ -112,9 +128,9 @@ void PolicyBuilder::look_up(Declared& plugin) const {
     plugin.section.warning("type",
                            fmt::format("deprecated; write {}", plugin.deprecated->replacement));
   }
-  // No front reads what a reporter makes of an answer.
-  if (plugin.reporter_spec != nullptr) {
-    plugin.section.warning("type", "is checked, but has no effect yet");
+  // Only a proxy asks what an answer used.
+  if (plugin.reporter_spec != nullptr && rules_.front == Front::kGateway) {
+    plugin.section.warning("type", "has no effect: it is for `fairlead epp`");
   }
   const BuiltInType* own = plugin.deprecated == nullptr ? nullptr : plugin.deprecated->own;
   for (const BuiltInType* type : {plugin.built_in, own}) {
@@ -182,7 +198,7 @@ void PolicyBuilder::create(Declared& plugin) {
   const std::size_t before = problems_.list().size();
   if (plugin.built_in != nullptr) plugin.values = read_built_in(*plugin.built_in, parameters);
   if (plugin.deprecated != nullptr && plugin.deprecated->own != nullptr) {
-    check_parameters(*plugin.deprecated->own, parameters);
+    plugin.values = read_built_in(*plugin.deprecated->own, parameters);
     parameters = Section::empty(problems_, parameters.path());
   }
   // What a first reader of the parameters reports, a second one would report again.
@@ -253,6 +269,14 @@ std::optional<PolicyBuilder::Referent> PolicyBuilder::reference(Section& holder,
     holder.error("pluginRef", refusal(*missing));
   } else {
     holder.error("pluginRef", fmt::format("no plugin is named {}", in_quotes(name)));
+  }
+  return std::nullopt;
+}
+
+std::optional<KvEventSettings> PolicyBuilder::declared_events() const {
+  if (const Values* const values = declared_values(kEventsProducer)) return values->events;
+  for (const Declared& plugin : plugins_) {
+    if (plugin.values.events) return plugin.values.events;
   }
   return std::nullopt;
 }

@@ -27,6 +27,8 @@ class PolicyBuilder {
   struct Values {
     std::optional<FileDiscovery> discovery;
     std::optional<Duration> interval;
+    std::optional<KvEventSettings> events;
+    MetricsPlace place;
   };
   // What a `pluginRef` names.
   struct Referent {
@@ -52,6 +54,8 @@ class PolicyBuilder {
   // The admitter of the detector of that name, which is its type when nobody declared it.
   void add_detector(const std::string& name, Profile& profile);
   // A declared plugin of this built-in type, the first one; null when there is none.
+  // Of the producer, or of the scorer that has one of its own; nothing: engines are not heard.
+  std::optional<KvEventSettings> declared_events() const;
   const Values* declared_values(std::string_view type) const;
   // Every plugin that was not refused, in the order of the document.
   std::vector<PluginUse> uses() const;

@@ -71,6 +71,7 @@ class DataLayerReader {
   void read() {
     for (Section& source : layer_.children("sources")) read_source(source);
     add_default_source();
+    config_.events = builder_.declared_events();
     read_discovery();
     if (layer_.has("peerDiscovery")) {
       layer_.warning("peerDiscovery", "has no effect: pickers do not talk to each other");
@@ -120,6 +121,7 @@ class DataLayerReader {
     }
     if (use.type == kMetricsSource) {
       config_.metrics_interval = found->values.interval;
+      config_.metrics_place = found->values.place;
       if (use.extractors.empty()) {
         source.warning("", fmt::format("{} reads it, named here or not", kMetricsExtractor));
       }
@@ -139,6 +141,7 @@ class DataLayerReader {
                                {std::string(kMetricsExtractor)}});
     if (const auto* values = builder_.declared_values(kMetricsSource)) {
       config_.metrics_interval = values->interval;
+      config_.metrics_place = values->place;
     }
   }
 
@@ -196,13 +199,7 @@ void read_parsers(Section& document, const PolicyBuilder& builder, const PolicyR
     }
   }
   old.finish();
-  if (parsers.empty()) return;
-  // The order says nothing, as no two parsers claim the same path.
-  if (rules.front == Front::kEnvoy && !std::ranges::is_permutation(parsers, config.parsers)) {
-    document.warning(document.has("requestHandler") ? "requestHandler" : "parser",
-                     "only whether passthrough-parser is listed has an effect yet");
-  }
-  config.parsers = std::move(parsers);
+  if (!parsers.empty()) config.parsers = std::move(parsers);
 }
 
 void read_detector(Section& document, Section& flow, const PolicyBuilder& builder,
@@ -240,10 +237,16 @@ void read_rest(Section& document, const PolicyBuilder& builder, const PolicyRule
   }
 }
 
+std::vector<std::string_view> names_of(std::span<const ShippedPolicy> policies) {
+  std::vector<std::string_view> names;
+  for (const ShippedPolicy& policy : policies) names.push_back(policy.name);
+  return names;
+}
+
 // A shipped policy is trusted to mean what it says.
 std::unique_ptr<Profile> build_shipped(std::string_view name, std::string_view yaml,
                                        const Registry& registry, const PolicyRules& rules,
-                                       std::vector<PluginUse>& uses, config::Problems& problems) {
+                                       BuiltPolicy& built, config::Problems& problems) {
   Section document = Section::parse(yaml, fmt::format("policy {}", name), problems);
   const PolicyRules own{rules.filled, rules.front, Experimental::kAllowed};
   read_envelope(document);
@@ -251,7 +254,8 @@ std::unique_ptr<Profile> build_shipped(std::string_view name, std::string_view y
   builder.read_plugins(document);
   auto profile = builder.read_profiles(document);
   document.finish();
-  uses = builder.uses();
+  built.picker.plugins = builder.uses();
+  if (const auto events = builder.declared_events()) built.picker.events = events;
   return profile;
 }
 
@@ -278,17 +282,18 @@ BuiltPolicy build_policy(Section& root, const Registry& registry, const PolicyRu
     root.skip("schedulingProfiles");
   }
   read_rest(root, builder, rules, built.picker);
-  std::vector<PluginUse> shipped;
   if (is_shipped) {
     const std::string_view yaml = shipped_policy(built.name);
     if (yaml.empty()) {
-      const auto names = shipped_policy_names();
+      auto names = shipped_policy_names();
+      const auto peers = peer_policy_names();
+      names.insert(names.end(), peers.begin(), peers.end());
       root.error("policy",
                  fmt::format("unknown policy {}{}; there are {}", in_quotes(built.name),
                              config::did_you_mean(built.name, names), fmt::join(names, ", ")));
       return built;
     }
-    profile = build_shipped(built.name, yaml, registry, rules, shipped, problems);
+    profile = build_shipped(built.name, yaml, registry, rules, built, problems);
   } else {
     built.name = "custom";
   }
@@ -296,23 +301,23 @@ BuiltPolicy build_policy(Section& root, const Registry& registry, const PolicyRu
     builder.add_standing(*profile);
     if (rules.front == Front::kEnvoy) builder.add_detector(built.picker.detector, *profile);
   }
-  built.picker.plugins = builder.uses();
-  built.picker.plugins.insert(built.picker.plugins.end(), shipped.begin(), shipped.end());
+  const std::vector<PluginUse> own = builder.uses();
+  built.picker.plugins.insert(built.picker.plugins.begin(), own.begin(), own.end());
   if (profile) add_default_plugins(*profile, built.picker);
   if (!problems.has_errors()) built.profile = std::move(profile);
   return built;
 }
 
-std::vector<std::string_view> shipped_policy_names() {
-  std::vector<std::string_view> names;
-  for (const ShippedPolicy& policy : shipped_policies()) names.push_back(policy.name);
-  return names;
-}
+std::vector<std::string_view> shipped_policy_names() { return names_of(shipped_policies()); }
+
+std::vector<std::string_view> peer_policy_names() { return names_of(peer_policies()); }
 
 std::string_view shipped_policy(std::string_view name) {
-  const auto policies = shipped_policies();
-  const auto found = std::ranges::find(policies, name, &ShippedPolicy::name);
-  return found == policies.end() ? std::string_view{} : found->yaml;
+  for (const auto policies : {shipped_policies(), peer_policies()}) {
+    const auto found = std::ranges::find(policies, name, &ShippedPolicy::name);
+    if (found != policies.end()) return found->yaml;
+  }
+  return {};
 }
 
 }  // namespace fairlead::scheduling

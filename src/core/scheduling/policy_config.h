@@ -54,15 +54,19 @@ std::string effective_yaml(const BuiltPolicy& policy);
 // What feeds what: sources to columns to filters, scorers and the picker, one line each.
 std::string plugin_graph(const BuiltPolicy& policy);
 
-// A policy file of data/policies, built into the program.
+// A policy file of data/policies or data/policies/peers, built into the program.
 struct ShippedPolicy {
   std::string_view name;  // The file's name without its ending.
   std::string_view yaml;
 };
 
-std::span<const ShippedPolicy> shipped_policies();  // Sorted by name.
+// Those to choose from, and the rules of other routers to compare with. Both sorted by name; a name
+// is in one of them.
+std::span<const ShippedPolicy> shipped_policies();
+std::span<const ShippedPolicy> peer_policies();
 std::vector<std::string_view> shipped_policy_names();
-// Its YAML text; empty when there is no such policy.
+std::vector<std::string_view> peer_policy_names();
+// The YAML text of either; empty when there is no such policy.
 std::string_view shipped_policy(std::string_view name);
 
 }  // namespace fairlead::scheduling

@@ -35,8 +35,8 @@ std::string problems_of(std::string_view text) { return build(text).problems; }
 
 TEST(ShippedPolicies, EachBuildsWithoutARemark) {
   EXPECT_EQ(shipped_policy_names(),
-            (std::vector<std::string_view>{"blend", "blend-spread", "fairlead", "least-request",
-                                           "random", "round-robin", "sticky"}));
+            (std::vector<std::string_view>{"blend", "blend-spread", "fairlead", "fairlead-exact",
+                                           "least-request", "random", "round-robin", "sticky"}));
   for (const ShippedPolicy& policy : shipped_policies()) {
     const Outcome by_name = build(fmt::format("policy: {}\n", policy.name));
     EXPECT_EQ(by_name.problems, "") << policy.name;
@@ -47,6 +47,23 @@ TEST(ShippedPolicies, EachBuildsWithoutARemark) {
     EXPECT_EQ(as_text.problems, "") << policy.name;
     EXPECT_EQ(as_text.policy.name, "custom");
     EXPECT_TRUE(policy.yaml.starts_with(fmt::format("# {}: ", policy.name)));
+  }
+}
+
+TEST(ShippedPolicies, ThoseOfPeersBuildByNameAndSayWhenceTheyAre) {
+  EXPECT_EQ(peer_policy_names(),
+            (std::vector<std::string_view>{"blend-1-1-1", "blend-3-5-2", "chwbl", "dynamo",
+                                           "greedy", "lmetric", "lmetric-own", "max-affinity",
+                                           "power-of-two", "preble", "sglang-cache-aware"}));
+  for (const ShippedPolicy& policy : peer_policies()) {
+    const Outcome by_name = build(fmt::format("policy: {}\n", policy.name));
+    EXPECT_EQ(by_name.problems, "") << policy.name;
+    ASSERT_NE(by_name.policy.profile, nullptr) << policy.name;
+    EXPECT_EQ(build(policy.yaml).problems, "") << policy.name;
+    EXPECT_TRUE(policy.yaml.starts_with(fmt::format("# {}: ", policy.name)));
+    EXPECT_NE(policy.yaml.find("\n# Source: "), std::string_view::npos) << policy.name;
+    const auto names = shipped_policy_names();
+    EXPECT_EQ(std::ranges::count(names, policy.name), 0) << policy.name;
   }
 }
 
@@ -178,7 +195,9 @@ TEST(PolicyConfig, EnvelopeErrors) {
             "f:3: plugin: unknown key; did you mean \"plugins\"?\n");
   EXPECT_EQ(problems_of("policy: blnd\n"),
             "f:1: policy: unknown policy \"blnd\"; did you mean \"blend\"?; there are blend, "
-            "blend-spread, fairlead, least-request, random, round-robin, sticky\n");
+            "blend-spread, fairlead, fairlead-exact, least-request, random, round-robin, sticky, "
+            "blend-1-1-1, blend-3-5-2, chwbl, dynamo, greedy, lmetric, lmetric-own, max-affinity, "
+            "power-of-two, preble, sglang-cache-aware\n");
   EXPECT_EQ(problems_of("policy: blend\nplugins: [{type: queue-scorer}]\n"),
             "f:1: policy: names a shipped policy, but plugins are given too; remove one of "
             "them\n");
@@ -242,19 +261,20 @@ TEST(PolicyConfig, BuiltInTypesTakeTheirParametersOrSayWhyNot) {
                   "    blocks: 1\n"
                   "- type: metrics-data-source\n"
                   "  parameters: {scheme: https,\n"
-                  "    port: 9400}\n"
+                  "    path: stats, port: 9400}\n"
                   "- type: core-metrics-extractor\n"
-                  "  parameters: {engineConfigs: [{name: sglang}]}\n"),
+                  "  parameters: {engineConfigs: [{name: sglang}], defaultEngine: tgi}\n"),
       "f:5: warning: plugins[0].parameters.blockSizeTokens: has no effect: prefix history is "
       "always kept; its block and size are set under prefix:\n"
       "f:6: plugins[0].parameters.blocks: unknown key; known here: autoTune, blockSize, "
       "blockSizeTokens, lruCapacityPerServer, maxPrefixBlocksToMatch, maxPrefixTokensToMatch\n"
-      "f:8: plugins[1].parameters.scheme: not supported yet, other than http: "
-      "http://endpoint/metrics is always scraped\n"
-      "f:9: plugins[1].parameters.port: not supported yet: http://endpoint/metrics is always "
-      "scraped\n"
-      "f:11: plugins[2].parameters.engineConfigs: not supported yet: vLLM's metric names are "
-      "read\n");
+      "f:8: plugins[1].parameters.scheme: not supported yet, other than http: endpoints are "
+      "scraped over HTTP as they are reached\n"
+      "f:9: plugins[1].parameters.path: begins with a slash\n"
+      "f:11: plugins[2].parameters.defaultEngine: \"tgi\" is none of the engines that are known "
+      "here: vllm, sglang, trtllm-serve, triton-tensorrt-llm, triton\n"
+      "f:11: plugins[2].parameters.engineConfigs: not supported yet: the metric names of vLLM, "
+      "SGLang, TensorRT-LLM and Triton are read\n");
 }
 
 TEST(PolicyConfig, ProfileErrorsAreAllReportedAtTheirPlace) {

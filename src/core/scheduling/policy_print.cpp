@@ -21,12 +21,13 @@ struct Provider {
 };
 
 constexpr Columns kPrefixColumns{Column::kCachedTokens, Column::kOwnUncachedTokens,
-                                 Column::kColdOrder};
+                                 Column::kColdOrder, Column::kPlacedTokens};
 constexpr std::array kProviders = {
     Provider{"approx-prefix-cache-producer", kPrefixColumns},
     Provider{"precise-prefix-cache-producer", kPrefixColumns},
     Provider{"inflight-load-producer",
-             {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted}},
+             {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
+              Column::kInFlightContext}},
     Provider{"mm-embeddings-cache-producer", {Column::kMediaCached}},
     Provider{"core-metrics-extractor",
              {Column::kWaiting, Column::kRunning, Column::kKvUsage, Column::kMetricsAge,

@@ -41,12 +41,12 @@ std::string_view to_string(Reason reason) {
 }
 
 Admission Profile::admit(const model::InferenceRequest& request, const Candidates& table,
-                         Random& random, const std::string** refused_by) const {
-  for (const NamedAdmitter& entry : admitters) {
-    const Admission admission = entry.admitter->admit(request, table, random);
-    if (admission == Admission::kAdmitted) continue;
-    if (refused_by != nullptr) *refused_by = &entry.name;
-    return admission;
+                         Random& random, PluginWatch* watch) const {
+  if (watch != nullptr) watch->begin();
+  for (std::size_t i = 0; i < admitters.size(); ++i) {
+    const Admission admission = admitters[i].admitter->admit(request, table, random);
+    if (watch != nullptr) watch->done(PluginPoint::kAdmission, i, admitters[i].name);
+    if (admission != Admission::kAdmitted) return admission;
   }
   return Admission::kAdmitted;
 }
@@ -55,7 +55,8 @@ void Runner::add_scores(const Profile& profile, const model::InferenceRequest& r
                         const Candidates& table, Explanation* told) {
   const bool costs = profile.kind == ScoreKind::kTokens;
   const float top = costs ? std::numeric_limits<float>::max() : 1.0F;
-  for (const auto& entry : profile.scorers) {
+  for (std::size_t number = 0; number < profile.scorers.size(); ++number) {
+    const auto& entry = profile.scorers[number];
     column_.assign(rows_.size(), 0.0F);
     entry.scorer->score(request, table, rows_, column_);
     const float weight = costs ? -entry.weight : entry.weight;
@@ -67,6 +68,7 @@ void Runner::add_scores(const Profile& profile, const model::InferenceRequest& r
       }
       totals_[i] += weight * column_[i];
     }
+    done(PluginPoint::kScorer, number, entry.name);
     if (told != nullptr) told->terms.push_back({&entry.name, entry.weight, column_});
   }
 }
@@ -88,10 +90,12 @@ Choice Runner::decide(const Profile& profile, const model::InferenceRequest& req
   if (told != nullptr) *told = {};
   rows_.resize(table.size());
   std::iota(rows_.begin(), rows_.end(), 0U);
-  for (const auto& entry : profile.filters) {
-    if (rows_.empty()) break;
+  if (watch_ != nullptr) watch_->begin();
+  for (std::size_t i = 0; i < profile.filters.size() && !rows_.empty(); ++i) {
+    const auto& entry = profile.filters[i];
     if (told != nullptr) told->rows = rows_;
     entry.filter->narrow(request, table, rows_, context);
+    done(PluginPoint::kFilter, i, entry.name);
     if (told != nullptr) note_removals(entry.name, rows_, *told);
     if (rows_.empty()) choice.emptied_by = &entry.name;
   }
@@ -105,6 +109,7 @@ Choice Runner::decide(const Profile& profile, const model::InferenceRequest& req
     told->totals = totals_;
   }
   const Ranking ranking = profile.picker->pick(rows_, totals_, table, context);
+  done(PluginPoint::kPicker, 0, profile.picker_name);
   FAIRLEAD_ASSERT(ranking.size() > 0);
   for (const std::uint32_t index : ranking.all()) {
     FAIRLEAD_ASSERT(index < rows_.size());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/scheduling/plugin.h"
+#include "core/scheduling/plugin_watch.h"
 
 namespace fairlead::scheduling {
 
@@ -43,9 +44,9 @@ struct Profile {
   std::vector<NamedReporter> reporters;
   Columns reads;  // The union over its plugins.
 
-  // The first admitter that refuses decides; `refused_by`, which may be null, is told which.
+  // The first admitter that refuses decides. `watch` may be null.
   Admission admit(const model::InferenceRequest& request, const Candidates& table, Random& random,
-                  const std::string** refused_by = nullptr) const;
+                  PluginWatch* watch = nullptr) const;
 };
 
 // Why the chosen row won, in one word, for access log and metrics.
@@ -91,6 +92,9 @@ struct Explanation {
 
 class Runner {
  public:
+  // `watch` may be null.
+  explicit Runner(PluginWatch* watch = nullptr) : watch_(watch) {}
+
   // `table` has every row that may be chosen; `context` supplies chance and memory. `told`, which
   // may be null, is replaced by the terms; asking for them allocates.
   Choice decide(const Profile& profile, const model::InferenceRequest& request,
@@ -108,6 +112,11 @@ class Runner {
   static Reason reason_for(const Profile& profile, const model::InferenceRequest& request,
                            const Candidates& table, const Choice& choice);
 
+  void done(PluginPoint point, std::size_t index, const std::string& name) const {
+    if (watch_ != nullptr) watch_->done(point, index, name);
+  }
+
+  PluginWatch* watch_;
   Rows rows_;
   std::vector<float> column_;
   std::vector<float> totals_;

@@ -281,6 +281,12 @@ const std::string& AdminServer::state_json() {
     json.end_array().end_object();
   }
   json.end_array();
+  json.key("misconfigurations").begin_array();
+  for (const router::Misconfiguration& found : router_.audits().found(*router_.pool().load())) {
+    json.begin_object().key("endpoint").string(found.endpoint);
+    json.key("check").string(to_string(found.check)).key("text").string(found.text).end_object();
+  }
+  json.end_array();
   append_decisions(kDecisionsOnPage, kRowsOnPage, json);
   json.key("events").begin_array();
   for (const router::Event& event : router_.events().events()) {

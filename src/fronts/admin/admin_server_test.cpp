@@ -390,6 +390,20 @@ TEST_F(ExplainTest, WhatLeftAndWhatWasReplacedIsSaid) {
   EXPECT_TRUE(has(explainer.explain(past, 8).doubt, "changed since"));
 }
 
+TEST_F(ExplainTest, TheStateSaysWhichEnginesAreSetUpOtherwise) {
+  start_explained();
+  EXPECT_TRUE(has(get("/debug/state").body, "\"misconfigurations\":[]"));
+  const auto pool = router_->pool().load();
+  router_->audits().set(pool->endpoints.at(0).ref, router::EngineCheck::kHashes, "another seed");
+  ASSERT_TRUE(until([&] {
+    return has(get("/debug/state").body,
+               R"("misconfigurations":[{"endpoint":"a","check":"hashes","text":"another seed"}])");
+  }));
+  // In the log, among the events and in the figures.
+  ASSERT_TRUE(until([&] { return has(get("/debug/state").body, "endpoint a: another seed"); }));
+  EXPECT_TRUE(has(get("/metrics").body, "fairlead_engine_misconfigurations{check=\"hashes\"} 1"));
+}
+
 TEST_F(ExplainTest, TheStateHoldsTheVeryTextOfMetricsAndTheEvents) {
   start_explained();
   place("first");

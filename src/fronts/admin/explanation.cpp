@@ -177,11 +177,10 @@ Result<DecisionReport> Explainer::dry_run(std::string_view path, std::string_vie
   const auto pool = router_.pool().load();
   exchange::ReadingDesk desk(generation->settings.limits.body_bytes);
   exchange::RequestFacts facts;
-  const codec::ScanStatus status =
-      facts.read(match.route, {}, body,
-                 {router_.process_seed(), generation->settings.prefix.block_bytes,
-                  exchange::MediaItems::kHashed},
-                 desk);
+  const codec::ScanStatus status = facts.read(
+      match.route, {}, body,
+      {router_.key_seed(), generation->settings.prefix.block_bytes, exchange::MediaItems::kHashed},
+      desk);
   if (!status.ok()) {
     return fail(ErrorCode::kInvalidArgument, "the body is refused: {}", status.message());
   }

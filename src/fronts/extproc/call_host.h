@@ -10,8 +10,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/published.h"
@@ -20,12 +22,16 @@
 #include "core/exchange/body_store.h"
 #include "core/exchange/extproc_stream.h"
 #include "core/picker/picker.h"
+#include "fronts/extproc/endpoint_scores.h"
 #include "fronts/extproc/epp_metrics.h"
 #include "fronts/extproc/extproc_metrics.h"
+#include "fronts/extproc/plugin_metrics.h"
 #include "fronts/extproc/scheduler_metrics.h"
 #include "io/net/event_loop.h"
 #include "io/net/steady_clock.h"
+#include "router/access_log.h"
 #include "router/action_desk.h"
+#include "router/prompt_desk.h"
 #include "router/router.h"
 
 namespace fairlead::extproc {
@@ -36,10 +42,11 @@ class ExtProcCall;
 struct FrontShared {
   LabelBudget models{1000};
   LabelBudget fairness{1000};
-  std::atomic<std::size_t> body_bytes{0};  // In memory, of epp.bufferedBytesMax.
+  std::atomic<std::size_t> body_bytes{0};   // In memory, of epp.bufferedBytesMax.
+  router::AccessLog* access_log = nullptr;  // Null: none is kept.
 };
 
-class CallHost {
+class CallHost final {
  public:
   CallHost(net::EventLoop& loop, router::Router& router, FrontShared& shared, std::uint32_t worker);
   ~CallHost();
@@ -63,9 +70,15 @@ class CallHost {
   void set_overload(admission::OverloadActions actions) { overload_ = actions; }
   admission::OverloadActions overload() const { return overload_; }
 
+  router::PromptDesk& prompts() { return prompts_; }
   void make_request_id(std::string& out);
   // Of the pool as it is now; nothing when no endpoint has this address.
   std::optional<model::EndpointRef> find_endpoint(std::string_view host_port);
+
+  Random& trace_random() { return trace_random_; }
+  router::AccessLog* access_log() { return access_log_; }
+  // Spans of a request that has ended.
+  void hand_over(codec::OtlpSpans spans) { traces_.push(std::move(spans)); }
 
   net::EventLoop& loop() { return loop_; }
   picker::Picker& picker() { return picker_; }
@@ -74,6 +87,10 @@ class CallHost {
   ExtProcMetrics& metrics() { return metrics_; }
   EppMetrics& epp_metrics() { return epp_metrics_; }
   SchedulerMetrics& scheduler_metrics() { return scheduler_metrics_; }
+  EndpointScores& scores() { return scores_; }
+  // What the profile's reporters make of an answer; valid until the next call.
+  std::span<const codec::MetadataNumber> report(const scheduling::Profile& profile,
+                                                const codec::Usage& usage);
   // Reads the clock, where a turn's own time says too little.
   Time exact_now() const { return clock_.now(); }
   fleet::TrafficTable& traffic() { return traffic_; }
@@ -87,14 +104,21 @@ class CallHost {
   net::EventLoop& loop_;
   Published<router::Generation>::Reader generation_;
   Published<model::PoolSnapshot>::Reader pool_snapshot_;
+  router::PromptDesk prompts_;
   std::shared_ptr<const exchange::ExtProcSettings> settings_;
   admission::OverloadActions overload_;
-  std::uint64_t process_seed_;
+  std::uint64_t key_seed_;
   Random random_;
+  Random trace_random_;
+  router::AccessLog* access_log_;
+  Handoff<codec::OtlpSpans>& traces_;
   router::SharedResponses& responses_;
   ExtProcMetrics metrics_;
   EppMetrics epp_metrics_;
   SchedulerMetrics scheduler_metrics_;
+  PluginMetrics plugin_metrics_;
+  EndpointScores scores_;
+  std::vector<codec::MetadataNumber> reported_;
   net::SteadyClock clock_;
   fleet::TrafficTable& traffic_;
   exchange::ExtProcCounters counters_;

@@ -24,7 +24,9 @@ struct ExtProc::Worker {
 };
 
 ExtProc::ExtProc(router::Router& router, ExtProcPorts ports)
-    : router_(router), worker_ports_(std::move(ports)) {}
+    : router_(router), worker_ports_(std::move(ports)) {
+  shared_.access_log = worker_ports_.access_log;
+}
 
 ExtProc::~ExtProc() { stop(); }
 

@@ -24,6 +24,7 @@
 #include "io/net/grpc_health.h"
 #include "io/net/tcp_listener.h"
 #include "io/net/tls_context.h"
+#include "router/access_log.h"
 #include "router/router.h"
 
 namespace fairlead::extproc {
@@ -31,6 +32,7 @@ namespace fairlead::extproc {
 struct ExtProcPorts {
   std::shared_ptr<const net::TlsServerContext> tls{};  // Null: plain TCP.
   const net::GrpcHealthStatuses* health = nullptr;     // Null: not served beside ext_proc.
+  router::AccessLog* access_log = nullptr;             // Null: none is kept.
 };
 
 class ExtProc {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "core/exchange/prefer.h"
 #include "core/exchange/response_relay.h"
 #include "core/exchange/session_token.h"
 
@@ -38,12 +39,18 @@ net::GrpcStatus grpc_status(exchange::StreamStatus status) {
 ExtProcCall::ExtProcCall(CallHost& host) : host_(host), stream_(host.shared(), *this) {}
 
 void ExtProcCall::reset() {
-  held_ = finished_ = has_id_ = forwarded_ = dispatch_due_ = failed_ = response_noted_ = false;
+  held_ = finished_ = has_id_ = forwarded_ = dispatch_due_ = response_noted_ = false;
+  failure_.reset();
+  decided_at_.reset();
+  endpoint_.clear();
+  trace_.clear();
   cells_ = nullptr;
+  pool_.reset();
   holder_.reset();
   reply_reason_ = ReplyReason::kNone;
   first_token_at_.reset();
   response_bytes_ = 0;
+  response_took_ = {};
   usage_.reset();
 }
 
@@ -60,7 +67,11 @@ void ExtProcCall::begin(net::GrpcCall& call) {
 }
 
 void ExtProcCall::on_message(std::string_view message) {
+  const Time began = forwarded_ ? host_.exact_now() : Time{};
   stream_.on_message(message);
+  if (began != Time{} && stream_.response_status() != 0) {
+    response_took_ += host_.exact_now() - began;
+  }
   hold_when_full();
 }
 
@@ -85,8 +96,10 @@ void ExtProcCall::on_gone(net::GrpcGone) {
 }
 
 void ExtProcCall::release() {
+  if (response_took_ > Duration{}) host_.metrics().on_response_took(response_took_);
   stream_.clear();
   call_ = nullptr;
+  pool_.reset();
   generation_.reset();
   settings_.reset();
   host_.release(*this);
@@ -115,7 +128,7 @@ void ExtProcCall::restrict_to_subset(const exchange::SubsetHint& subset) {
   subset_given_ = subset.present() && !generation_->epp.ignores_subset;
   if (!subset_given_) return;
   subset_slots_.clear();
-  for (const model::Endpoint& endpoint : host_.pool_snapshot()->endpoints) {
+  for (const model::Endpoint& endpoint : pool_->endpoints) {
     if (subset.allows(endpoint.dial(), endpoint.port)) subset_slots_.push_back(endpoint.ref.slot);
   }
 }
@@ -124,8 +137,7 @@ void ExtProcCall::restrict_to_subset(const exchange::SubsetHint& subset) {
 void ExtProcCall::find_holder(std::uint64_t previous_response) {
   const auto holder = host_.responses().find(previous_response, host_.loop().now());
   if (!holder) return host_.metrics().on_previous_response(router::Holder::kUnknown);
-  const auto pool = host_.pool_snapshot();
-  const model::Endpoint* const endpoint = pool->find(holder->slot);
+  const model::Endpoint* const endpoint = pool_->find(holder->slot);
   const bool there = endpoint != nullptr && endpoint->ref == *holder && endpoint->takes_traffic();
   host_.metrics().on_previous_response(there ? router::Holder::kFound : router::Holder::kGone);
   if (there) holder_ = *holder;
@@ -136,10 +148,22 @@ model::InferenceRequest ExtProcCall::inference(const exchange::ExtProcRequest& r
   inference.id = stream_.request_id();
   inference.holder = holder_;
   inference.objective = request.controls.objective;
-  inference.priority = generation_->epp.priority_of(request.controls.objective);
+  inference.priority = priority_;
+  inference.only_if_cached = prefers_cached_;
   inference.headers = headers_;
   if (subset_given_) inference.only_slots = subset_slots_;
   return inference;
+}
+
+EppCells& ExtProcCall::cells_of(const exchange::ExtProcRequest& request) const {
+  const std::string_view fairness =
+      request.controls.fairness_id.empty() ? kDefaultFairnessId : request.controls.fairness_id;
+  // What nobody serves would only use up the labels of what somebody does.
+  const bool served = !pool_->any_model_known() || request.inference.model.empty() ||
+                      pool_->knows_model(request.inference.model);
+  return host_.epp_metrics().cells({served ? request.client_model : kOtherLabel,
+                                    served ? request.inference.model : kOtherLabel, fairness,
+                                    priority_});
 }
 
 void ExtProcCall::on_decide(const exchange::ExtProcRequest& request) {
@@ -147,15 +171,11 @@ void ExtProcCall::on_decide(const exchange::ExtProcRequest& request) {
   for (const codec::Http1Header& header : request.headers) {
     headers_.push_back({header.name, header.value});
   }
-  const std::string_view fairness =
-      request.controls.fairness_id.empty() ? kDefaultFairnessId : request.controls.fairness_id;
-  // What nobody serves would only use up the labels of what somebody does.
-  const auto pool = host_.pool_snapshot();
-  const bool served = !pool->any_model_known() || request.inference.model.empty() ||
-                      pool->knows_model(request.inference.model);
-  cells_ = &host_.epp_metrics().cells({served ? request.client_model : kOtherLabel,
-                                       served ? request.inference.model : kOtherLabel, fairness,
-                                       generation_->epp.priority_of(request.controls.objective)});
+  pool_ = host_.pool_snapshot();
+  begin_trace();
+  priority_ = generation_->epp.priority_of(request.controls.objective);
+  prefers_cached_ = exchange::prefers_if_available(request.headers);
+  cells_ = &cells_of(request);
   cells_->on_begin(request.body_bytes);
   if (host_.overload().has(admission::OverloadAction::kShedRequests)) {
     host_.metrics().on_overload(admission::OverloadAction::kShedRequests);
@@ -163,8 +183,23 @@ void ExtProcCall::on_decide(const exchange::ExtProcRequest& request) {
   }
   restrict_to_subset(*request.subset);
   if (request.previous_response != 0) find_holder(request.previous_response);
+  if (request.token_form && !request.body.empty()) return tokenize(request);
+  pick(request);
+}
+
+// Where tokens do not come in time, the decision is made without them.
+void ExtProcCall::tokenize(const exchange::ExtProcRequest& request) {
+  tokenizing_ = host_.prompts().tokenize(request.inference.model, *request.token_form, request.body,
+                                         [this](auto tokens) {
+                                           tokenizing_.reset();
+                                           if (!tokens.empty()) stream_.set_tokens(tokens);
+                                           pick(stream_.request());
+                                         });
+}
+
+void ExtProcCall::pick(const exchange::ExtProcRequest& request) {
   deciding_at_ = host_.exact_now();
-  id_ = host_.picker().on_request(inference(request), *pool, generation_->profile,
+  id_ = host_.picker().on_request(inference(request), *pool_, generation_->profile,
                                   host_.loop().now(), host_.actions().outbox());
   has_id_ = true;
   host_.actions().bind(id_, *this);
@@ -178,36 +213,39 @@ void ExtProcCall::on_action(const picker::Action& action) {
     return stream_.reply({action.reason, {}, {}}, action.retry_after);
   }
   forward(host_.picker().decision(id_));
+  pool_.reset();
 }
 
 void ExtProcCall::forward(const picker::Decision& decision) {
   host_.metrics().on_decision(decision);
   host_.traffic().on_decision(decision.endpoint.slot, decision.prompt_tokens,
                               decision.cached_tokens);
-  const auto pool = host_.pool_snapshot();
-  const auto add = [&](model::EndpointRef ref) {
-    const model::Endpoint* const endpoint = pool->find(ref.slot);
-    if (endpoint == nullptr || !(endpoint->ref == ref)) return;
-    exchange::append_endpoint(endpoint->dial(), endpoint->port, endpoints_);
+  const auto add = [this](model::EndpointRef ref) {
+    const model::Endpoint& endpoint = *pool_->find(ref.slot);
+    exchange::append_endpoint(endpoint.dial(), endpoint.port, endpoints_);
   };
   endpoints_.clear();
   add(decision.endpoint);
-  // It left the pool after the decision.
-  if (endpoints_.empty()) return stream_.reply({ReplyReason::kNoEndpoint, {}, {}});
   for (std::uint32_t i = 0; i < decision.fallback_count; ++i) add(decision.fallbacks[i]);
-  exchange::encode_session_token(pool->find(decision.endpoint.slot)->name, session_token_);
+  const model::Endpoint& chosen = *pool_->find(decision.endpoint.slot);
+  exchange::encode_session_token(chosen.name, session_token_);
   const Time decided = host_.exact_now();
+  decided_at_ = decided;
+  endpoint_ = chosen.name;
   host_.metrics().on_decided_after(decided - began_);
-  host_.scheduler_metrics().on_placed(stream_.request().inference.model,
-                                      *pool->find(decision.endpoint.slot), decision,
+  host_.scheduler_metrics().on_placed(stream_.request().inference.model, chosen, decision,
                                       decided - deciding_at_);
   forwarded_ = true;
   cells_->on_dispatched();
-  stream_.forward({.endpoints = endpoints_, .session_token = session_token_});
+  exchange::ExtProcTarget target{.endpoints = endpoints_, .session_token = session_token_};
+  if (generation_->epp.tells_scores) target.scores = host_.scores().read(host_.picker().rated(id_));
+  target.trace = trace_headers(chosen, decision);
+  stream_.forward(target);
 }
 
 // Of what was refused before its decision, there is no model to count it under.
 void ExtProcCall::on_reply(ReplyReason reason) {
+  if (cells_ == nullptr) begin_trace();
   reply_reason_ = reason;
   host_.metrics().on_reply(reason);
   // Of a request that was refused before its decision no more is known.
@@ -224,7 +262,7 @@ void ExtProcCall::on_dispatched() {
 // The prompt is written down after the request has left, so that the write delays nobody's bytes.
 void ExtProcCall::on_turn_end() {
   if (!std::exchange(dispatch_due_, false) || !has_id_) return;
-  host_.picker().on_dispatched(id_, stream_.request().inference.keys);
+  host_.picker().on_dispatched(id_, stream_.request().inference, host_.loop().now());
 }
 
 void ExtProcCall::rebind(std::string_view endpoint) {
@@ -232,14 +270,19 @@ void ExtProcCall::rebind(std::string_view endpoint) {
   if (!served) return host_.metrics().on_unknown_server();
   if (*served == host_.picker().decision(id_).endpoint) return;
   host_.metrics().on_rebind();
+  if (const auto pool = host_.pool_snapshot(); const auto* const now = pool->find(served->slot)) {
+    endpoint_ = now->name;
+    trace_.on_served(now->name, now->dial(), now->port);
+  }
   on_turn_end();
-  host_.picker().on_served(id_, *served, stream_.request().inference.keys, host_.loop().now());
+  host_.picker().on_served(id_, *served, stream_.request().inference, host_.loop().now());
 }
 
 void ExtProcCall::count_failure(int status) {
   const auto failure = exchange::failure_of_status(status);
   if (!failure) return;
-  failed_ = true;
+  failure_ = failure;
+  trace_.end_try(host_.loop().now(), failure);
   host_.metrics().on_upstream_failure(*failure);
   // A 500 may be one prompt's fault: it is no evidence, or one client could empty the pool.
   if (*failure == model::UpstreamFailure::kInternalError) return;
@@ -253,6 +296,7 @@ void ExtProcCall::count_failure(int status) {
 void ExtProcCall::on_response_head(int status, std::string_view endpoint) {
   if (!has_id_) return;
   if (!endpoint.empty()) rebind(endpoint);
+  trace_.on_status(status);
   count_failure(status);
 }
 
@@ -262,6 +306,7 @@ void ExtProcCall::on_first_token() {
   if (stream_.response_status() != 200) return;
   const Time now = host_.loop().now();
   first_token_at_ = last_piece_at_ = now;
+  trace_.on_first_token(now);
   const model::Streaming streaming = stream_.request().inference.streaming;
   host_.metrics().on_first_token(streaming, now - began_);
   cells_->on_first_token(streaming, now - began_);
@@ -291,21 +336,51 @@ void ExtProcCall::on_usage(const codec::Usage& usage) {
   usage_ = usage;
   host_.metrics().on_usage(usage);
   if (!has_id_) return;
-  host_.traffic().on_usage(host_.picker().decision(id_).endpoint.slot,
-                           usage.prompt_tokens.value_or(0), usage.cached_tokens.value_or(0),
-                           usage.completion_tokens.value_or(0));
+  const model::EndpointRef endpoint = host_.picker().decision(id_).endpoint;
+  if (usage.prompt_tokens) {
+    host_.prompts().note_answer(endpoint, stream_.request().inference, *usage.prompt_tokens);
+  }
+  host_.traffic().on_usage(endpoint.slot, usage.prompt_tokens.value_or(0),
+                           usage.cached_tokens.value_or(0), usage.completion_tokens.value_or(0));
+}
+
+std::span<const codec::MetadataNumber> ExtProcCall::on_last_piece(const codec::Usage& usage) {
+  return host_.report(generation_->profile, usage);
+}
+
+// The mean over one streamed answer, from its first token to its end.
+void ExtProcCall::note_token_interval(Time now) {
+  if (stream_.response().form() != exchange::ResponseForm::kEventStream) return;
+  const codec::ResponseFacts& seen = stream_.response().facts();
+  if (!first_token_at_ || !seen.first_token) return;
+  // Without usage, an event is a token.
+  std::uint64_t tokens = seen.data_events;
+  if (usage_) tokens = usage_->completion_tokens.value_or(tokens);
+  if (tokens < 2) return;
+  host_.metrics().on_token_interval(to_seconds(now - *first_token_at_) /
+                                    static_cast<double>(tokens - 1));
 }
 
 void ExtProcCall::on_end(Outcome outcome) {
   const Time now = host_.loop().now();
+  if (tokenizing_) host_.prompts().cancel(*std::exchange(tokenizing_, std::nullopt));
   on_turn_end();
-  if (failed_ && outcome == Outcome::kCompleted) outcome = Outcome::kUpstreamFailed;
+  if (failure_ && outcome == Outcome::kCompleted) outcome = Outcome::kUpstreamFailed;
   const bool unseen = outcome == Outcome::kCompleted && stream_.response_status() == 0;
   if (unseen) outcome = Outcome::kHandedOver;
   int status = stream_.response_status();
   if (reply_reason_ != ReplyReason::kNone) status = model::http_status(reply_reason_);
   if (status == 0 && outcome == Outcome::kClientGone) status = kClientClosedRequest;
   host_.metrics().on_end(stream_.request().route, status, outcome, now - began_);
+  if (host_.access_log() != nullptr || trace_.recording()) write_records(status, outcome);
+  observe_end(outcome, now);
+  if (!std::exchange(has_id_, false)) return;
+  host_.actions().unbind(id_);
+  host_.picker().on_end(id_, outcome, now);
+}
+
+void ExtProcCall::observe_end(Outcome outcome, Time now) {
+  if (outcome == Outcome::kCompleted) note_token_interval(now);
   if (cells_ != nullptr) {
     if (outcome == Outcome::kUpstreamFailed) cells_->on_error(kModelServerError);
     if (forwarded_) cells_->on_left();
@@ -318,9 +393,6 @@ void ExtProcCall::on_end(Outcome outcome) {
                     .answered = outcome == Outcome::kCompleted && forwarded_},
                    first_token);
   }
-  if (!std::exchange(has_id_, false)) return;
-  host_.actions().unbind(id_);
-  host_.picker().on_end(id_, outcome, now);
 }
 
 }  // namespace fairlead::extproc

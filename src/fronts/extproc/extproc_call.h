@@ -13,11 +13,14 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/exchange/access_record.h"
 #include "core/exchange/extproc_stream.h"
+#include "core/exchange/request_trace.h"
 #include "core/picker/picker.h"
 #include "fronts/extproc/call_host.h"
 #include "io/net/grpc_call.h"
@@ -55,6 +58,7 @@ class ExtProcCall final : public net::GrpcCallObserver,
   void on_first_token() override;
   void on_progress(std::size_t response_bytes) override;
   void on_usage(const codec::Usage& usage) override;
+  std::span<const codec::MetadataNumber> on_last_piece(const codec::Usage& usage) override;
   void on_reply(model::ReplyReason reason) override;
   void on_end(model::Outcome outcome) override;
   void on_turn_end() override;
@@ -64,10 +68,21 @@ class ExtProcCall final : public net::GrpcCallObserver,
   model::InferenceRequest inference(const exchange::ExtProcRequest& request);
   void restrict_to_subset(const exchange::SubsetHint& subset);
   void find_holder(std::uint64_t previous_response);
+  EppCells& cells_of(const exchange::ExtProcRequest& request) const;
+  void tokenize(const exchange::ExtProcRequest& request);
+  void pick(const exchange::ExtProcRequest& request);
   void forward(const picker::Decision& decision);
   void rebind(std::string_view endpoint);
   void count_failure(int status);
   void note_response();
+  void note_token_interval(Time now);
+  void observe_end(model::Outcome outcome, Time now);
+  // extproc_records.cpp: what is told of a request when it has ended.
+  void begin_trace();
+  exchange::TraceHeaders trace_headers(const model::Endpoint& chosen,
+                                       const picker::Decision& decision);
+  exchange::AccessRecord access_record(int status, model::Outcome outcome) const;
+  void write_records(int status, model::Outcome outcome);
   void hold_when_full();
   Duration lasted() const { return host_.loop().now() - began_; }
 
@@ -83,24 +98,32 @@ class ExtProcCall final : public net::GrpcCallObserver,
   EppCells* cells_ = nullptr;  // From its decision to its end.
   picker::RequestId id_;
   bool has_id_ = false;
+  std::optional<router::PromptDesk::Ticket> tokenizing_;
   bool forwarded_ = false;     // An endpoint was named to Envoy, and nobody has taken it back.
   bool dispatch_due_ = false;  // The history has not been told.
   std::string endpoints_;      // As Envoy is told; scratch, as the next.
   std::string session_token_;
   std::vector<std::uint32_t> subset_slots_;
+  std::shared_ptr<const model::PoolSnapshot> pool_;  // While it is decided.
+  std::int32_t priority_ = 0;
+  bool prefers_cached_ = false;
   bool subset_given_ = false;
   std::optional<model::EndpointRef> holder_;
   std::vector<model::RequestHeader> headers_;
   Time began_{};
   Time deciding_at_{};
+  std::optional<Time> decided_at_;
+  std::string endpoint_;  // The name of the one that serves it.
+  exchange::RequestTrace trace_;
 
   // The answer.
   model::ReplyReason reply_reason_ = model::ReplyReason::kNone;
-  bool failed_ = false;  // By its status.
+  std::optional<model::UpstreamFailure> failure_;  // By its status.
   bool response_noted_ = false;
   std::optional<Time> first_token_at_;
   Time last_piece_at_{};
   std::uint64_t response_bytes_ = 0;
+  Duration response_took_{};  // Of our own time.
   std::optional<codec::Usage> usage_;
 };
 

@@ -11,6 +11,8 @@ constexpr double kStreamBounds[] = {.001, .0025, .005, .01, .025, .05, .1,  .25,
                                     1,    2.5,   5,    10,  30,   60,  120, 300, 600};
 constexpr double kProcessingBounds[] = {.0005, .001, .0025, .005, .01, .025, .05, .1,
                                         .25,   .5,   .75,   1,    2.5, 5,    7.5, 10};
+constexpr double kResponseBounds[] = {.0001, .0002, .0005, .001, .002, .005, .01, .02,
+                                      .05,   .1,    .2,    .5,   1,    2,    5};
 
 }  // namespace
 
@@ -27,6 +29,9 @@ ExtProcMetrics::ExtProcMetrics(MetricRegistry& registry)
   processing_ =
       &registry.histogram("llm_d_epp_request_processing_duration_seconds",
                           "From a request's head to the decision about it.", kProcessingBounds);
+  response_processing_ =
+      &registry.histogram("llm_d_epp_response_processing_duration_seconds",
+                          "Time that the messages of an answer took here.", kResponseBounds);
   register_all<exchange::ExtProcFault>(registry, "fairlead_extproc_faults_total",
                                        "Messages of Envoy that break its protocol, by kind.",
                                        "kind", faults_);
@@ -39,6 +44,9 @@ ExtProcMetrics::ExtProcMetrics(MetricRegistry& registry)
   register_all<net::Http2Flood>(registry, "fairlead_http2_floods_total",
                                 "HTTP/2 connections closed for a flood, by its kind.", "kind",
                                 floods_);
+  register_all<net::GrpcStatus>(registry, "fairlead_grpc_calls_finished_total",
+                                "gRPC calls of every service that ended with a status, by it.",
+                                "code", finished_);
   repeated_ends_ = counter("fairlead_extproc_repeated_ends_total",
                            "Last pieces of a body that Envoy sent twice; passed over.");
   foreign_answers_ = counter("fairlead_extproc_foreign_answers_total",
@@ -48,7 +56,7 @@ ExtProcMetrics::ExtProcMetrics(MetricRegistry& registry)
   closed_early_ = counter("fairlead_extproc_closed_early_total",
                           "Streams that ended with their request (responseProcessing none).");
   kept_open_ = counter("fairlead_extproc_kept_open_total",
-                       "Streams that would have, but the answer began before.");
+                       "Streams that would have, but the answer had begun, or could have.");
   subsets_too_long_ = counter("fairlead_extproc_subsets_too_long_total",
                               "Subset hints with too many entries, which name nobody.");
   swaps_stopped_ = counter("fairlead_extproc_swaps_stopped_total",
@@ -83,6 +91,15 @@ void ExtProcMetrics::add_connections() {
   };
   bytes_received_ = bytes("received");
   bytes_sent_ = bytes("sent");
+  const auto resets = [&](const char* reply) {
+    return &registry_.counter("fairlead_grpc_resets_total",
+                              "gRPC calls reset by the client, by what it had of a reply.",
+                              {{"reply", reply}});
+  };
+  answered_resets_ = resets("begun");
+  unanswered_resets_ = resets("none");
+  stream_errors_ = counter("fairlead_grpc_stream_errors_total",
+                           "Frames that broke a rule of HTTP/2, and their call with it.");
   protocol_errors_ = counter("fairlead_grpc_protocol_errors_total",
                              "Connections ended because they do not speak HTTP/2.");
   constexpr const char* kTimeouts[] = {"open", "head", "ping", "write"};
@@ -142,6 +159,15 @@ void ExtProcMetrics::set_server(const net::GrpcServerCounters& now, std::size_t 
   for (std::size_t i = 0; i < floods_.size(); ++i) {
     floods_[i]->add(now.floods[i] - server_.floods[i]);
   }
+  for (std::size_t i = 0; i < finished_.size(); ++i) {
+    finished_[i]->add(now.finished[i] - server_.finished[i]);
+  }
+  const auto answered = [](const net::GrpcServerCounters& of) {
+    return of.resets - of.unanswered_resets;
+  };
+  answered_resets_->add(answered(now) - answered(server_));
+  unanswered_resets_->add(now.unanswered_resets - server_.unanswered_resets);
+  stream_errors_->add(now.stream_errors - server_.stream_errors);
   timeouts_[0]->add(now.open_timeouts - server_.open_timeouts);
   timeouts_[1]->add(now.head_timeouts - server_.head_timeouts);
   timeouts_[2]->add(now.ping_timeouts - server_.ping_timeouts);

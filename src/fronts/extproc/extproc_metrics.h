@@ -26,6 +26,8 @@ class ExtProcMetrics final : public router::RequestMetrics {
   void on_unknown_server() { unknown_servers_->add(); }
   // From a request's head to what Envoy is told.
   void on_decided_after(Duration time) { processing_->observe(to_seconds(time)); }
+  // Of our own time, all messages of an answer together.
+  void on_response_took(Duration time) { response_processing_->observe(to_seconds(time)); }
 
   // Cumulative figures, of which the metrics take the differences.
   void set_streams(const exchange::ExtProcCounters& now);
@@ -43,11 +45,16 @@ class ExtProcMetrics final : public router::RequestMetrics {
   Gauge* epp_open_;
   Histogram* lasted_;
   Histogram* processing_;
+  Histogram* response_processing_;
   std::array<Counter*, codec::kGrpcStatusCount> ended_{};
   std::array<Counter*, exchange::kExtProcFaultCount> faults_{};
   std::array<Counter*, net::kGrpcGoneCount> gone_{};
   std::array<Counter*, net::kGrpcRefusalCount> refusals_{};
   std::array<Counter*, net::kHttp2FloodCount> floods_{};
+  std::array<Counter*, codec::kGrpcStatusCount> finished_{};
+  Counter* answered_resets_;
+  Counter* unanswered_resets_;
+  Counter* stream_errors_;
   Counter* repeated_ends_;
   Counter* foreign_answers_;
   Counter* observed_;

@@ -315,6 +315,41 @@ TEST_F(ExtProcTest, ABodyOfTheLargestSizeComesBackWhole) {
 }
 
 // The front with its threads, as the program starts it.
+// `make bench T=epp_streams` does the same with ten thousand.
+TEST_F(ExtProcTest, HundredsOfStreamsAreHeldWithinTheirAnswersAndNoneIsLost) {
+  constexpr int kStreams = 300;
+  const std::string first = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n";
+  const std::string last = "data: [DONE]\n\n";
+  start(fmt::format("epp: {{streamsMax: {}}}", kStreams));
+  std::vector<std::int32_t> streams;
+  for (int i = 0; i < kStreams; ++i) {
+    streams.push_back(ask(chat_body(fmt::format("prompt {}", i), R"(,"stream":true)")));
+    answer_head(streams.back(), "200");
+    answer_piece(streams.back(), first);
+  }
+  ASSERT_TRUE(until([&] { return router_->inflight().total().unstarted == 0; }));
+  EXPECT_EQ(metric("fairlead_extproc_streams"), kStreams);
+  net::testing::Http2Client other(*loop_, listener_->local_address());
+  auto& refused = other.wait(other.request(net::testing::grpc_head(kProcessPath), {}, false));
+  EXPECT_EQ(refused.headers["grpc-status"], "8") << "RESOURCE_EXHAUSTED";
+  EXPECT_EQ(metric("fairlead_grpc_refusals_total{kind=\"too_many_calls\"}"), 1);
+  for (const std::int32_t stream : streams) {
+    answer_piece(stream, last, true);
+    client_->append(stream, {}, true);
+  }
+  for (const std::int32_t stream : streams) {
+    ASSERT_TRUE(until([&] { return closed(stream); }));
+    EXPECT_EQ(client_->answer(stream).headers["grpc-status"], "0");
+    std::string answer;
+    for (const EnvoyReply& reply : replies(stream)) {
+      if (reply.side == codec::ProcessingSide::kResponse) answer += reply.body;
+    }
+    ASSERT_EQ(answer, first + last);
+  }
+  EXPECT_EQ(router_->inflight().total().requests, 0);
+  finish(ask(chat_body()));
+}
+
 TEST_F(ExtProcTest, WorkersShareTheConnectionsOfABurstAndDrainTogether) {
   start();
   listener_.reset();
@@ -376,7 +411,7 @@ TEST_F(ExtProcTest, HealthIsToldUntilTheEndIsAnnounced) {
   router::Router router(settings, 1, log_, registry_);
   auto control = router::Control::create(router);
   ASSERT_TRUE(control.has_value()) << control.error().message;
-  HealthServer health(**control);
+  HealthServer health(**control, registry_);
   const config::HostPort anywhere{"127.0.0.1", 0};
   ASSERT_TRUE(health.listen(std::span(&anywhere, 1)).has_value());
   net::EventLoop& loop = (*control)->loop();
@@ -413,7 +448,7 @@ TEST_F(ExtProcTest, PoolFiguresAreOfFreshEndpointsAndEndWithTheirs) {
   router_->load().write(1, {.waiting = 0, .running = 2, .kv_usage = 0.25F, .scraped_at = now});
   router_->load().write(
       2, {.waiting = 99, .running = 9, .kv_usage = 1, .scraped_at = now - std::chrono::seconds(9)});
-  pool.refresh(now, std::chrono::seconds(2));
+  pool.refresh(now, std::chrono::seconds(2), {});
   EXPECT_EQ(metric("llm_d_epp_average_queue_size{name=\"p\"}"), 2);
   EXPECT_EQ(metric("llm_d_epp_std_dev_queue_size{name=\"p\"}"), 2);
   EXPECT_EQ(metric("inference_pool_average_kv_cache_utilization{name=\"p\"}"), 0.375);
@@ -422,7 +457,7 @@ TEST_F(ExtProcTest, PoolFiguresAreOfFreshEndpointsAndEndWithTheirs) {
   EXPECT_EQ(metric("inference_pool_per_pod_queue_size{name=\"p\",model_server_pod=\"engine-2\"}"),
             99);
   publish(2);
-  pool.refresh(now, std::chrono::seconds(2));
+  pool.refresh(now, std::chrono::seconds(2), {});
   EXPECT_EQ(metric("llm_d_epp_ready_endpoints{name=\"p\"}"), 2);
   EXPECT_EQ(metric("inference_pool_per_pod_queue_size{name=\"p\",model_server_pod=\"engine-2\"}"),
             -1);

@@ -47,7 +47,10 @@ ExtProcWorker::ExtProcWorker(net::EventLoop& loop, router::Router& router, Front
                      }),
       beat_timer_(loop, [this] { beat(); }),
       server_(loop, *this, server_options(*generation_, place.tls), &router.overload().budget()) {
-  if (place.health != nullptr) health_ = std::make_unique<net::GrpcHealth>(*place.health);
+  if (place.health != nullptr) {
+    health_ = std::make_unique<net::GrpcHealth>(*place.health);
+    health_metrics_ = std::make_unique<net::GrpcHealthMetrics>(router.metrics());
+  }
   figures_timer_.arm(kFiguresInterval);
   beat_timer_.arm(Duration::zero());
 }
@@ -108,6 +111,7 @@ void ExtProcWorker::report() {
   host_.metrics().set_streams(host_.counters());
   host_.metrics().set_server(server_.counters(), server_.connections());
   host_.metrics().set_body_bytes(host_.body_bytes());
+  if (health_) health_metrics_->set(*health_);
   if (place_.accept_failures) host_.metrics().set_accept_failures(place_.accept_failures());
 }
 

@@ -13,6 +13,7 @@
 
 #include "fronts/extproc/call_host.h"
 #include "io/net/grpc_health.h"
+#include "io/net/grpc_health_metrics.h"
 #include "io/net/grpc_server.h"
 #include "io/net/timer.h"
 #include "io/net/tls_context.h"
@@ -67,6 +68,7 @@ class ExtProcWorker final : private net::GrpcHandler {
   WorkerPlace place_;
   std::shared_ptr<const router::Generation> generation_;  // That is in force here.
   std::unique_ptr<net::GrpcHealth> health_;
+  std::unique_ptr<net::GrpcHealthMetrics> health_metrics_;
   bool cut_off_ = false;
   std::function<void()> on_drained_;
   net::Timer drain_timer_;

@@ -7,16 +7,19 @@ namespace fairlead::extproc {
 namespace {
 
 constexpr Duration kLookInterval = std::chrono::milliseconds(100);
+// Probes come with connections of their own, which must not use up those of others.
+constexpr Duration kIdleTimeout = std::chrono::minutes(2);
 constexpr std::string_view kLiveness = "liveness";
 
 }  // namespace
 
-HealthServer::HealthServer(router::Control& control)
+HealthServer::HealthServer(router::Control& control, MetricRegistry& metrics)
     : control_(control),
       services_{"", "envoy.service.ext_proc.v3.ExternalProcessor", std::string(kLiveness),
                 "readiness"},
       began_(control.now()),
       health_(*this),
+      metrics_(metrics),
       timer_(control.loop(), [this] { look(); }) {
   timer_.arm(Duration::zero());
 }
@@ -29,7 +32,8 @@ Result<void> HealthServer::listen(std::span<const config::HostPort> addresses) {
     if (!address) return with_context(address.error(), "epp.healthListen");
     net::GrpcHandler& handler = *this;
     auto server = std::make_unique<net::GrpcServer>(
-        control_.loop(), handler, net::GrpcServerOptions{.connections_max = 1000});
+        control_.loop(), handler,
+        net::GrpcServerOptions{.connections_max = 1000, .idle_timeout = kIdleTimeout});
     if (auto listening = server->listen(*address, net::PortSharing::kExclusive); !listening) {
       return with_context(listening.error(), "epp.healthListen");
     }
@@ -51,6 +55,7 @@ net::GrpcCallObserver* HealthServer::on_call(net::GrpcCall& call) {
 
 void HealthServer::look() {
   timer_.arm(kLookInterval);
+  metrics_.set(health_);
   if (control_.ready() || control_.now() - began_ > kPoolGrace) {
     known_.store(true, std::memory_order_relaxed);
   }

@@ -22,6 +22,7 @@
 #include "base/time.h"
 #include "core/config/endpoints.h"
 #include "io/net/grpc_health.h"
+#include "io/net/grpc_health_metrics.h"
 #include "io/net/grpc_server.h"
 #include "io/net/timer.h"
 #include "router/control.h"
@@ -33,7 +34,7 @@ inline constexpr Duration kPoolGrace = std::chrono::seconds(5);
 
 class HealthServer final : public net::GrpcHealthStatuses, private net::GrpcHandler {
  public:
-  explicit HealthServer(router::Control& control);
+  HealthServer(router::Control& control, MetricRegistry& metrics);
   ~HealthServer();
   HealthServer(const HealthServer&) = delete;
   HealthServer& operator=(const HealthServer&) = delete;
@@ -56,6 +57,7 @@ class HealthServer final : public net::GrpcHealthStatuses, private net::GrpcHand
   bool told_ = false;  // What watchers know.
   Time began_;
   net::GrpcHealth health_;
+  net::GrpcHealthMetrics metrics_;
   net::Timer timer_;
   std::vector<std::unique_ptr<net::GrpcServer>> servers_;
 };

@@ -12,6 +12,10 @@ namespace fairlead::extproc {
 namespace {
 
 constexpr const char* kProducer = "inflight-load-producer";
+constexpr const char* kMetricsSource = "metrics-data-source";
+constexpr const char* kModelsSource = "models-data-source";
+constexpr const char* kPollHelp = "Reads of engines that got no good answer.";
+constexpr const char* kExtractHelp = "Answers of engines that told nothing known.";
 constexpr const char* kPrefixProducer = "approx-prefix-cache-producer";
 
 }  // namespace
@@ -31,7 +35,22 @@ PoolMetrics::PoolMetrics(router::Router& router, const std::string& pool)
           {{"plugin_name", kPrefixProducer}, {"plugin_type", kPrefixProducer}})),
       history_blocks_before_(
           &router.metrics().gauge("inference_extension_prefix_indexer_size",
-                                  "Older name: blocks of prompts that are remembered.")) {}
+                                  "Older name: blocks of prompts that are remembered.")),
+      metrics_polls_(faults("poll", kPollHelp, {{"source_type", kMetricsSource}})),
+      models_polls_(faults("poll", kPollHelp, {{"source_type", kModelsSource}})),
+      metrics_texts_(
+          faults("extract", kExtractHelp,
+                 {{"source_type", kMetricsSource}, {"extractor_type", "core-metrics-extractor"}})),
+      models_texts_(
+          faults("extract", kExtractHelp,
+                 {{"source_type", kModelsSource}, {"extractor_type", "models-data-extractor"}})) {}
+
+std::array<Counter*, 2> PoolMetrics::faults(const char* name, const char* help, Labels labels) {
+  MetricRegistry& metrics = router_.metrics();
+  return {&metrics.counter(fmt::format("llm_d_epp_datalayer_{}_errors_total", name), help, labels),
+          &metrics.counter(fmt::format("llm_d_inference_scheduler_datalayer_{}_errors_total", name),
+                           fmt::format("Older name: {}", help), std::move(labels))};
+}
 
 PoolMetrics::Spread PoolMetrics::spread(const char* name, const char* help) {
   MetricRegistry& metrics = router_.metrics();
@@ -74,7 +93,13 @@ PoolMetrics::EndpointCells& PoolMetrics::cells_of(const model::Endpoint& endpoin
   return endpoints_.emplace(endpoint.name, cells).first->second;
 }
 
-void PoolMetrics::refresh(Time now, Duration stale_after) {
+void PoolMetrics::refresh(Time now, Duration stale_after, const fleet::ReadFaults& faults) {
+  for (const std::size_t i : {0U, 1U}) {
+    metrics_polls_[i]->raise_to(faults.metrics_unreachable);
+    models_polls_[i]->raise_to(faults.models_unreachable);
+    metrics_texts_[i]->raise_to(faults.metrics_unreadable);
+    models_texts_[i]->raise_to(faults.models_unreadable);
+  }
   ++refreshes_;
   const auto pool = router_.pool().load();
   double count = 0;
@@ -109,7 +134,8 @@ void PoolMetrics::refresh(Time now, Duration stale_after) {
   history_blocks_before_->set(blocks);
   std::erase_if(endpoints_, [this](const auto& one) {
     if (one.second.seen == refreshes_) return false;
-    for (const char* label : {"model_server_endpoint", "model_server_pod", "endpoint_name"}) {
+    for (const char* label :
+         {"model_server_endpoint", "model_server_pod", "endpoint_name", "pod"}) {
       router_.metrics().retire(label, pod_name(one.first).name);
     }
     return true;

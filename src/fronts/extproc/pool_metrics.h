@@ -5,6 +5,7 @@
 // Threads: control's thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -12,6 +13,7 @@
 #include "base/metrics.h"
 #include "base/time.h"
 #include "core/fleet/load_table.h"
+#include "io/fleet/fleet_worker.h"
 #include "router/router.h"
 
 namespace fairlead::extproc {
@@ -22,7 +24,7 @@ class PoolMetrics {
   PoolMetrics(router::Router& router, const std::string& pool);
 
   // `stale_after`: figures of endpoints that are older do not count.
-  void refresh(Time now, Duration stale_after);
+  void refresh(Time now, Duration stale_after, const fleet::ReadFaults& faults);
 
  private:
   // One figure, over the endpoints.
@@ -39,6 +41,7 @@ class PoolMetrics {
     Gauge* tokens = nullptr;
     std::uint64_t seen = 0;  // Which refresh() saw it last.
   };
+  std::array<Counter*, 2> faults(const char* name, const char* help, Labels labels);
   Spread spread(const char* name, const char* help);
   EndpointCells& cells_of(const model::Endpoint& endpoint);
 
@@ -51,6 +54,11 @@ class PoolMetrics {
   Gauge* ready_before_;
   Gauge* history_blocks_;
   Gauge* history_blocks_before_;
+  // Each under its name of today and the older one.
+  std::array<Counter*, 2> metrics_polls_;
+  std::array<Counter*, 2> models_polls_;
+  std::array<Counter*, 2> metrics_texts_;
+  std::array<Counter*, 2> models_texts_;
   std::uint64_t refreshes_ = 0;
   std::map<std::string, EndpointCells> endpoints_;
 };

@@ -75,13 +75,42 @@ void SchedulerMetrics::on_placed(std::string_view model, const model::Endpoint& 
   if (place.generation != endpoint.ref.generation) {
     place.generation = endpoint.ref.generation;
     place.attempts.clear();
+    place.media_hits = nullptr;
   }
+  if (decision.media > 0) on_media(endpoint, decision);
   const std::string_view label = models_.admit(model);
   auto at = place.attempts.find(label);
   if (at == place.attempts.end()) {
     at = place.attempts.emplace(label, register_attempts(label, &endpoint)).first;
   }
   for (Counter* const one : at->second) one->add();
+}
+
+// Few policies ask for media, so that these are registered when they are met.
+void SchedulerMetrics::on_media(const model::Endpoint& endpoint, const picker::Decision& decision) {
+  constexpr const char* kProducer = "mm-embeddings-cache-producer";
+  const Labels labels{{"plugin_type", kProducer}, {"plugin_name", kProducer}};
+  Labels by_kind = labels;
+  by_kind.emplace_back("modality", "");
+  if (media_queries_ == nullptr) {
+    media_queries_ = &registry_.counter("llm_d_epp_encoder_cache_queries_total",
+                                        "Images and the like of placed requests.", by_kind);
+    media_ratio_ = &registry_.histogram(
+        "llm_d_epp_encoder_cache_hit_ratio",
+        "Share of a request's images and the like that its endpoint was sent before.", kRatioBounds,
+        labels);
+  }
+  Counter*& hits = places_[endpoint.ref.slot].media_hits;
+  if (hits == nullptr) {
+    by_kind.emplace_back("pod", pod_name(endpoint.name).name);
+    hits = &registry_.counter("llm_d_epp_encoder_cache_hits_total",
+                              "Those of them that their endpoint was sent before.",
+                              std::move(by_kind));
+  }
+  media_queries_->add(decision.media);
+  hits->add(decision.media_cached);
+  media_ratio_->observe(static_cast<double>(decision.media_cached) /
+                        static_cast<double>(decision.media));
 }
 
 void SchedulerMetrics::on_refused(std::string_view model, Duration took) {

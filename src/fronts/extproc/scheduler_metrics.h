@@ -33,16 +33,20 @@ class SchedulerMetrics {
  private:
   using Pair = std::array<Counter*, 2>;  // Under its name of today, and the older one.
   Pair register_attempts(std::string_view model, const model::Endpoint* endpoint);
+  void on_media(const model::Endpoint& endpoint, const picker::Decision& decision);
 
   MetricRegistry& registry_;
   LabelValues models_;
   std::array<Histogram*, 2> took_;
   std::array<Histogram*, 2> hit_ratio_;
   std::array<Histogram*, 2> hit_bytes_;
+  Counter* media_queries_ = nullptr;
+  Histogram* media_ratio_ = nullptr;
   // By an endpoint's generation, because cells of endpoints that left serve others.
   struct Place {
     std::uint32_t generation = 0;
     std::map<std::string, Pair, std::less<>> attempts;  // By model.
+    Counter* media_hits = nullptr;
   };
   std::map<std::uint32_t, Place> places_;             // By slot.
   std::map<std::string, Pair, std::less<>> refused_;  // By model.

@@ -33,7 +33,7 @@ Result<void> check_free(std::span<const config::HostPort> listen) {
 
 }  // namespace
 
-Gateway::Gateway(router::Router& router, AccessLog* access_log, ProfileBoard* profiles)
+Gateway::Gateway(router::Router& router, router::AccessLog* access_log, ProfileBoard* profiles)
     : router_(router), access_log_(access_log), profiles_(profiles) {}
 
 Gateway::~Gateway() { stop(); }

@@ -19,8 +19,8 @@
 
 #include "base/result.h"
 #include "core/config/endpoints.h"
-#include "fronts/gateway/access_log.h"
 #include "fronts/gateway/profile_board.h"
+#include "router/access_log.h"
 #include "router/router.h"
 
 namespace fairlead::gateway {
@@ -29,7 +29,7 @@ class Gateway {
  public:
   // `access_log` and `profiles`, which has a row for each worker, may be null. All outlive the
   // gateway.
-  Gateway(router::Router& router, AccessLog* access_log, ProfileBoard* profiles = nullptr);
+  Gateway(router::Router& router, router::AccessLog* access_log, ProfileBoard* profiles = nullptr);
   ~Gateway();  // stop()
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
@@ -52,7 +52,7 @@ class Gateway {
   void worker_drained();
 
   router::Router& router_;
-  AccessLog* access_log_;
+  router::AccessLog* access_log_;
   ProfileBoard* profiles_;
   std::vector<std::uint16_t> ports_;
   std::vector<std::unique_ptr<Worker>> workers_;

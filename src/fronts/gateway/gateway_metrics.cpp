@@ -42,20 +42,7 @@ GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
                         "Failed tries not repeated because the body exceeds the retry buffer.");
   add_sockets();
   add_http2();
-  add_tracing();
   add_tunnels();
-}
-
-void GatewayMetrics::add_tracing() {
-  traced_requests_ = &registry_.counter("fairlead_traced_requests_total",
-                                        "Requests whose trace is sampled, when they began.");
-  const auto invalid = [&](std::string_view header) {
-    return &registry_.counter("fairlead_trace_context_invalid_total",
-                              "Malformed trace context headers, which were ignored.",
-                              {{"header", std::string(header)}});
-  };
-  invalid_trace_parents_ = invalid(codec::kTraceParentHeader);
-  invalid_trace_states_ = invalid(codec::kTraceStateHeader);
 }
 
 void GatewayMetrics::add_tunnels() {
@@ -126,11 +113,6 @@ void GatewayMetrics::add_sockets() {
 void GatewayMetrics::on_refusal(net::RefusalKind kind, model::ReplyReason reason) {
   refusals_[static_cast<std::size_t>(kind)]->add();
   on_reply(reason);
-}
-
-void GatewayMetrics::on_trace(const codec::TraceContext& context) {
-  if (context.parent_header == codec::TraceHeader::kInvalid) invalid_trace_parents_->add();
-  if (context.state_header == codec::TraceHeader::kInvalid) invalid_trace_states_->add();
 }
 
 void GatewayMetrics::set_sockets(const SocketFigures& now) {

@@ -59,8 +59,6 @@ class GatewayMetrics final : public router::RequestMetrics {
   void on_retry_budget_exhausted() { budget_exhausted_->add(); }
   void on_beyond_retry_buffer() { beyond_retry_buffer_->add(); }
   void on_refusal(net::RefusalKind kind, model::ReplyReason reason);
-  void on_trace(const codec::TraceContext& context);
-  void on_traced_request() { traced_requests_->add(); }
   void set_decoding(std::size_t bodies) { decoding_->set(static_cast<double>(bodies)); }
   void on_tunnel_open();
   void on_tunnel_end(TunnelEnd end, std::uint64_t from_client, std::uint64_t from_engine);
@@ -70,7 +68,6 @@ class GatewayMetrics final : public router::RequestMetrics {
  private:
   void add_sockets();
   void add_http2();
-  void add_tracing();
   void add_tunnels();
 
   Gauge* decoding_;
@@ -96,9 +93,6 @@ class GatewayMetrics final : public router::RequestMetrics {
   Counter* http2_resets_;
   Counter* http2_stream_errors_;
   std::array<Counter*, net::kHttp2FloodCount> http2_floods_{};
-  Counter* traced_requests_;
-  Counter* invalid_trace_parents_;
-  Counter* invalid_trace_states_;
   Counter* write_timeouts_;
   std::uint64_t tunnels_ = 0;
   Gauge* tunnels_open_;

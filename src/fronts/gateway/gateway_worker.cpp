@@ -59,8 +59,8 @@ ReplyReason reason_of(const net::Http1Refusal& refusal) {
 
 }  // namespace
 
-GatewayWorker::GatewayWorker(net::EventLoop& loop, router::Router& router, AccessLog* access_log,
-                             WorkerPlace place)
+GatewayWorker::GatewayWorker(net::EventLoop& loop, router::Router& router,
+                             router::AccessLog* access_log, WorkerPlace place)
     : loop_(loop),
       router_(router),
       log_(router.log()),
@@ -200,7 +200,7 @@ void GatewayWorker::report_sockets() {
     const net::Http1ServerCounters& counters = server->counters();
     now.connections += counters.connections;
     now.accepted += counters.accepted;
-    now.accept_failures += counters.accept_failures;
+    now.accept_failures += server->accept_failures();
     now.bytes_received += counters.bytes_received;
     now.bytes_sent += counters.bytes_sent;
     now.truncated_requests += counters.truncated_requests;

@@ -29,7 +29,7 @@ struct WorkerPlace {
 class GatewayWorker final : private net::RequestHandler {
  public:
   // `access_log` may be null.
-  GatewayWorker(net::EventLoop& loop, router::Router& router, AccessLog* access_log,
+  GatewayWorker(net::EventLoop& loop, router::Router& router, router::AccessLog* access_log,
                 WorkerPlace place);
   ~GatewayWorker();
   GatewayWorker(const GatewayWorker&) = delete;

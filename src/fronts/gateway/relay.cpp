@@ -117,8 +117,9 @@ void Relay::scan_and_decide() {
   const codec::Http1Headers& headers = exchange_->head().headers;
   const bool media = generation_->profile.reads.has(scheduling::Column::kMediaCached);
   const exchange::KeySettings keys{
-      host_.process_seed(), generation_->settings.prefix.block_bytes,
-      media ? exchange::MediaItems::kHashed : exchange::MediaItems::kIgnored};
+      host_.key_seed(), generation_->settings.prefix.block_bytes,
+      media ? exchange::MediaItems::kHashed : exchange::MediaItems::kIgnored,
+      host_.prompts().settings()};
   const codec::ScanStatus status = facts_.read(match_.route, headers, body_, keys, host_.desk());
   if (!status.ok()) {
     const auto reason = status.error == codec::ScanError::kBodyTooLarge ? ReplyReason::kTooLarge
@@ -127,7 +128,19 @@ void Relay::scan_and_decide() {
   }
   if (!admit()) return;
   if (facts_.previous_response() != 0) find_holder();
+  if (const auto form = facts_.token_form()) return tokenize(*form);
   decide();
+}
+
+// Where tokens do not come in time, the decision is made without them.
+void Relay::tokenize(tokens::RequestForm form) {
+  router::PromptDesk& prompts = host_.prompts();
+  tokenizing_ = prompts.tokenize(facts_.request().model, form, body_, [this](auto tokens) {
+    const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kDeciding);
+    tokenizing_.reset();
+    if (!tokens.empty()) facts_.set_tokens(tokens, host_.prompts().settings());
+    decide();
+  });
 }
 
 void Relay::decide() {
@@ -228,7 +241,7 @@ void Relay::on_turn_end() {
 // The last bytes of a very large body may still be on their way.
 void Relay::record_dispatch() {
   if (std::exchange(dispatch_due_, false)) {
-    host_.picker().on_dispatched(id_, facts_.request().keys);
+    host_.picker().on_dispatched(id_, facts_.request(), host_.loop().now());
   }
 }
 
@@ -400,6 +413,7 @@ void Relay::cut_off() {
 // reads its head.
 void Relay::conclude(int status, Outcome outcome) {
   const Time now = host_.loop().now();
+  if (tokenizing_) host_.prompts().cancel(*std::exchange(tokenizing_, std::nullopt));
   if (watch_.facts().usage && response_.held()) note_usage();
   settle(outcome, now);
   host_.metrics().on_end(match_.route, status, outcome, now - exchange_->received_at());

@@ -82,6 +82,7 @@ class Relay final : private net::ExchangeObserver,
   void read_and_decide();
   void scan_and_decide();
   void find_holder();
+  void tokenize(tokens::RequestForm form);
   void decide();
   model::InferenceRequest named_request() const;
   void forward(model::EndpointRef endpoint);
@@ -154,6 +155,7 @@ class Relay final : private net::ExchangeObserver,
   exchange::RequestFacts facts_;
   picker::RequestId id_;
   bool has_id_ = false;
+  std::optional<router::PromptDesk::Ticket> tokenizing_;
   bool dispatch_due_ = false;  // The history has not been told of this try.
   std::string request_id_;
   std::string client_address_;

@@ -28,16 +28,17 @@ net::UpstreamPoolOptions upstream_options(const router::Router& router) {
 
 }  // namespace
 
-RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* access_log,
+RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, router::AccessLog* access_log,
                      std::uint32_t worker)
     : loop_(loop),
       generation_(router.generation()),
       pool_snapshot_(router.pool()),
+      prompts_(loop, router),
       access_(router.access()),
       decode_timer_(loop, [this] { decode_next(); }),
       shared_state_(router.overload()),
       access_log_(access_log),
-      process_seed_(router.process_seed()),
+      key_seed_(router.key_seed()),
       random_(mix64(router.process_seed() ^ kIdStream) + worker),
       trace_random_(mix64(router.process_seed() ^ kTraceStream) + worker),
       responses_(router.responses()),

@@ -20,13 +20,14 @@
 #include "core/codec/gzip_body.h"
 #include "core/exchange/request_facts.h"
 #include "core/picker/picker.h"
-#include "fronts/gateway/access_log.h"
 #include "fronts/gateway/gateway_metrics.h"
 #include "fronts/gateway/model_list.h"
 #include "fronts/gateway/upstream_targets.h"
 #include "io/net/event_loop.h"
 #include "io/net/http1_client.h"
+#include "router/access_log.h"
 #include "router/action_desk.h"
+#include "router/prompt_desk.h"
 #include "router/router.h"
 
 namespace fairlead::gateway {
@@ -36,10 +37,10 @@ class Relay;
 // Memory of decoded request bodies that a worker may hold.
 inline constexpr std::size_t kDecodedBytesMax = std::size_t{256} << 20;
 
-class RelayHost {
+class RelayHost final {
  public:
   // `access_log` may be null.
-  RelayHost(net::EventLoop& loop, router::Router& router, AccessLog* access_log,
+  RelayHost(net::EventLoop& loop, router::Router& router, router::AccessLog* access_log,
             std::uint32_t worker);
   ~RelayHost();
   RelayHost(const RelayHost&) = delete;
@@ -62,6 +63,7 @@ class RelayHost {
   std::string_view model_card(std::string_view name) {
     return model_list_.card(pool_snapshot_.share(), name);
   }
+  router::PromptDesk& prompts() { return prompts_; }
   void make_request_id(std::string& out);
   router::SharedResponses& responses() { return responses_; }
   Random& trace_random() { return trace_random_; }
@@ -97,8 +99,8 @@ class RelayHost {
   exchange::ReadingDesk& desk() { return *desk_; }
   GatewayMetrics& metrics() { return metrics_; }
   fleet::TrafficTable& traffic() { return traffic_; }
-  AccessLog* access_log() { return access_log_; }
-  std::uint64_t process_seed() const { return process_seed_; }
+  router::AccessLog* access_log() { return access_log_; }
+  std::uint64_t key_seed() const { return key_seed_; }
   // For composing one reply or log line; whoever uses it clears it first.
   std::string& scratch() { return scratch_; }
   codec::Http1Headers& header_scratch() { return header_scratch_; }
@@ -109,6 +111,7 @@ class RelayHost {
   net::EventLoop& loop_;
   Published<router::Generation>::Reader generation_;
   Published<model::PoolSnapshot>::Reader pool_snapshot_;
+  router::PromptDesk prompts_;
   Published<access::AccessRules>::Reader access_;
   access::KeyHasher hasher_;
   // Those of the newest note, alive, so that no others can be where they were; and their number.
@@ -122,8 +125,8 @@ class RelayHost {
   router::OverloadState& shared_state_;
   std::uint32_t tunnels_ = 0;  // Of this worker, asked for or open.
   std::uint32_t tunnels_max_ = 0;
-  AccessLog* access_log_;
-  std::uint64_t process_seed_;
+  router::AccessLog* access_log_;
+  std::uint64_t key_seed_;
   Random random_;
   Random trace_random_;
   router::SharedResponses& responses_;

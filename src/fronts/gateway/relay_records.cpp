@@ -47,12 +47,7 @@ exchange::AccessRecord Relay::access_record(int status, model::Outcome outcome) 
 
 void Relay::write_records(int status, model::Outcome outcome) {
   const exchange::AccessRecord record = access_record(status, outcome);
-  if (host_.access_log() != nullptr) {
-    std::string& line = host_.scratch();
-    line.clear();
-    exchange::append_access_line(record, line);
-    host_.access_log()->write(line);
-  }
+  if (host_.access_log() != nullptr) host_.access_log()->write(record, host_.scratch());
   if (!trace_.recording()) return;
   const bool tls = !generation_->settings.gateway.tls.cert_file.empty();
   host_.hand_over(

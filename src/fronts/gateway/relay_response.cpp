@@ -139,9 +139,12 @@ void Relay::note_usage() {
   host_.metrics().on_usage(usage);
   // A retry may have named another endpoint since, but then nothing is held of this one's answer.
   if (!has_id_) return;
-  host_.traffic().on_usage(host_.picker().decision(id_).endpoint.slot,
-                           usage.prompt_tokens.value_or(0), usage.cached_tokens.value_or(0),
-                           usage.completion_tokens.value_or(0));
+  const model::EndpointRef endpoint = host_.picker().decision(id_).endpoint;
+  if (usage.prompt_tokens) {
+    host_.prompts().note_answer(endpoint, facts_.request(), *usage.prompt_tokens);
+  }
+  host_.traffic().on_usage(endpoint.slot, usage.prompt_tokens.value_or(0),
+                           usage.cached_tokens.value_or(0), usage.completion_tokens.value_or(0));
 }
 
 void Relay::on_complete() {

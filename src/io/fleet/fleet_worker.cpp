@@ -150,8 +150,13 @@ void FleetWorker::probe(Target& target, model::EndpointRef endpoint) {
 
 void FleetWorker::scrape(Target& target, model::EndpointRef endpoint) {
   if (target.scrape.active()) return skipped_.add();
-  const net::FetchOptions options = fetch_options(target, kScrapeTimeout);
-  target.scrape.get(target.address, "/metrics", options,
+  net::FetchOptions options = fetch_options(target, kScrapeTimeout);
+  net::SocketAddress address = target.address;
+  if (settings_.scrape_port != 0) {
+    address = address.with_port(settings_.scrape_port);
+    options.authority = address.to_string();
+  }
+  target.scrape.get(address, settings_.scrape_path, options,
                     [this, &target, endpoint](const Result<net::FetchReply>& reply) {
                       on_scrape(target, endpoint, reply);
                     });
@@ -159,14 +164,16 @@ void FleetWorker::scrape(Target& target, model::EndpointRef endpoint) {
 
 void FleetWorker::on_scrape(Target& target, model::EndpointRef endpoint,
                             const Result<net::FetchReply>& reply) {
-  note(WorkKind::kScrape, endpoint, "/metrics", reply);
-  if (reply && reply->status == 200) {
+  note(WorkKind::kScrape, endpoint, settings_.scrape_path, reply);
+  const bool answered = reply && reply->status == 200;
+  if (answered) {
     const codec::EngineMetrics metrics = target.reader.read(reply->body);
     if (metrics.any()) {
       scrapes_.good->add();
       return fleet_.on_scrape(endpoint, metrics, load_, loop_.now());
     }
   }
+  ++(answered ? faults_.metrics_unreadable : faults_.metrics_unreachable);
   scrapes_.failed->add();
   fleet_.on_scrape_failed(endpoint, loop_.now());
 }
@@ -177,9 +184,15 @@ void FleetWorker::models(Target& target, model::EndpointRef endpoint) {
   target.models.get(target.address, "/v1/models", options,
                     [this, endpoint](const Result<net::FetchReply>& reply) {
                       note(WorkKind::kModels, endpoint, "/v1/models", reply);
-                      if (!reply || reply->status != 200) return model_lists_.failed->add();
+                      if (!reply || reply->status != 200) {
+                        ++faults_.models_unreachable;
+                        return model_lists_.failed->add();
+                      }
                       const auto models = codec::parse_model_list(reply->body);
-                      if (!models) return model_lists_.failed->add();
+                      if (!models) {
+                        ++faults_.models_unreadable;
+                        return model_lists_.failed->add();
+                      }
                       model_lists_.good->add();
                       fleet_.on_models(endpoint, *models);
                     });

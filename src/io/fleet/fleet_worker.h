@@ -22,6 +22,14 @@
 
 namespace fairlead::fleet {
 
+// What went wrong with reading engines' figures and models, since the start.
+struct ReadFaults {
+  std::uint64_t metrics_unreachable = 0;  // No answer, or another status than 200.
+  std::uint64_t metrics_unreadable = 0;   // An answer without a known figure.
+  std::uint64_t models_unreachable = 0;
+  std::uint64_t models_unreadable = 0;
+};
+
 class FleetWorker {
  public:
   // `tls`: for endpoints behind TLS; null when there are none. `resolver`: for those with names.
@@ -37,6 +45,7 @@ class FleetWorker {
   void reconfigure(const config::FleetSettings& settings) { settings_ = settings; }
   // The Authorization header of all that is fetched from now on; empty: none.
   void set_authorization(const std::string& value) { authorization_ = value; }
+  const ReadFaults& faults() const { return faults_; }
   // Cancels what is out for it; no result follows.
   void forget(model::EndpointRef endpoint);
 
@@ -83,6 +92,7 @@ class FleetWorker {
   ResultCounters probes_;
   ResultCounters scrapes_;
   ResultCounters model_lists_;
+  ReadFaults faults_;
   Counter& skipped_;
   Counter& lookups_ok_;
   Counter& lookups_not_found_;

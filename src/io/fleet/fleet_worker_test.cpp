@@ -100,6 +100,20 @@ TEST_F(FleetWorkerTest, AScrapeFillsTheLoadTable) {
   EXPECT_GT(row.scraped_at, Time{});
 }
 
+TEST_F(FleetWorkerTest, FiguresMayBeOfAnotherPathAndPort) {
+  testing::FakeEngine beside{*loop_};
+  beside.metrics_path = "/stats";
+  beside.set_load(4, 0, 0);
+  settings_.scrape_path = "/stats";
+  settings_.scrape_port = beside.port();
+  start_fleet();
+  become_healthy();
+  start(WorkKind::kScrape);
+  ASSERT_TRUE(until_exposed("fairlead_scrapes_total{result=\"ok\"} 1\n"));
+  EXPECT_EQ(load_.read(endpoint().ref.slot).waiting, 4.0F);
+  EXPECT_EQ(engine_.asked("/stats"), 0);
+}
+
 TEST_F(FleetWorkerTest, WhatIsNoExpositionOrNoModelListFails) {
   start_fleet();
   become_healthy();
@@ -111,6 +125,16 @@ TEST_F(FleetWorkerTest, WhatIsNoExpositionOrNoModelListFails) {
   ASSERT_TRUE(until_exposed("fairlead_model_lists_total{result=\"failed\"} 1\n"));
   EXPECT_EQ(load_.read(0).scraped_at, Time{});
   EXPECT_TRUE(endpoint().models.empty());
+  EXPECT_EQ(worker_->faults().metrics_unreadable, 1U);
+  EXPECT_EQ(worker_->faults().models_unreadable, 1U);
+  EXPECT_EQ(worker_->faults().metrics_unreachable, 0U);
+  engine_.down();
+  start(WorkKind::kScrape);
+  start(WorkKind::kModels);
+  ASSERT_TRUE(until_exposed("fairlead_model_lists_total{result=\"failed\"} 2\n"));
+  ASSERT_TRUE(until_exposed("fairlead_scrapes_total{result=\"failed\"} 2\n"));
+  EXPECT_EQ(worker_->faults().metrics_unreachable, 1U);
+  EXPECT_EQ(worker_->faults().models_unreachable, 1U);
 }
 
 TEST_F(FleetWorkerTest, ModelsReachTheSnapshot) {

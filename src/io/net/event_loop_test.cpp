@@ -49,6 +49,32 @@ TEST(EventLoop, ATimerMovedLaterWaitsAndMovedEarlierHurries) {
   ASSERT_TRUE(run_until(*loop, [&] { return fired_at != Time{}; }, milliseconds(2000)));
 }
 
+TEST(EventLoop, ATimerThatArmsItselfForNowFiresOnceATurn) {
+  auto loop = make_loop();
+  int fires = 0;
+  std::unique_ptr<Timer> again;
+  again = std::make_unique<Timer>(*loop, [&] {
+    ++fires;
+    again->arm(Duration::zero());
+  });
+  // Others make the heap large, and one of them, armed for the past, is not late for it.
+  std::vector<std::unique_ptr<Timer>> others;
+  bool past = false;
+  for (int i = 0; i < 20; ++i) {
+    others.push_back(std::make_unique<Timer>(*loop, [&past] { past = true; }));
+    others.back()->arm(std::chrono::hours(1));
+  }
+  again->arm(Duration::zero());
+  for (int turn = 1; turn <= 3; ++turn) {
+    loop->run_turn(std::chrono::seconds(5));
+    EXPECT_EQ(fires, turn);
+  }
+  others.front()->arm_at(loop->now() - std::chrono::seconds(1));
+  loop->run_turn(std::chrono::seconds(5));
+  EXPECT_TRUE(past);
+  EXPECT_EQ(fires, 4);
+}
+
 TEST(TimerHeap, AgreesWithASortedListUnderRandomMoves) {
   auto loop = make_loop();
   Random random(7);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What nghttp2 calls: each function finds its GrpcStream and hands the event on. None of them may
 // end the connection at once; that waits for the end of the turn.
-#include <iterator>
+#include <utility>
 
 #include "io/net/grpc_connection.h"
 #include "io/net/grpc_stream.h"
@@ -17,10 +17,6 @@ constexpr std::size_t kFrameHeadBytes = 9;
 // Room for the status that may follow a message, so that both are in one write: an Envoy that saw
 // them apart could hand on a response that it should have let pass.
 constexpr std::size_t kStatusBytes = 2048;
-// Envoy resets every call that it is done with, those that were answered too. Http2Flood::kResets
-// rations those that were not; nghttp2's own ration knows no difference.
-constexpr std::uint64_t kNoResetLimit = std::uint64_t{1} << 40;
-constexpr std::size_t kAcknowledgementsMax = 2000;  // More than the ration, which has a name.
 
 std::string_view view_of(const std::uint8_t* bytes, std::size_t size) {
   return {reinterpret_cast<const char*>(bytes), size};
@@ -69,7 +65,7 @@ struct GrpcConnection::Callbacks {
     const bool acknowledges = (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0;
     switch (frame->hd.type) {
       case NGHTTP2_HEADERS:
-        on_headers(session, *frame);
+        on_headers(session, *frame, at);
         break;
       case NGHTTP2_DATA:
         on_data_end(session, *frame, at);
@@ -93,11 +89,13 @@ struct GrpcConnection::Callbacks {
     return 0;
   }
 
-  static void on_headers(nghttp2_session* session, const nghttp2_frame& frame) {
+  static void on_headers(nghttp2_session* session, const nghttp2_frame& frame, GrpcConnection& at) {
     GrpcStream* const of = stream(session, frame.hd.stream_id);
-    if (of == nullptr) return;
     const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
+    const bool begins = frame.headers.cat == NGHTTP2_HCAT_REQUEST;
+    if (of == nullptr) {
+      if (begins) at.refuse_call(frame.hd.stream_id);
+    } else if (begins) {
       of->on_head(ends ? GrpcStream::Follows::kNothing : GrpcStream::Follows::kMessages);
     } else if (ends) {
       of->on_half_close();
@@ -149,7 +147,13 @@ struct GrpcConnection::Callbacks {
     } else if (frame->hd.type == NGHTTP2_HEADERS) {
       connection(user).pings_free_ = true;
       if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
-      if (GrpcStream* const of = stream(session, frame->hd.stream_id)) of->on_status_sent();
+      if (GrpcStream* const of = stream(session, frame->hd.stream_id)) {
+        of->on_status_sent();
+      } else if (nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0) {
+        // A refused call: the client need not go on (RFC 9113 §8.1).
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                  NGHTTP2_NO_ERROR);
+      }
     }
     return 0;
   }
@@ -160,10 +164,7 @@ struct GrpcConnection::Callbacks {
     GrpcStream& of = *static_cast<GrpcStream*>(source->ptr);
     // The frame was begun in a turn before, and its call has ended since.
     if (of.queued_ < length) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    if (at.out_->free_space().size() < kFrameHeadBytes + length + kStatusBytes) {
-      at.out_full_ = true;
-      return NGHTTP2_ERR_WOULDBLOCK;
-    }
+    if (!at.has_room(kFrameHeadBytes + length + kStatusBytes)) return NGHTTP2_ERR_WOULDBLOCK;
     at.out_->append(view_of(head, kFrameHeadBytes));
     of.take_pieces(length, *at.out_);
     return 0;
@@ -181,23 +182,8 @@ struct GrpcConnection::Callbacks {
   }
 };
 
-Result<nghttp2_session*> GrpcConnection::new_session(GrpcConnection& connection) {
-  nghttp2_session_callbacks* calls = nullptr;
-  nghttp2_option* option = nullptr;
-  nghttp2_session* session = nullptr;
-  const bool made = nghttp2_session_callbacks_new(&calls) == 0 && nghttp2_option_new(&option) == 0;
-  if (made) {
-    Callbacks::set_all(calls);
-    nghttp2_option_set_no_auto_window_update(option, 1);
-    nghttp2_option_set_no_closed_streams(option, 1);
-    nghttp2_option_set_stream_reset_rate_limit(option, kNoResetLimit, kNoResetLimit);
-    nghttp2_option_set_max_outbound_ack(option, kAcknowledgementsMax);
-    nghttp2_session_server_new2(&session, calls, &connection, option);
-  }
-  nghttp2_session_callbacks_del(calls);
-  nghttp2_option_del(option);
-  if (session == nullptr) return fail(ErrorCode::kUnavailable, "HTTP/2: out of memory");
-  const GrpcServerOptions& options = connection.server_.options_;
+Result<void> GrpcConnection::make_session() {
+  const GrpcServerOptions& options = server_.options_;
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.streams_max},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.stream_window},
@@ -205,9 +191,7 @@ Result<nghttp2_session*> GrpcConnection::new_session(GrpcConnection& connection)
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options.head_bytes_max},
       {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
   };
-  nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, std::size(settings));
-  nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, kConnectionWindow);
-  return session;
+  return Http2Session::make_session(&Callbacks::set_all, this, settings, kConnectionWindow);
 }
 
 }  // namespace fairlead::net

@@ -11,21 +11,13 @@ namespace fairlead::net {
 namespace {
 
 // Large, so that many calls' messages lie in one piece and a body's frames share a call.
-constexpr std::size_t kInputBytes = 256 * 1024;
-constexpr std::size_t kOutBytes = 256 * 1024;
-// With so much unsent nothing more is framed or read: the rest waits in its streams.
-constexpr std::size_t kUnsentHigh = 512 * 1024;
-// What is beyond that are nghttp2's own frames, which it bounds.
-constexpr std::size_t kUnsentMax = 8 * kUnsentHigh;
-// One connection's share of a turn, of bytes received; more waits for the next.
-constexpr std::size_t kPumpBytes = 1024 * 1024;
-// How long a closing connection listens, so that the peer reads the last bytes before a reset
-// reaches it, and how long a draining one waits for a sign that its first GOAWAY was read.
-constexpr Duration kLinger = std::chrono::seconds(1);
+constexpr Http2SessionSizes kSizes{.input_bytes = 256 * 1024,
+                                   .out_bytes = 256 * 1024,
+                                   .unsent_high = 512 * 1024,
+                                   .unsent_max = 4 * 1024 * 1024};
+// How long a draining connection waits for a sign that its first GOAWAY was read.
+constexpr Duration kDrainHearing = std::chrono::seconds(1);
 constexpr std::size_t kFreeStreamsMax = 1024;
-// The ration of Http2Flood.
-constexpr double kFloodBurst = 1000;
-constexpr double kFloodPerSecond = 100;
 // Of calls that are reset before anything was sent to them: when an Envoy loses its own clients, it
 // resets all their calls at once.
 constexpr double kResetBurst = 10'000;
@@ -35,132 +27,38 @@ constexpr std::uint8_t kDrainPing[8] = {'d', 'r', 'a', 'i', 'n', 'i', 'n', 'g'};
 }  // namespace
 
 GrpcConnection::GrpcConnection(GrpcServer& server, const SocketAddress& peer)
-    : server_(server),
-      loop_(server.loop_),
+    : Http2Session(server.loop_, kSizes),
+      server_(server),
       peer_(peer),
-      stream_(loop_, *this, kUnsentMax),
       watch_timer_(loop_, [this] { on_watch_timer(); }),
-      write_timer_(loop_, [this] { on_write_timer(); }),
       head_timer_(loop_,
                   [this] {
                     ++server_.counters_.head_timeouts;
                     end_session(NGHTTP2_ENHANCE_YOUR_CALM);
                   }),
       drain_timer_(loop_, [this] { on_drain_heard(); }),
-      ration_(kFloodBurst, kFloodPerSecond, loop_.now()),
+      idle_timer_(loop_, [this] { on_idle_timer(); }),
       resets_(std::max<double>(kResetBurst, 2.0 * server.options_.streams_max), kResetsPerSecond,
               loop_.now()) {}
 
-GrpcConnection::~GrpcConnection() { nghttp2_session_del(session_); }
+GrpcConnection::~GrpcConnection() = default;
 
 Result<void> GrpcConnection::open(StreamSocket socket) {
-  auto session = new_session(*this);
-  if (!session) return tl::unexpected<Error>(std::move(session.error()));
-  session_ = *session;
-  auto opened = stream_.open(std::move(socket), TcpStream::State::kOpen);
-  if (!opened) return opened;
+  if (auto made = make_session(); !made) return made;
+  if (auto opened = open_socket(std::move(socket)); !opened) return opened;
   watch_timer_.arm(server_.options_.open_timeout);
-  loop_.at_turn_end(*this);
+  watch_idle();
   return {};
 }
 
 void GrpcConnection::on_connected() { ++server_.counters_.tls.done; }
 
-void GrpcConnection::pump() {
-  if (dead()) return;
-  const std::size_t budget_end = stream_.bytes_received() + kPumpBytes;
-  more_ = false;
-  while (stream_.readable()) {
-    if (stream_.pending_bytes() >= kUnsentHigh) {
-      stalled_ = true;
-      break;
-    }
-    if (stream_.bytes_received() >= budget_end) {
-      more_ = true;
-      break;
-    }
-    loop_.buffers().grow(input_, kInputBytes);
-    if (stream_.read(input_) == 0) break;
-    feed(input_.view());
-    input_.clear();
-  }
-  input_.release();
-  if (stream_.at_end()) return die();
+void GrpcConnection::on_fed() {
   if (!head_open_) {
     head_timer_.cancel();
   } else if (!head_timer_.armed()) {
     head_timer_.arm(server_.options_.head_timeout);
   }
-  loop_.at_turn_end(*this);
-}
-
-void GrpcConnection::feed(std::string_view bytes) {
-  if (phase_ == Phase::kClosing || ended_) return;
-  const ssize_t taken = nghttp2_session_mem_recv(
-      session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-  if (taken >= 0) return;
-  if (taken == NGHTTP2_ERR_BAD_CLIENT_MAGIC) return end_session(NGHTTP2_PROTOCOL_ERROR);
-  // Where nghttp2 blames the client without a frame to say so: too many CONTINUATION frames or
-  // settings, or acknowledgements that the client does not read.
-  end_for_flood(Http2Flood::kContinuations);
-}
-
-void GrpcConnection::on_turn_end() {
-  if (dead()) return;
-  if (more_) pump();
-  if (dead()) return;
-  flush();
-  if (dead()) return;
-  tell_drained();
-  close_when_done();
-}
-
-void GrpcConnection::flush() {
-  Buffer out;
-  out_ = &out;
-  stalled_ = false;
-  for (;;) {
-    if (stream_.pending_bytes() + out.size() >= kUnsentHigh) {
-      stalled_ = true;
-      break;
-    }
-    loop_.buffers().grow(out, out.has_memory() ? 0 : kOutBytes);
-    out_full_ = false;
-    const std::uint8_t* bytes = nullptr;
-    const ssize_t count = nghttp2_session_mem_send(session_, &bytes);
-    if (count < 0) {
-      out_ = nullptr;
-      return die();
-    }
-    if (count == 0 && !out_full_) break;
-    const std::string_view frame(reinterpret_cast<const char*>(bytes),
-                                 static_cast<std::size_t>(count));
-    if (out_full_ || out.free_space().size() < frame.size()) emit(out);
-    out.append(frame);
-  }
-  emit(out);
-  out_ = nullptr;
-  stream_.flush();
-  if (stream_.pending_bytes() > 0 && !write_timer_.armed()) watch_writes();
-}
-
-void GrpcConnection::emit(Buffer& out) {
-  if (!out.empty()) stream_.write(out.view());
-  out.clear();
-}
-
-void GrpcConnection::watch_writes() {
-  written_mark_ = stream_.bytes_sent();
-  write_timer_.arm(server_.options_.write_timeout);
-}
-
-// Calls time their own bytes; these have left their calls.
-void GrpcConnection::on_write_timer() {
-  if (stream_.pending_bytes() == 0) return;
-  if (stream_.bytes_sent() != written_mark_) return watch_writes();
-  ++server_.counters_.write_timeouts;
-  stream_.abort();
-  die();
 }
 
 // The bytes of these calls have left, as far as they can tell; what follows may be theirs.
@@ -188,34 +86,8 @@ void GrpcConnection::note_written(GrpcStream& stream) {
   written_.push_back(&stream);
 }
 
-void GrpcConnection::on_writable() {
-  if (phase_ == Phase::kClosing) return close_when_done();
-  if (!stalled_) return;
-  more_ = true;
-  loop_.at_turn_end(*this);
-}
-
-void GrpcConnection::close_when_done() {
-  if (phase_ == Phase::kClosing) {
-    if (stream_.pending_bytes() == 0) linger();
-    return;
-  }
-  if (nghttp2_session_want_read(session_) != 0 || nghttp2_session_want_write(session_) != 0) return;
-  phase_ = Phase::kClosing;
-  end_all_streams();
-  drain_timer_.cancel();
-  watch_timer_.arm(server_.options_.write_timeout);
-  if (stream_.pending_bytes() == 0) linger();
-}
-
-void GrpcConnection::linger() {
-  if (stream_.peer_half_closed()) return die();
-  stream_.shutdown_write();
-  watch_timer_.arm(kLinger);
-}
-
-void GrpcConnection::on_peer_half_closed() {
-  if (!more_) die();
+void GrpcConnection::on_closing() {
+  for (Timer* timer : {&watch_timer_, &head_timer_, &drain_timer_, &idle_timer_}) timer->cancel();
 }
 
 void GrpcConnection::on_stream_end(StreamEnd end) {
@@ -230,14 +102,13 @@ void GrpcConnection::watch_peer() {
 }
 
 void GrpcConnection::on_watch_timer() {
-  if (phase_ == Phase::kOpening) {
+  if (!opened_) {
     ++server_.counters_.open_timeouts;
     if (stream_.in_handshake()) server_.counters_.tls.count(TlsFailure::kTimeout);
     return die();
   }
-  if (phase_ == Phase::kClosing) return die();
   // While we do not read, silence says nothing; the write timer sees to that.
-  if (stream_.bytes_received() != received_mark_ || stalled_) return watch_peer();
+  if (stream_.bytes_received() != received_mark_ || stalled()) return watch_peer();
   if (asked_) {
     ++server_.counters_.ping_timeouts;
     stream_.abort();
@@ -250,18 +121,16 @@ void GrpcConnection::on_watch_timer() {
 }
 
 void GrpcConnection::on_first_frame() {
-  if (phase_ != Phase::kOpening) return;
-  phase_ = Phase::kOpen;
-  watch_peer();
+  if (!std::exchange(opened_, true)) watch_peer();
 }
 
 // Twice GOAWAY: what the client began before it heard of the first one still runs (RFC 9113 §6.8).
-void GrpcConnection::drain() {
-  if (phase_ == Phase::kOpening) return die();
-  if (phase_ != Phase::kOpen || std::exchange(draining_, true)) return;
+void GrpcConnection::on_server_draining() {
+  if (!opened_) return die();
+  if (closing() || dead() || std::exchange(draining_, true)) return;
   nghttp2_submit_shutdown_notice(session_);
   nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kDrainPing);
-  drain_timer_.arm(kLinger);
+  drain_timer_.arm(kDrainHearing);
   loop_.at_turn_end(*this);
 }
 
@@ -288,30 +157,26 @@ void GrpcConnection::on_stream_error() {
   ration(Http2Flood::kStreamErrors);
 }
 
-bool GrpcConnection::ration(Http2Flood flood) {
-  Http2Ration& ration = flood == Http2Flood::kResets ? resets_ : ration_;
-  if (ration.take(loop_.now())) return true;
-  end_for_flood(flood);
-  return false;
-}
-
-void GrpcConnection::end_for_flood(Http2Flood flood) {
-  if (ended_) return;
+void GrpcConnection::count_flood(Http2Flood flood) {
   ++server_.counters_.floods[static_cast<std::size_t>(flood)];
-  end_session(NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
-void GrpcConnection::end_session(std::uint32_t code) {
-  ended_ = true;
-  nghttp2_session_terminate_session(session_, code);
-  loop_.at_turn_end(*this);
+Http2Ration& GrpcConnection::ration_of(Http2Flood flood) {
+  return flood == Http2Flood::kResets ? resets_ : Http2Session::ration_of(flood);
+}
+
+void GrpcConnection::watch_idle() {
+  if (server_.options_.idle_timeout) idle_timer_.arm(*server_.options_.idle_timeout);
+}
+
+// A call may be on its way, so that the client hears of it as of a drain.
+void GrpcConnection::on_idle_timer() {
+  ++server_.counters_.idle_closed;
+  on_server_draining();
 }
 
 GrpcStream* GrpcConnection::begin_stream(std::int32_t id) {
-  if (!server_.admit_call()) {
-    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
-    return nullptr;
-  }
+  if (!server_.admit_call()) return nullptr;
   auto& free = server_.free_streams_;
   std::unique_ptr<GrpcStream> stream;
   if (free.empty()) {
@@ -322,6 +187,7 @@ GrpcStream* GrpcConnection::begin_stream(std::int32_t id) {
   }
   stream->index_ = streams_.size();
   stream->begin(*this, id);
+  idle_timer_.cancel();
   streams_.push_back(std::move(stream));
   return streams_.back().get();
 }
@@ -339,7 +205,8 @@ void GrpcConnection::end_stream(GrpcStream& stream) {
     loop_.destroy_later(std::move(streams_.back()));
   }
   streams_.pop_back();
-  server_.count_bytes(*this);
+  server_.connections_.count_bytes(*this);
+  if (streams_.empty() && !dead() && !closing()) watch_idle();
 }
 
 void GrpcConnection::end_all_streams() {
@@ -351,12 +218,8 @@ void GrpcConnection::end_all_streams() {
   }
 }
 
-void GrpcConnection::die() {
-  if (dead()) return;
-  phase_ = Phase::kDead;
-  end_all_streams();
-  for (Timer* timer : {&watch_timer_, &write_timer_, &head_timer_, &drain_timer_}) timer->cancel();
-  stream_.close();
+void GrpcConnection::on_dead() {
+  on_closing();
   server_.forget(*this);
 }
 

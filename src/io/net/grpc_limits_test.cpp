@@ -182,9 +182,14 @@ TEST_F(GrpcLimitsTest, MoreCallsThanAllowedAreRefusedAndTheRestRecovers) {
   auto client = connect();
   std::vector<std::int32_t> ids;
   for (int i = 0; i < 10; ++i) ids.push_back(hold(*client));
-  const auto& answer = client->wait(client->request(grpc_head("/test.T/Echo"), "x"));
-  EXPECT_EQ(answer.reset, std::uint32_t{NGHTTP2_REFUSED_STREAM});
-  EXPECT_EQ(refused(GrpcRefusal::kTooManyCalls), 1U);
+  for (const bool whole : {true, false}) {
+    auto& answer = client->wait(client->request(grpc_head("/test.T/Echo"), "x", whole));
+    EXPECT_EQ(answer.headers["grpc-status"], "8") << "RESOURCE_EXHAUSTED";
+    EXPECT_NE(answer.headers["grpc-message"], "");
+    EXPECT_EQ(answer.reset, std::uint32_t{NGHTTP2_NO_ERROR});
+  }
+  EXPECT_EQ(refused(GrpcRefusal::kTooManyCalls), 2U);
+  EXPECT_EQ(finished(GrpcStatus::kResourceExhausted), 2U);
   EXPECT_FALSE(client->got_goaway());
   client->reset(ids[3]);
   ASSERT_TRUE(client->run_until([&] { return counters().calls_running == 9; }));
@@ -207,6 +212,22 @@ TEST_F(GrpcLimitsTest, TenThousandCallsOnOneConnection) {
   ASSERT_TRUE(run_until(*loop_, [&] { return counters().calls_running == 0; }));
   EXPECT_EQ(gone(GrpcGone::kConnectionLost), 10'000U);
   expect_service();
+}
+
+// An Envoy that loses its clients resets all their calls at once.
+TEST_F(GrpcLimitsTest, TenThousandCallsResetAtOnceAreNoFlood) {
+  serve();
+  auto client = connect();
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < 10'000; ++i) {
+    ids.push_back(client->request(grpc_head("/test.T/Hold"), {}, false));
+  }
+  ASSERT_TRUE(client->run_until([&] { return counters().calls_running == 10'000; }));
+  for (const std::int32_t id : ids) client->reset(id);
+  ASSERT_TRUE(client->run_until([&] { return counters().calls_running == 0; }));
+  EXPECT_EQ(counters().unanswered_resets, 10'000U);
+  EXPECT_EQ(client->wait(client->request(grpc_head("/test.T/Echo"))).headers["grpc-status"], "0");
+  EXPECT_FALSE(client->got_goaway());
 }
 
 TEST_F(GrpcLimitsTest, AHandlerThatSendsOnAndOnLosesTheCall) {
@@ -273,6 +294,23 @@ TEST_F(GrpcLimitsTest, AClientThatOpensAndStaysSilentIsClosed) {
   RawClient client(*loop_, server_->local_address());
   EXPECT_TRUE(run_until(*loop_, [&] { return client.ended(); }));
   EXPECT_EQ(counters().open_timeouts, 1U);
+}
+
+TEST_F(GrpcLimitsTest, AConnectionWithoutACallIsClosedInTime) {
+  serve({.idle_timeout = milliseconds(30)});
+  auto busy = connect();
+  const auto id = hold(*busy);
+  auto idle = connect();
+  ASSERT_EQ(idle->wait(idle->request(grpc_head("/test.T/Echo"))).status, 200);
+  ASSERT_TRUE(idle->run_until([&] { return idle->ended(); }));
+  EXPECT_TRUE(idle->got_goaway());
+  EXPECT_EQ(idle->goaway_code(), std::uint32_t{NGHTTP2_NO_ERROR});
+  EXPECT_EQ(counters().idle_closed, 1U);
+  EXPECT_FALSE(busy->got_goaway());
+  service_.calls.front()->call->finish(GrpcStatus::kOk);
+  busy->wait(id);
+  EXPECT_TRUE(busy->run_until([&] { return busy->ended(); })) << "idle now";
+  EXPECT_EQ(counters().idle_closed, 2U);
 }
 
 TEST_F(GrpcLimitsTest, AHeadThatDoesNotEndClosesTheConnection) {

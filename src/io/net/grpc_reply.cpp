@@ -185,6 +185,17 @@ void GrpcStream::refuse(GrpcRefusal refusal, GrpcStatus status, std::string_view
   submit_status();
 }
 
+// In gRPC's terms, because what a client makes of REFUSED_STREAM says nothing of the reason.
+void GrpcConnection::refuse_call(std::int32_t id) {
+  static constexpr GrpcStatus kStatus = GrpcStatus::kResourceExhausted;
+  const std::array pairs = {
+      constant(":status", "200"), constant("content-type", "application/grpc"),
+      constant("grpc-status", digits_of(kStatus)),
+      constant("grpc-message", "The server runs as many calls as it may. Try again shortly.")};
+  ++server_.counters_.finished[static_cast<std::size_t>(kStatus)];
+  nghttp2_submit_response(session_, id, pairs.data(), pairs.size(), nullptr);
+}
+
 void GrpcStream::refuse_http(GrpcRefusal refusal, std::string_view status) {
   server_.count(refusal);
   state_ = State::kOver;

@@ -62,13 +62,12 @@ GrpcServer::GrpcServer(EventLoop& loop, GrpcHandler& handler, const GrpcServerOp
       handler_(handler),
       options_(options),
       budget_(budget != nullptr ? budget : &own_budget_),
-      listener_(loop, [this](UniqueFd fd, const SocketAddress& peer) {
-        adopt_connection(std::move(fd), peer);
-      }) {}
+      listener_(loop, [this](UniqueFd fd,
+                             const SocketAddress& peer) { adopt_connection(std::move(fd), peer); }),
+      connections_(loop, *budget_, counters_.bytes_received, counters_.bytes_sent) {}
 
 GrpcServer::~GrpcServer() {
   stop_accepting();
-  budget_->connections.fetch_sub(connections_.size(), std::memory_order_relaxed);
   budget_->buffered_bytes.fetch_sub(buffered_bytes_, std::memory_order_relaxed);
   budget_->calls.fetch_sub(calls_open_, std::memory_order_relaxed);
 }
@@ -80,21 +79,18 @@ Result<void> GrpcServer::listen(const SocketAddress& address, PortSharing sharin
 void GrpcServer::adopt_connection(UniqueFd fd, const SocketAddress& peer) {
   if (draining_) return;
   ++counters_.accepted;
-  const std::size_t others = budget_->connections.fetch_add(1, std::memory_order_relaxed);
-  if (others >= options_.connections_max) {
-    budget_->connections.fetch_sub(1, std::memory_order_relaxed);
+  if (!connections_.reserve(options_.connections_max)) {
     return count(GrpcRefusal::kTooManyConnections);
   }
   auto connection = std::make_unique<GrpcConnection>(*this, peer);
   StreamSocket socket{std::move(fd), options_.tls ? options_.tls->new_session() : nullptr};
   const bool no_session = options_.tls && !socket.tls;
   if (no_session || !connection->open(std::move(socket))) {
-    budget_->connections.fetch_sub(1, std::memory_order_relaxed);
+    connections_.give_back();
     ++counters_.connections_failed;
     return;
   }
-  connection->index_ = connections_.size();
-  connections_.push_back(std::move(connection));
+  connections_.add(std::move(connection));
   open_.store(connections_.size(), std::memory_order_relaxed);
 }
 
@@ -123,36 +119,16 @@ bool GrpcServer::charge(std::size_t& charged, std::size_t bytes) {
   return before + more <= options_.buffered_bytes_max;
 }
 
-void GrpcServer::count_bytes(GrpcConnection& connection) {
-  const std::uint64_t received = connection.stream().bytes_received();
-  const std::uint64_t sent = connection.stream().bytes_sent();
-  counters_.bytes_received += received - std::exchange(connection.counted_received_, received);
-  counters_.bytes_sent += sent - std::exchange(connection.counted_sent_, sent);
-}
-
 void GrpcServer::forget(GrpcConnection& connection) {
-  const std::size_t index = connection.index_;
-  if (index >= connections_.size() || connections_[index].get() != &connection) return;
-  count_bytes(connection);
-  std::swap(connections_[index], connections_.back());
-  connections_[index]->index_ = index;
-  loop_.destroy_later(std::move(connections_.back()));
-  connections_.pop_back();
-  budget_->connections.fetch_sub(1, std::memory_order_relaxed);
+  if (!connections_.forget(connection)) return;
   open_.store(connections_.size(), std::memory_order_relaxed);
-  if (connections_.empty() && on_drained_) std::exchange(on_drained_, nullptr)();
+  connections_.tell_if_drained();
 }
 
 void GrpcServer::drain(std::function<void()> on_drained) {
   stop_accepting();
   draining_ = true;
-  // A connection that closes takes itself off the list.
-  for (std::size_t i = connections_.size(); i > 0; --i) connections_[i - 1]->drain();
-  if (connections_.empty()) {
-    on_drained();
-  } else {
-    on_drained_ = std::move(on_drained);
-  }
+  connections_.drain(std::move(on_drained));
 }
 
 }  // namespace fairlead::net

@@ -18,11 +18,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "base/time.h"
+#include "io/net/connection_list.h"
 #include "io/net/event_loop.h"
 #include "io/net/grpc_call.h"
 #include "io/net/http2_flood.h"
@@ -50,6 +52,7 @@ struct GrpcServerOptions {
   Duration open_timeout = std::chrono::seconds(10);   // A handshake and the client's first frame.
   Duration head_timeout = std::chrono::seconds(10);   // First to last byte of a call's headers.
   Duration write_timeout = std::chrono::seconds(60);  // Unsent bytes and no progress.
+  std::optional<Duration> idle_timeout{};             // Without a call; else as long as it wants.
   // A peer that was silent for so long is asked for a sign of life, and has ping_timeout for it.
   Duration ping_interval = std::chrono::seconds(60);
   Duration ping_timeout = std::chrono::seconds(20);
@@ -62,7 +65,7 @@ enum class GrpcRefusal : std::uint8_t {
   kHeadTooLarge,        // RESOURCE_EXHAUSTED: head_bytes_max.
   kBadTimeout,          // INTERNAL: grpc-timeout.
   kUnknownMethod,       // UNIMPLEMENTED: no handler wants the path.
-  kTooManyCalls,        // Reset as REFUSED_STREAM: calls_max.
+  kTooManyCalls,        // RESOURCE_EXHAUSTED: calls_max.
   kMessageTooLarge,     // RESOURCE_EXHAUSTED: message_bytes_max.
   kCompressed,          // UNIMPLEMENTED
   kBadFrame,            // INTERNAL: the flag before a message.
@@ -88,7 +91,8 @@ struct GrpcServerCounters {
   std::array<std::uint64_t, kGrpcRefusalCount> refusals{};        // By GrpcRefusal.
   std::uint64_t open_timeouts = 0;
   std::uint64_t head_timeouts = 0;
-  std::uint64_t ping_timeouts = 0;    // Peers that showed no sign of life.
+  std::uint64_t ping_timeouts = 0;  // Peers that showed no sign of life.
+  std::uint64_t idle_closed = 0;
   std::uint64_t write_timeouts = 0;   // Connections whose socket took nothing.
   std::uint64_t protocol_errors = 0;  // Connections ended for not speaking HTTP/2.
   TlsFigures tls;
@@ -137,7 +141,6 @@ class GrpcServer final {
   // Room for one more call in the budget; false, and counted, when there is none.
   bool admit_call();
   void release_call();
-  void count_bytes(GrpcConnection& connection);
   void forget(GrpcConnection& connection);
   // Sets what a call's buffers take of the budget; false when that is more than there is.
   bool charge(std::size_t& charged, std::size_t bytes);
@@ -153,10 +156,9 @@ class GrpcServer final {
   std::size_t buffered_bytes_ = 0;  // This server's part.
   std::size_t calls_open_ = 0;      // Likewise.
   std::atomic<std::size_t> open_{0};
-  std::function<void()> on_drained_;
   TcpListener listener_;
   std::vector<std::unique_ptr<GrpcStream>> free_streams_;
-  std::vector<std::unique_ptr<GrpcConnection>> connections_;
+  ConnectionList<GrpcConnection> connections_;
 };
 
 }  // namespace fairlead::net

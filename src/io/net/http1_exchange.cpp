@@ -154,7 +154,7 @@ void Http1Connection::end_exchange(State next) {
   state_ = next;
   observer_ = nullptr;
   --server_.counters_.requests_running;
-  server_.count_bytes(*this);
+  server_.connections_.count_bytes(*this);
 }
 
 void Http1Connection::refuse_malformed(codec::Http1Error error) {

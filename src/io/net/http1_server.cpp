@@ -4,9 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "core/codec/http1_write.h"
@@ -15,13 +13,6 @@
 #include "io/net/http2_stream.h"
 
 namespace fairlead::net {
-namespace {
-
-constexpr int kAcceptsPerTurn = 64;
-// Out of descriptors: the listener would report readiness for ever.
-constexpr Duration kAcceptRest = std::chrono::milliseconds(50);
-
-}  // namespace
 
 std::string_view to_string(RefusalKind kind) {
   switch (kind) {
@@ -47,60 +38,28 @@ Http1Server::Http1Server(EventLoop& loop, RequestHandler& handler,
       handler_(handler),
       options_(options),
       budget_(budget != nullptr ? budget : &own_budget_),
-      accept_again_(loop, [this] { watch_listener(); }) {}
+      listener_(loop, [this](UniqueFd fd,
+                             const SocketAddress& peer) { accept_one(std::move(fd), peer); }),
+      connections_(loop, *budget_, counters_.bytes_received, counters_.bytes_sent) {}
 
 Http1Server::~Http1Server() {
   stop_accepting();
-  budget_->connections.fetch_sub(connections_.size(), std::memory_order_relaxed);
   budget_->buffered_bytes.fetch_sub(buffered_bytes_, std::memory_order_relaxed);
 }
 
 Result<void> Http1Server::listen(const SocketAddress& address, PortSharing sharing) {
-  auto listener = listen_tcp(address, sharing);
-  if (!listener) return tl::unexpected<Error>(std::move(listener.error()));
-  return adopt_listener(std::move(*listener));
-}
-
-Result<void> Http1Server::adopt_listener(UniqueFd listener) {
-  auto local = net::local_address(listener.get());
-  if (!local) return tl::unexpected<Error>(std::move(local.error()));
-  // Level-triggered, so that connections beyond one turn's share are not forgotten.
-  auto added = loop_.add(listener.get(), EPOLLIN, *this);
-  if (!added) return added;
-  watching_ = true;
-  local_ = *local;
-  listener_ = std::move(listener);
-  return {};
-}
-
-void Http1Server::stop_accepting() {
-  if (!listener_.valid()) return;
-  accept_again_.cancel();
-  if (std::exchange(watching_, false)) loop_.remove(listener_.get(), *this);
-  listener_.close();
-}
-
-void Http1Server::watch_listener() {
-  const bool wanted = listener_.valid() && restraint_.accepts && !accept_again_.armed();
-  if (wanted == watching_) return;
-  watching_ = wanted;
-  if (!wanted) {
-    loop_.remove(listener_.get(), *this);
-  } else if (!loop_.add(listener_.get(), EPOLLIN, *this)) {
-    watching_ = false;
-    accept_again_.arm(kAcceptRest);
-  }
+  return listener_.listen(address, sharing);
 }
 
 void Http1Server::restrain(const ServerRestraint& restraint) {
   restraint_ = restraint;
-  if (listener_.valid()) watch_listener();
+  restraint.accepts ? listener_.resume() : listener_.pause();
 }
 
 void Http1Server::close_idle(double share, Duration at_least) {
   const Time latest = loop_.now() - at_least;
   std::vector<ServerConnection*> idle;
-  for (const auto& connection : connections_) {
+  for (const auto& connection : connections_.all()) {
     const auto since = connection->idle_since();
     if (since && *since <= latest) idle.push_back(connection.get());
   }
@@ -114,35 +73,9 @@ void Http1Server::close_idle(double share, Duration at_least) {
   }
 }
 
-void Http1Server::on_events(std::uint32_t) {
-  for (int i = 0; i < kAcceptsPerTurn && listener_.valid(); ++i) {
-    sockaddr_storage storage{};
-    socklen_t size = sizeof storage;
-    UniqueFd fd(::accept4(listener_.get(), reinterpret_cast<sockaddr*>(&storage), &size,
-                          SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (fd.valid()) {
-      accept_one(std::move(fd), SocketAddress::from(storage));
-      continue;
-    }
-    if (errno == EAGAIN) return;
-    // The peer left before we came, or the network has a passing fault (accept(2)).
-    if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
-    return rest_after_failure();
-  }
-}
-
-void Http1Server::rest_after_failure() {
-  ++counters_.accept_failures;
-  accept_again_.arm(kAcceptRest);
-  watch_listener();
-}
-
 void Http1Server::accept_one(UniqueFd fd, const SocketAddress& peer) {
   ++counters_.accepted;
-  set_no_delay(fd.get());
-  const std::size_t others = budget_->connections.fetch_add(1, std::memory_order_relaxed);
-  if (others >= options_.connections_max) {
-    budget_->connections.fetch_sub(1, std::memory_order_relaxed);
+  if (!connections_.reserve(options_.connections_max)) {
     if (options_.tls) {
       // Telling why would take a handshake.
       ++counters_.refusals[static_cast<std::size_t>(RefusalKind::kTooManyConnections)];
@@ -161,12 +94,11 @@ void Http1Server::accept_one(UniqueFd fd, const SocketAddress& peer) {
   StreamSocket socket{std::move(fd), options_.tls ? options_.tls->new_session() : nullptr};
   const bool no_session = options_.tls && !socket.tls;
   if (no_session || !connection->open(std::move(socket))) {
-    budget_->connections.fetch_sub(1, std::memory_order_relaxed);
-    ++counters_.accept_failures;
+    connections_.give_back();
+    ++counters_.connections_failed;
     return;
   }
-  connection->index_ = connections_.size();
-  connections_.push_back(std::move(connection));
+  connections_.add(std::move(connection));
   counters_.connections = connections_.size();
 }
 
@@ -197,36 +129,19 @@ const std::string& Http1Server::compose_refusal(const Http1Refusal& refusal) {
 
 // The preface has been read and waits in the connection's buffer.
 void Http1Server::continue_as_http2(Http1Connection& connection) {
-  const std::size_t index = connection.index_;
-  count_bytes(connection);
   auto next = std::make_unique<Http2Connection>(*this, connection.peer_);
   Http2Connection& http2 = *next;
-  http2.index_ = index;
-  std::unique_ptr<ServerConnection> done = std::exchange(connections_[index], std::move(next));
+  std::unique_ptr<ServerConnection> done = connections_.replace(connection, std::move(next));
   StreamSocket socket = connection.stream_.take_socket();
   const Result<void> opened = http2.open(std::move(socket), std::move(connection.input_));
   loop_.destroy_later(std::move(done));
   if (!opened) forget(http2);
 }
 
-void Http1Server::count_bytes(ServerConnection& connection) {
-  const std::uint64_t received = connection.stream().bytes_received();
-  const std::uint64_t sent = connection.stream().bytes_sent();
-  counters_.bytes_received += received - std::exchange(connection.counted_received_, received);
-  counters_.bytes_sent += sent - std::exchange(connection.counted_sent_, sent);
-}
-
 void Http1Server::forget(ServerConnection& connection) {
-  const std::size_t index = connection.index_;
-  if (index >= connections_.size() || connections_[index].get() != &connection) return;
-  count_bytes(connection);
-  std::swap(connections_[index], connections_.back());
-  connections_[index]->index_ = index;
-  loop_.destroy_later(std::move(connections_.back()));
-  connections_.pop_back();
-  budget_->connections.fetch_sub(1, std::memory_order_relaxed);
+  if (!connections_.forget(connection)) return;
   counters_.connections = connections_.size();
-  if (connections_.empty() && on_drained_) std::exchange(on_drained_, nullptr)();
+  connections_.tell_if_drained();
 }
 
 bool Http1Server::charge(std::size_t& charged, std::size_t bytes) {
@@ -240,15 +155,7 @@ bool Http1Server::charge(std::size_t& charged, std::size_t bytes) {
 void Http1Server::drain(std::function<void()> on_drained) {
   stop_accepting();
   draining_ = true;
-  // A connection that closes takes itself off the list.
-  for (std::size_t i = connections_.size(); i > 0; --i) {
-    connections_[i - 1]->on_server_draining();
-  }
-  if (connections_.empty()) {
-    on_drained();
-  } else {
-    on_drained_ = std::move(on_drained);
-  }
+  connections_.drain(std::move(on_drained));
 }
 
 }  // namespace fairlead::net

@@ -32,11 +32,13 @@
 #include "base/time.h"
 #include "core/codec/http1.h"
 #include "core/codec/http1_request.h"
+#include "io/net/connection_list.h"
 #include "io/net/event_loop.h"
 #include "io/net/http2_flood.h"
 #include "io/net/server_budget.h"
 #include "io/net/server_exchange.h"
 #include "io/net/socket.h"
+#include "io/net/tcp_listener.h"
 #include "io/net/tls_context.h"
 
 namespace fairlead::net {
@@ -97,7 +99,7 @@ struct Http1ServerCounters {
   std::uint64_t connections = 0;       // Open now.
   std::uint64_t requests_running = 0;  // Handed to the handler and not finished.
   std::uint64_t accepted = 0;
-  std::uint64_t accept_failures = 0;  // Out of descriptors or memory.
+  std::uint64_t connections_failed = 0;  // Out of memory.
   std::uint64_t requests = 0;
   std::uint64_t bytes_received = 0;  // Of closed connections and finished requests.
   std::uint64_t bytes_sent = 0;
@@ -171,7 +173,7 @@ class RequestHandler {
   ~RequestHandler() = default;
 };
 
-class Http1Server final : private FdHandler {
+class Http1Server final {
  public:
   // `handler` outlives the server, and so does `budget`; null: a budget of its own.
   Http1Server(EventLoop& loop, RequestHandler& handler, const Http1ServerOptions& options,
@@ -182,17 +184,15 @@ class Http1Server final : private FdHandler {
   Http1Server& operator=(const Http1Server&) = delete;
 
   [[nodiscard]] Result<void> listen(const SocketAddress& address, PortSharing sharing);
-  // Takes over a listening, non-blocking socket.
-  [[nodiscard]] Result<void> adopt_listener(UniqueFd listener);
   // The address in use, with the port the kernel chose for port 0.
-  const SocketAddress& local_address() const { return local_; }
-  std::uint16_t local_port() const { return local_.port(); }
+  const SocketAddress& local_address() const { return listener_.local_address(); }
+  std::uint16_t local_port() const { return local_address().port(); }
 
   // Stops accepting; running requests end with `Connection: close`, idle connections close now.
   // `on_drained` runs once, when the last connection is gone (maybe within this call).
   void drain(std::function<void()> on_drained);
   // Only stops accepting.
-  void stop_accepting();
+  void stop_accepting() { listener_.close(); }
 
   // For connections accepted and requests begun from here on.
   void set_options(const Http1ServerOptions& options) { options_ = options; }
@@ -202,20 +202,20 @@ class Http1Server final : private FdHandler {
   void close_idle(double share, Duration at_least);
 
   const Http1ServerCounters& counters() const { return counters_; }
+  // Times that there was no descriptor or memory for a connection.
+  std::uint64_t accept_failures() const {
+    return listener_.failures() + counters_.connections_failed;
+  }
   EventLoop& loop() { return loop_; }
 
  private:
   friend class Http1Connection;
   friend class Http2Connection;
   friend class Http2Stream;
-  void on_events(std::uint32_t events) override;
-  void watch_listener();
   void accept_one(UniqueFd fd, const SocketAddress& peer);
-  void rest_after_failure();
   RefusalReply shape_refusal(const Http1Refusal& refusal);
   const std::string& compose_refusal(const Http1Refusal& refusal);
   void continue_as_http2(Http1Connection& connection);
-  void count_bytes(ServerConnection& connection);
   void forget(ServerConnection& connection);
   // Sets what a body takes of the budget; false when that is more than there is.
   bool charge(std::size_t& charged, std::size_t bytes);
@@ -226,18 +226,14 @@ class Http1Server final : private FdHandler {
   Http1ServerOptions options_;
   Http1ServerCounters counters_;
   ServerRestraint restraint_;
-  UniqueFd listener_;
-  bool watching_ = false;  // The loop tells of new connections.
-  SocketAddress local_;
   bool draining_ = false;
   std::string head_scratch_;  // A head or chunk size on its way into a stream.
   ServerBudget own_budget_;
   ServerBudget* budget_;
   std::size_t buffered_bytes_ = 0;  // This server's part.
-  std::function<void()> on_drained_;
-  Timer accept_again_;
+  TcpListener listener_;
   std::vector<std::unique_ptr<Http2Stream>> free_streams_;
-  std::vector<std::unique_ptr<ServerConnection>> connections_;
+  ConnectionList<ServerConnection> connections_;
 };
 
 }  // namespace fairlead::net

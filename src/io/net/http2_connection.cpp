@@ -4,146 +4,38 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/assert.h"
 #include "io/net/http2_stream.h"
 
 namespace fairlead::net {
 namespace {
 
 constexpr std::size_t kInputBytes = 64 * 1024;
-// Frames of a turn, gathered for one write. Larger than any frame that nghttp2 makes of DATA.
+// Larger than any frame that nghttp2 makes of DATA.
 constexpr std::size_t kOutBytes = 64 * 1024;
-// With so much unsent nothing more is framed or read: the rest waits in its streams.
 constexpr std::size_t kUnsentHigh = 256 * 1024;
 constexpr std::size_t kFreeStreamsMax = 256;
-// The ration of Http2Flood: more than a client that cancels a whole batch at once needs.
-constexpr double kFloodBurst = 1000;
-constexpr double kFloodPerSecond = 100;
 
 }  // namespace
 
 Http2Connection::Http2Connection(Http1Server& server, const SocketAddress& peer)
-    : server_(server),
-      loop_(server.loop_),
+    : Http2Session(server.loop_, {.input_bytes = kInputBytes,
+                                  .out_bytes = kOutBytes,
+                                  .unsent_high = kUnsentHigh,
+                                  .unsent_max = server.options_.pending_bytes_max}),
+      server_(server),
       peer_(peer),
-      stream_(loop_, *this, server.options_.pending_bytes_max),
-      timer_(loop_, [this] { on_timer(); }),
-      write_timer_(loop_, [this] { on_write_timer(); }),
-      ration_(kFloodBurst, kFloodPerSecond, loop_.now()) {}
+      timer_(loop_, [this] { on_idle(); }) {}
 
-Http2Connection::~Http2Connection() { nghttp2_session_del(session_); }
+Http2Connection::~Http2Connection() = default;
 
 Result<void> Http2Connection::open(StreamSocket socket, Buffer seen) {
   ++server_.counters_.http2_connections;
   input_ = std::move(seen);
-  auto session = new_session(*this);
-  if (!session) return tl::unexpected<Error>(std::move(session.error()));
-  session_ = *session;
-  auto opened = stream_.open(std::move(socket), TcpStream::State::kOpen);
-  if (!opened) return opened;
+  if (auto made = make_session(); !made) return made;
+  if (auto opened = open_socket(std::move(socket)); !opened) return opened;
   timer_.arm(server_.options_.head_timeout);
   idle_since_ = loop_.now();
-  more_ = true;
-  loop_.at_turn_end(*this);
   return {};
-}
-
-void Http2Connection::on_readable() { pump(); }
-
-void Http2Connection::pump() {
-  if (dead_) return;
-  const std::size_t budget_end = stream_.bytes_received() + kPumpBytes;
-  more_ = false;
-  for (;;) {
-    if (!input_.empty()) feed(input_.view());
-    input_.clear();
-    if (!stream_.readable()) break;
-    if (stream_.pending_bytes() >= kUnsentHigh) {
-      stalled_ = true;
-      break;
-    }
-    if (stream_.bytes_received() >= budget_end) {
-      more_ = true;
-      break;
-    }
-    loop_.buffers().grow(input_, kInputBytes);
-    if (stream_.read(input_) == 0) break;
-  }
-  input_.release();
-  if (stream_.at_end()) return die();
-  loop_.at_turn_end(*this);
-}
-
-void Http2Connection::feed(std::string_view bytes) {
-  if (closing_ || flooded_) return;
-  const ssize_t taken = nghttp2_session_mem_recv(
-      session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-  if (taken >= 0) return;
-  // Where nghttp2 blames the client without a frame to say so: too many CONTINUATION frames or
-  // settings, or acknowledgements that the client does not read.
-  end_for_flood(Http2Flood::kContinuations);
-}
-
-void Http2Connection::on_turn_end() {
-  if (dead_) return;
-  if (more_) pump();
-  if (dead_) return;
-  flush();
-  if (dead_) return;
-  tell_drained();
-  close_when_done();
-}
-
-void Http2Connection::flush() {
-  Buffer out;
-  out_ = &out;
-  stalled_ = false;
-  for (;;) {
-    if (stream_.pending_bytes() + out.size() >= kUnsentHigh) {
-      stalled_ = true;
-      break;
-    }
-    loop_.buffers().grow(out, out.has_memory() ? 0 : kOutBytes);
-    out_full_ = false;
-    const std::uint8_t* bytes = nullptr;
-    const ssize_t count = nghttp2_session_mem_send(session_, &bytes);
-    if (count < 0) {
-      out_ = nullptr;
-      return die();
-    }
-    if (count == 0 && !out_full_) break;
-    const std::string_view frame(reinterpret_cast<const char*>(bytes),
-                                 static_cast<std::size_t>(count));
-    if (out_full_ || out.free_space().size() < frame.size()) emit(out);
-    if (frame.size() <= out.free_space().size()) {
-      out.append(frame);
-    } else {
-      stream_.write(frame);
-    }
-  }
-  emit(out);
-  out_ = nullptr;
-  stream_.flush();
-  if (stream_.pending_bytes() > 0 && !write_timer_.armed()) watch_writes();
-}
-
-void Http2Connection::watch_writes() {
-  progress_mark_ = stream_.bytes_sent();
-  write_timer_.arm(server_.options_.write_timeout);
-}
-
-// Streams time their own bytes; these have left their streams.
-void Http2Connection::on_write_timer() {
-  if (stream_.pending_bytes() == 0) return;
-  if (stream_.bytes_sent() != progress_mark_) return watch_writes();
-  ++server_.counters_.write_timeouts;
-  stream_.abort();
-  die();
-}
-
-void Http2Connection::emit(Buffer& out) {
-  if (!out.empty()) stream_.write(out.view());
-  out.clear();
 }
 
 // The bytes of these streams have left, as far as they can tell; what follows may be theirs.
@@ -165,50 +57,16 @@ void Http2Connection::tell_drained() {
   drained_.clear();
 }
 
-void Http2Connection::on_writable() {
-  if (closing_) return close_when_done();
-  if (!stalled_) return;
-  more_ = true;
-  loop_.at_turn_end(*this);
-}
-
-void Http2Connection::close_when_done() {
-  if (closing_) {
-    if (stream_.pending_bytes() == 0) linger();
-    return;
-  }
-  if (nghttp2_session_want_read(session_) != 0 || nghttp2_session_want_write(session_) != 0) return;
-  closing_ = true;
-  end_all_streams();
-  timer_.arm(server_.options_.write_timeout);
-  if (stream_.pending_bytes() == 0) linger();
-}
-
-void Http2Connection::linger() {
-  if (stream_.peer_half_closed()) return die();
-  stream_.shutdown_write();
-  timer_.arm(kLinger);
-}
-
-void Http2Connection::on_peer_half_closed() {
-  if (!more_) die();
-}
-
-void Http2Connection::on_stream_end(StreamEnd) { die(); }
-
-void Http2Connection::on_timer() {
-  if (closing_) return die();
+void Http2Connection::on_idle() {
   if (!streams_.empty()) return;
   ++server_.counters_.idle_closed;
-  nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
-  loop_.at_turn_end(*this);
+  end_session(NGHTTP2_NO_ERROR);
 }
 
 void Http2Connection::head_timed_out() {
   [[maybe_unused]] const RefusalReply reply =
       server_.shape_refusal({RefusalKind::kHeadTimeout, 408, codec::Http1Error::kNone, {}});
-  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
-  loop_.at_turn_end(*this);
+  end_session(NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 void Http2Connection::on_server_draining() {
@@ -218,17 +76,13 @@ void Http2Connection::on_server_draining() {
   loop_.at_turn_end(*this);
 }
 
-bool Http2Connection::ration(Http2Flood flood) {
-  if (ration_.take(loop_.now())) return true;
-  end_for_flood(flood);
-  return false;
+void Http2Connection::count_flood(Http2Flood flood) {
+  ++server_.counters_.http2_floods[static_cast<std::size_t>(flood)];
 }
 
-void Http2Connection::end_for_flood(Http2Flood flood) {
-  if (std::exchange(flooded_, true)) return;
-  ++server_.counters_.http2_floods[static_cast<std::size_t>(flood)];
-  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
-  loop_.at_turn_end(*this);
+void Http2Connection::on_stream_error() {
+  ++server_.counters_.http2_stream_errors;
+  ration(Http2Flood::kStreamErrors);
 }
 
 Http2Stream* Http2Connection::begin_stream(std::int32_t id) {
@@ -261,8 +115,8 @@ void Http2Connection::end_stream(Http2Stream& stream) {
     loop_.destroy_later(std::move(streams_.back()));
   }
   streams_.pop_back();
-  server_.count_bytes(*this);
-  if (!streams_.empty() || dead_ || closing_) return;
+  server_.connections_.count_bytes(*this);
+  if (!streams_.empty() || dead() || closing()) return;
   timer_.arm(server_.options_.idle_timeout);
   idle_since_ = loop_.now();
   if (server_.restraint_.keeps_alive) return;
@@ -271,14 +125,11 @@ void Http2Connection::end_stream(Http2Stream& stream) {
 }
 
 std::optional<Time> Http2Connection::idle_since() const {
-  if (!streams_.empty() || dead_ || closing_) return std::nullopt;
+  if (!streams_.empty() || dead() || closing()) return std::nullopt;
   return idle_since_;
 }
 
-void Http2Connection::drop_idle() {
-  nghttp2_session_terminate_session(session_, NGHTTP2_NO_ERROR);
-  loop_.at_turn_end(*this);
-}
+void Http2Connection::drop_idle() { end_session(NGHTTP2_NO_ERROR); }
 
 void Http2Connection::end_all_streams() {
   while (!streams_.empty()) {
@@ -289,12 +140,8 @@ void Http2Connection::end_all_streams() {
   }
 }
 
-void Http2Connection::die() {
-  if (std::exchange(dead_, true)) return;
-  end_all_streams();
+void Http2Connection::on_dead() {
   timer_.cancel();
-  write_timer_.cancel();
-  stream_.close();
   server_.forget(*this);
 }
 

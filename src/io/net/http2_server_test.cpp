@@ -481,6 +481,19 @@ TEST_F(Http2ServerTest, ErrorsThatMakeTheServerResetStreamsAreRationed) {
   expect_flood_ends(*client, Http2Flood::kStreamErrors);
 }
 
+// nghttp2 resets these streams without telling of it.
+TEST_F(Http2ServerTest, RequestsThatBreakTheirContentLengthAreRationed) {
+  serve();
+  auto client = connect();
+  HeaderList headers = Http2Client::post("/echo");
+  headers.push_back({"content-length", "2"});
+  for (int i = 0; i < 2000 && !client->ended(); ++i) client->wait(client->request(headers, "abc"));
+  EXPECT_GE(server_->counters().http2_stream_errors, 1000U);
+  EXPECT_LT(server_->counters().http2_stream_errors, 1500U);
+  EXPECT_EQ(server_->counters().http2_floods[static_cast<std::size_t>(Http2Flood::kStreamErrors)],
+            1U);
+}
+
 TEST_F(Http2ServerTest, GarbageAfterThePrefaceClosesTheConnection) {
   serve();
   RawClient client(*loop_, server_->local_address());

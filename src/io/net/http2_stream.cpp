@@ -31,6 +31,7 @@ void Http2Stream::begin(Http2Connection& connection, std::int32_t id) {
   id_ = id;
   state_ = State::kHead;
   request_done_ = started_ = bodiless_ = response_done_ = owes_drained_ = overflowed_ = false;
+  reset_by_peer_ = blamed_ = false;
   head_error_ = codec::Http1Error::kNone;
   fields_.clear();
   head_.headers.clear();

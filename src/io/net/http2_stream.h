@@ -109,6 +109,8 @@ class Http2Stream final : public ServerExchange {
   bool bodiless_ = false;
   bool response_done_ = false;  // Nothing follows what is in out_.
   bool owes_drained_ = false;
+  bool reset_by_peer_ = false;
+  bool blamed_ = false;      // For a frame that broke a rule.
   bool overflowed_ = false;  // The handler wrote past pending_bytes_max.
   codec::Http1Error head_error_ = codec::Http1Error::kNone;
   codec::Http1RequestHead head_;

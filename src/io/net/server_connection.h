@@ -4,10 +4,10 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 
 #include "base/time.h"
+#include "io/net/connection_list.h"
 #include "io/net/tcp_stream.h"
 
 namespace fairlead::net {
@@ -32,11 +32,7 @@ class ServerConnection {
   // Closes it; only while idle.
   virtual void drop_idle() = 0;
 
- protected:
-  friend class Http1Server;
-  std::uint64_t counted_received_ = 0;  // Of the stream's bytes, in the server's counters already.
-  std::uint64_t counted_sent_ = 0;
-  std::size_t index_ = 0;  // In the server's list.
+  ConnectionEntry entry;
 };
 
 }  // namespace fairlead::net

@@ -13,4 +13,7 @@ class SteadyClock final : public Clock {
   double unix_seconds() const override;
 };
 
+// Processor time that the calling thread has had, user's and kernel's.
+double thread_cpu_seconds();
+
 }  // namespace fairlead::net

@@ -33,6 +33,7 @@ Result<void> TcpListener::adopt(UniqueFd listener) {
   watching_ = true;
   local_ = *local;
   listener_ = std::move(listener);
+  watch();
   return {};
 }
 
@@ -43,9 +44,26 @@ void TcpListener::close() {
   listener_.close();
 }
 
+void TcpListener::pause() {
+  paused_ = true;
+  watch();
+}
+
+void TcpListener::resume() {
+  paused_ = false;
+  watch();
+}
+
 void TcpListener::watch() {
-  watching_ = loop_.add(listener_.get(), EPOLLIN, *this).has_value();
-  if (!watching_) again_.arm(kRest);
+  const bool wanted = listener_.valid() && !paused_ && !again_.armed();
+  if (wanted == watching_) return;
+  watching_ = wanted;
+  if (!wanted) {
+    loop_.remove(listener_.get(), *this);
+  } else if (!loop_.add(listener_.get(), EPOLLIN, *this)) {
+    watching_ = false;
+    again_.arm(kRest);
+  }
 }
 
 void TcpListener::on_events(std::uint32_t) {
@@ -63,10 +81,8 @@ void TcpListener::on_events(std::uint32_t) {
     // The peer left before we came, or the network has a passing fault (accept(2)).
     if (errno == EINTR || errno == ECONNABORTED || errno == EPROTO) continue;
     ++failures_;
-    watching_ = false;
-    loop_.remove(listener_.get(), *this);
     again_.arm(kRest);
-    return;
+    return watch();
   }
 }
 

@@ -29,6 +29,9 @@ class TcpListener final : private FdHandler {
   // The address in use, with the port the kernel chose for port 0.
   const SocketAddress& local_address() const { return local_; }
   void close();
+  // Leaves new connections in the kernel's backlog, until resume().
+  void pause();
+  void resume();
   // Times that there was no descriptor or memory for a connection.
   std::uint64_t failures() const { return failures_; }
 
@@ -40,6 +43,7 @@ class TcpListener final : private FdHandler {
   OnAccept on_accept_;
   UniqueFd listener_;
   bool watching_ = false;  // The loop tells of new connections.
+  bool paused_ = false;
   SocketAddress local_;
   Timer again_;
   std::uint64_t failures_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/net/timer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "io/net/event_loop.h"
@@ -8,10 +9,9 @@
 namespace fairlead::net {
 
 void TimerHeap::fire(Time now) {
-  // A timer that arms itself for now again waits for the next turn.
-  for (std::size_t budget = heap_.size(); budget > 0 && !heap_.empty(); --budget) {
+  earliest_ = now + Duration(1);
+  while (next() <= now) {
     const Entry top = heap_.front();
-    if (top.place > now) return;
     Timer& timer = *top.timer;
     if (timer.deadline_ > now && timer.deadline_ != Timer::kNever) {
       place(0, {timer.deadline_, &timer});
@@ -23,6 +23,7 @@ void TimerHeap::fire(Time now) {
     timer.deadline_ = Timer::kNever;
     if (due) timer.on_fire_();
   }
+  earliest_ = Time::min();
 }
 
 Time TimerHeap::next() const { return heap_.empty() ? Time::max() : heap_.front().place; }
@@ -83,8 +84,9 @@ Timer::~Timer() {
 void Timer::arm(Duration after) { arm_at(loop_.now() + after); }
 
 void Timer::arm_at(Time deadline) {
-  deadline_ = deadline;
   TimerHeap& heap = loop_.timers();
+  deadline = std::max(deadline, heap.earliest_);
+  deadline_ = deadline;
   if (index_ == kOutside) {
     heap.insert(*this);
   } else if (deadline < heap.heap_[index_].place) {

@@ -20,7 +20,8 @@ class Timer;
 
 class TimerHeap {
  public:
-  // Fires every timer whose deadline is not after `now`.
+  // Fires every timer whose deadline is not after `now`. One that is armed meanwhile, for now too,
+  // waits for the next call.
   void fire(Time now);
   // When fire() should be called next; Time::max() with nothing armed.
   Time next() const;
@@ -39,6 +40,7 @@ class TimerHeap {
   void sift_down(std::size_t index);
 
   std::vector<Entry> heap_;
+  Time earliest_ = Time::min();  // While fire() runs: what may be armed for.
 };
 
 class Timer {

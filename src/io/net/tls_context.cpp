@@ -82,6 +82,22 @@ const std::string_view& names_of(Http2Offer http2) {
   return kHttp1Names;
 }
 
+// Whoever has no certificate of these CAs is refused in the handshake.
+Result<void> ask_for_certificates(SSL_CTX* context, const std::string& ca_file) {
+  constexpr std::string_view kSessions = "fairlead";
+  STACK_OF(X509_NAME)* const names = SSL_load_client_CA_file(ca_file.c_str());
+  if (names == nullptr || SSL_CTX_load_verify_file(context, ca_file.c_str()) != 1) {
+    sk_X509_NAME_pop_free(names, X509_NAME_free);
+    return fail(ErrorCode::kInvalidArgument, "{}: no CA certificates in PEM form: {}", ca_file,
+                last_reason());
+  }
+  SSL_CTX_set_client_CA_list(context, names);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  // Without it no session that was verified may be resumed.
+  SSL_CTX_set_session_id_context(context, bytes_of(kSessions), kSessions.size());
+  return {};
+}
+
 Result<void> set_up_server(SSL_CTX* context, Http2Offer http2, const TlsRules& rules) {
   if (rules.min_minor >= 3) SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
   if (!rules.ciphers.empty() && SSL_CTX_set_cipher_list(context, rules.ciphers.c_str()) != 1) {
@@ -92,6 +108,7 @@ Result<void> set_up_server(SSL_CTX* context, Http2Offer http2, const TlsRules& r
   SSL_CTX_set_num_tickets(context, 1);
   SSL_CTX_set_alpn_select_cb(context, &choose_protocol,
                              const_cast<std::string_view*>(&names_of(http2)));
+  if (!rules.client_ca.empty()) return ask_for_certificates(context, rules.client_ca);
   return {};
 }
 

@@ -38,6 +38,7 @@ struct TlsCertificate {
 struct TlsRules {
   std::uint8_t min_minor = 2;  // TLS 1.x, 2 or 3.
   std::string ciphers{};       // Of TLS 1.2, as OpenSSL writes them; empty: ours.
+  std::string client_ca{};     // PEM; clients need a certificate of these. Empty: they need none.
 };
 
 struct TlsIdentity {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -19,6 +20,9 @@ using codec::JsonFault;
 constexpr std::size_t kTopDepth = 1;
 constexpr std::size_t kMessageDepth = 3;
 constexpr std::size_t kPartDepth = 5;
+// Beside the content, what chat templates render of a message.
+constexpr std::array<std::string_view, 6> kRendered{
+    "tool_calls", "tool_call_id", "name", "reasoning_content", "reasoning", "function_call"};
 constexpr double kLargestExact = 9007199254740992.0;  // 2^53: a double holds all integers up to it.
 
 // One parse. Every reader returns false once error_ is set or the cursor has failed.
@@ -273,9 +277,10 @@ bool Walk::message() {
       role_seen = true;
     } else if (key == "content") {
       if (!content()) return false;
-    } else if (key == "tool_calls") {
+    } else if (std::ranges::find(kRendered, key) != kRendered.end()) {
       if (accept_null()) continue;
-      if (!cursor_.read_raw(value, kMessageDepth)) return false;
+      const bool is_text = cursor_.peek() == '"';
+      if (!(is_text ? decoded(value, key) : cursor_.read_raw(value, kMessageDepth))) return false;
       builder_.add_text(value);
     } else if (!cursor_.read_raw(value, kMessageDepth)) {
       return false;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lab/engine/completion_request.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "core/codec/chat_scanner.h"
 #include "core/tokens/estimate.h"
+#include "core/tokens/estimated_prompt.h"
 #include "lab/engine/output_text.h"
 
 namespace fairlead::engine {
@@ -44,6 +47,43 @@ TEST_F(RequestParsing, ChatIsRenderedMessageByMessage) {
   EXPECT_EQ(request.tokens, expected);
   ASSERT_EQ(request.prompts.size(), 1U);
   EXPECT_EQ(request.prompts[0].count, static_cast<std::int64_t>(expected.size()));
+}
+
+// What a router knows of a prompt must be what the engine makes of it.
+TEST_F(RequestParsing, ARouterEstimatesTheSameTokens) {
+  codec::ChatScanner scanner(std::size_t{1} << 20);
+  codec::ScannedRequest scanned;
+  tokens::EstimatedPrompt estimate;
+  Tokens seen;
+  const auto check = [&](Api api, codec::RequestKind kind, std::string_view fields) {
+    const std::string body = fmt::format(R"({{"model":"m",{}}})", fields);
+    ASSERT_TRUE(scanner.scan(kind, body, scanned).ok()) << body;
+    estimate.tokens(scanned, seen);
+    const CompletionRequest& request = parse(api, body);
+    const auto& first = request.prompts.front();
+    const auto begin = request.tokens.begin() + static_cast<std::ptrdiff_t>(first.begin);
+    EXPECT_EQ(seen, Tokens(begin, begin + static_cast<std::ptrdiff_t>(first.count))) << body;
+  };
+  for (const std::string_view fields : {
+           R"("messages":[{"role":"user","content":"hi"}])",
+           R"("messages":[{"content":"be \"kind\"\n","role":"system"},{"role":"user",)"
+           R"("content":[{"type":"text","text":"h\u00e9"},{"type":"text","text":"[1]\n"}]}])",
+           R"("messages":[{"role":"user","content":""},{"role":"user","content":null},)"
+           R"({"role":"user","content":[]}],"tools":[ {"type" : "function"}])",
+           R"("tools":[1],"messages":[{"role":"assistant","content":null,"tool_calls":)"
+           R"([{"id":"c","function":{"name":"f","arguments":"{\"a\":1}"}}]},)"
+           R"({"role":"tool","tool_call_id":"c\t","content":"[\"x\"]"}])",
+       }) {
+    check(Api::kChat, codec::RequestKind::kChatCompletions, fields);
+  }
+  for (const std::string_view fields : {
+           R"("prompt":"a \ud83d\ude00 b")",
+           R"("prompt":["first","second"])",
+           R"("prompt":[1, 22,4294967295 ])",
+           R"("prompt":[[7,8],[9]])",
+       }) {
+    check(Api::kCompletions, codec::RequestKind::kCompletions, fields);
+  }
 }
 
 TEST_F(RequestParsing, ToolsComeFirstWhereverTheyStand) {

@@ -81,6 +81,18 @@ Engine::Engine(net::EventLoop& loop, EngineOptions options)
   metrics_.restart(loop_.unix_seconds());
 }
 
+void Engine::publish_cache(std::unique_ptr<CacheEvents> events) {
+  cache_events_ = std::move(events);
+  model_.log_cache_to(&cache_log_);
+  driver_.set_on_begun([this] {
+    if (cache_log_.empty()) return;
+    const bool lost = faults_.hit(FaultKind::kLoseEvents).has_value();
+    cache_events_->publish(cache_log_, loop_.unix_seconds(),
+                           lost ? Arrival::kLost : Arrival::kSent);
+    cache_log_.clear();
+  });
+}
+
 PromptUse Engine::prompt_use() const {
   return instant_ && !faults_.any_of_answers() ? PromptUse::kCount : PromptUse::kTokens;
 }
@@ -258,7 +270,8 @@ Result<void> Engine::submit_prompt(Generation& generation, const CompletionReque
   const std::span<const std::uint32_t> rest = tokens.subspan(count / block * block);
   const std::uint64_t identity = XXH3_64bits_withSeed(rest.data(), rest.size_bytes(), parent);
   const Length length = length_of(request, prompt.count, identity);
-  if (is_pooling(request.api) || request.api == Api::kTranscription) {
+  const bool shares = !is_pooling(request.api) && request.api != Api::kTranscription;
+  if (!shares) {
     // Such models read a prompt as a whole: what one left in the cache is of no use to the next.
     prompt_hashes->clear();
     tokens::chain_block_hashes(tokens, block, mix64(chain + ++requests_), *prompt_hashes);
@@ -272,10 +285,22 @@ Result<void> Engine::submit_prompt(Generation& generation, const CompletionReque
     auto hashes = std::make_shared<BlockHashes>(*prompt_hashes);
     tokens::chain_block_hashes(tail_, block, parent, *hashes);
     const std::uint64_t index = generation.choices().size();
+    std::shared_ptr<SequenceContent> content;
+    if (cache_events_ && shares) {
+      content = std::make_shared<SequenceContent>();
+      content->tokens.assign(tokens.begin(),
+                             tokens.end() - static_cast<std::ptrdiff_t>(rest.size()));
+      content->tokens.insert(content->tokens.end(), tail_.begin(), tail_.end());
+      content->cache_salt = request.cache_salt;
+      content->adapter_number = adapter;
+      if (adapter != 0) content->adapter = adapters_[adapter - 1].name;
+    }
     auto id = driver_.submit({.block_hashes = std::move(hashes),
                               .prompt_tokens = prompt.count,
                               .output_tokens = length.tokens,
                               .output_seed = seed,
+                              .logged_blocks = content ? content->tokens.size() / block : 0,
+                              .content = std::move(content),
                               .adapter = adapter,
                               .tag = (std::uint64_t{generation.slot()} << kChoiceBits) | index});
     if (!id) return tl::unexpected(id.error());
@@ -518,6 +543,8 @@ void Engine::restart() {
   living_sequences_ = 0;
   responses_.clear();
   driver_.reset();
+  cache_log_.clear();
+  if (cache_events_) cache_events_->restart();
   metrics_.restart(loop_.unix_seconds());
 }
 

@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "io/net/event_loop.h"
 #include "io/net/http1_server.h"
+#include "lab/engine/cache_events.h"
 #include "lab/engine/completion_request.h"
 #include "lab/engine/fault_set.h"
 #include "lab/engine/generation.h"
@@ -47,6 +48,18 @@ class Engine final : private GenerationHost {
   Engine(net::EventLoop& loop, EngineOptions options);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
+
+  // From here on the cache's changes are published.
+  void publish_cache(std::unique_ptr<CacheEvents> events);
+  // While the engine is down; and when it is back. Without events both do nothing.
+  void close_events() {
+    if (cache_events_) cache_events_->close();
+  }
+  [[nodiscard]] Result<void> reopen_events() {
+    return cache_events_ ? cache_events_->reopen() : Result<void>();
+  }
+  // Null when they are not.
+  const CacheEvents* cache_events() const { return cache_events_.get(); }
 
   // How the next request for begin() has to be read.
   PromptUse prompt_use() const;
@@ -121,6 +134,8 @@ class Engine final : private GenerationHost {
   std::size_t living_sequences_ = 0;
   std::uint64_t requests_ = 0;
   StoredResponses responses_;
+  CacheLog cache_log_;
+  std::unique_ptr<CacheEvents> cache_events_;
   std::vector<std::uint32_t> tail_;  // Tokens behind a prompt's last whole block.
   std::string text_;
 };

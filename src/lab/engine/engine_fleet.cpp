@@ -12,6 +12,11 @@ namespace {
 constexpr double kFastest = 10'000;
 constexpr std::size_t kPorts = 65'536;
 
+void replace(std::string& text, std::string_view what, std::string_view by) {
+  const std::size_t at = text.find(what);
+  if (at != std::string::npos) text.replace(at, what.size(), by);
+}
+
 Result<void> check(const FleetOptions& options) {
   constexpr ErrorCode kWrong = ErrorCode::kInvalidArgument;
   if (options.engines < 1 || options.engines > kFleetEnginesMax) {
@@ -76,6 +81,8 @@ Result<std::unique_ptr<EngineFleet>> EngineFleet::create(net::EventLoop& loop,
     if (!engine) return with_context(engine.error(), fmt::format("simulated engine {}", i));
     fleet->engines_.push_back(std::move(*engine));
   }
+  const auto published = fleet->publish_caches(loop, options);
+  if (!published) return with_context(published.error(), "simulated engines");
   for (const FaultOption& fault : options.faults) {
     for (std::size_t i = 0; i < options.engines; ++i) {
       if (!fault.engine || *fault.engine == i) fleet->engines_[i]->set_fault(fault.fault);
@@ -84,7 +91,42 @@ Result<std::unique_ptr<EngineFleet>> EngineFleet::create(net::EventLoop& loop,
   return fleet;
 }
 
+Result<void> EngineFleet::publish_caches(net::EventLoop& loop, const FleetOptions& options) {
+  if (options.kv_events_config.empty()) return {};
+  const auto config = parse_kv_events_config(options.kv_events_config);
+  if (!config) return tl::unexpected(config.error());
+  if (!*config) return {};
+  auto context = net::ZmqContext::create();
+  if (!context) return tl::unexpected(context.error());
+  const std::shared_ptr<net::ZmqContext> shared = std::move(*context);
+  for (std::size_t i = 0; i < engines_.size(); ++i) {
+    CacheEventsConfig own = **config;
+    own.encoding = options.kv_events_encoding;
+    std::string& topic = own.publisher.topic;
+    replace(topic, "{port}", std::to_string(engines_[i]->port()));
+    replace(topic, "{model}", options.served_names.front());
+    auto events = CacheEvents::create(shared, loop, own, static_cast<std::uint32_t>(i),
+                                      options.profile.block_size);
+    if (!events) return tl::unexpected(events.error());
+    engines_[i]->publish_cache(std::move(*events));
+  }
+  return {};
+}
+
 EngineFleet::~EngineFleet() = default;
+
+std::vector<EventSockets> EngineFleet::event_sockets() const {
+  std::vector<EventSockets> sockets;
+  for (const auto& engine : engines_) {
+    const CacheEvents* const events = engine->engine().cache_events();
+    if (events == nullptr) {
+      sockets.push_back({});
+    } else {
+      sockets.push_back({events->publisher().endpoint(), events->publisher().replay_endpoint()});
+    }
+  }
+  return sockets;
+}
 
 std::vector<std::uint16_t> EngineFleet::ports() const {
   std::vector<std::uint16_t> ports;

@@ -38,6 +38,14 @@ struct FleetOptions {
   std::string tls_cert{};                   // PEM files; both or none.
   std::string tls_key{};
   std::vector<FaultOption> faults{};  // From the start.
+  std::string kv_events_config{};     // vLLM's JSON (cache_events.h); empty: no events.
+  codec::KvEncoding kv_events_encoding = codec::KvEncoding::kMaps;
+};
+
+// Where an engine publishes what its cache holds; empty when it does not.
+struct EventSockets {
+  std::string events;
+  std::string replay;
 };
 
 class EngineFleet {
@@ -49,6 +57,7 @@ class EngineFleet {
   EngineFleet& operator=(const EngineFleet&) = delete;
 
   std::vector<std::uint16_t> ports() const;
+  std::vector<EventSockets> event_sockets() const;
   std::size_t size() const { return engines_.size(); }
   EngineServer& engine(std::size_t index) { return *engines_[index]; }
 
@@ -58,6 +67,7 @@ class EngineFleet {
 
  private:
   EngineFleet() = default;
+  [[nodiscard]] Result<void> publish_caches(net::EventLoop& loop, const FleetOptions& options);
 
   std::vector<std::unique_ptr<EngineServer>> engines_;
   std::size_t draining_ = 0;

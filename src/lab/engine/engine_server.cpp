@@ -115,6 +115,7 @@ void EngineServer::forget(const RealtimeSession& session) {
 
 void EngineServer::crash() {
   engine_.restart();
+  engine_.close_events();
   sessions_.clear();
   if (http_ != nullptr) {
     http_->stop_accepting();
@@ -125,7 +126,7 @@ void EngineServer::crash() {
 
 void EngineServer::come_back() {
   if (draining_ || http_ != nullptr) return;
-  if (!listen()) {
+  if (!engine_.reopen_events() || !listen()) {
     come_back_.arm(kListenAgain);
     return;
   }

@@ -38,6 +38,9 @@ class EngineServer final : private net::RequestHandler {
 
   std::uint16_t port() const { return options_.address.port(); }
   const Engine& engine() const { return engine_; }
+  void publish_cache(std::unique_ptr<CacheEvents> events) {
+    engine_.publish_cache(std::move(events));
+  }
 
   void set_fault(const Fault& fault);
   void clear_fault(FaultKind kind);

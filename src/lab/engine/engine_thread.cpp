@@ -20,6 +20,7 @@ EngineThread::EngineThread(std::unique_ptr<net::EventLoop> loop, std::unique_ptr
     : loop_(std::move(loop)),
       fleet_(std::move(fleet)),
       ports_(fleet_->ports()),
+      event_sockets_(fleet_->event_sockets()),
       thread_([this] { loop_->run(); }) {}
 
 EngineThread::~EngineThread() {

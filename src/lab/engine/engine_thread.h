@@ -22,6 +22,7 @@ class EngineThread {
   EngineThread& operator=(const EngineThread&) = delete;
 
   const std::vector<std::uint16_t>& ports() const { return ports_; }
+  const std::vector<EventSockets>& event_sockets() const { return event_sockets_; }
   void run(const std::function<void(EngineFleet&)>& work);
 
  private:
@@ -30,6 +31,7 @@ class EngineThread {
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<EngineFleet> fleet_;
   std::vector<std::uint16_t> ports_;
+  std::vector<EventSockets> event_sockets_;
   std::thread thread_;
 };
 

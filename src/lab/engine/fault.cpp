@@ -36,6 +36,7 @@ constexpr std::array<KindRow, kFaultKindCount> kKinds{{
     {"abort_mid_stream", Need::kNo, Need::kOptional, Need::kOptional},
     {"partial_write", Need::kNo, Need::kOptional, Need::kOptional},
     {"delay_first_byte", Need::kRequired, Need::kOptional},
+    {"lose_events", Need::kNo, Need::kOptional},
     {"lying_metrics", Need::kNo, Need::kNo, Need::kNo, Need::kOptional},
 }};
 

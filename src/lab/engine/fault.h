@@ -15,6 +15,7 @@
 //   partial_write      [events] [probability] [count]: after that many events (1) half an event, or
 //                      the head and half a body, then silence
 //   delay_first_byte   duration_s [probability] [count]
+//   lose_events        [probability] [count]: of batches of KV-cache events; replays have them
 //   lying_metrics      waiting, running, kv_usage: at least one; reported instead of the truth
 //
 // probability is in [0, 1] and 1 when not given; after `count` hits the fault is over.
@@ -41,9 +42,10 @@ enum class FaultKind : std::uint8_t {
   kAbortMidStream,
   kPartialWrite,
   kDelayFirstByte,
+  kLoseEvents,
   kLyingMetrics,
 };
-inline constexpr std::size_t kFaultKindCount = 10;
+inline constexpr std::size_t kFaultKindCount = 11;
 std::string_view to_string(FaultKind kind);
 
 struct Fault {

@@ -66,6 +66,7 @@ bool StepDriver::take_step(Time now) {
     if (!step) return false;
     step_end_ = *at + step->duration;
     step_tokens_ = step->prefill_tokens + step->decode_tokens;
+    if (on_begun_) on_begun_();
     return step_end_ <= now;
   }
   if (step_end_ > now) return false;

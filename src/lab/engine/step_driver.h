@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -34,6 +35,9 @@ class StepDriver {
   [[nodiscard]] Result<SequenceId> submit(Submission submission);
   void abort(SequenceId id) { model_.abort(id); }
 
+  // Called when a step has begun: what it will compute is decided, as is what it evicts.
+  void set_on_begun(std::function<void()> on_begun) { on_begun_ = std::move(on_begun); }
+
   // Model time, counted from construction.
   Time model_now() const;
   double speed() const { return speed_; }
@@ -53,6 +57,7 @@ class StepDriver {
   EngineModel& model_;
   double speed_;
   std::function<void(const FinishedStep&)> on_step_;
+  std::function<void()> on_begun_;
   net::Timer timer_;
   Time origin_;       // Real time of model time 0.
   Time paused_at_{};  // Real time; while paused.

@@ -13,12 +13,17 @@
 namespace fairlead::world {
 
 struct PromptKeys {
-  std::shared_ptr<const std::vector<std::uint64_t>> engine;  // One a KV block of the engine.
-  std::vector<std::uint64_t> router;                         // One a block of the router's history.
+  // One a KV block of the engine; they go on into an answer that a later prompt repeats.
+  std::shared_ptr<const std::vector<std::uint64_t>> engine;
+  std::vector<std::uint64_t> router;  // One a block of the router's history.
+  std::vector<std::uint64_t> token;   // As `engine`, chained as what engines tell is (TokenKeys).
 };
 
 class PreparedWorkload {
  public:
+  // Of the chaining of token keys, and so of every index that is asked by them.
+  static constexpr std::uint64_t kTokenKeySeed = 1;
+
   // Block sizes in tokens, above 0.
   PreparedWorkload(load::Workload workload, std::uint32_t engine_block_tokens,
                    std::uint32_t router_block_tokens);

@@ -2,47 +2,47 @@
 #include "lab/world/world.h"
 
 #include <algorithm>
-#include <queue>
+#include <deque>
+#include <memory>
+#include <utility>
 
 #include "base/assert.h"
-#include "core/picker/picker.h"
-#include "core/prefix/routed_history.h"
+#include "base/random.h"
 #include "lab/load/model/pacer.h"
+#include "lab/world/replica.h"
+#include "lab/world/step_clock.h"
 
 namespace fairlead::world {
 namespace {
 
-constexpr std::uint32_t kBytesPerToken = 4;
+// Of the chance by which arrivals are dealt, apart from the routers' own.
+constexpr std::uint64_t kDealing = 0x6465616c;
 
-class HistoryRecorder final : public picker::DispatchRecorder {
- public:
-  explicit HistoryRecorder(prefix::RoutedHistory& history) : history_(&history) {}
-  void record(std::uint32_t slot, std::span<const std::uint64_t> keys) override {
-    history_->record(slot, keys);
-  }
-
- private:
-  prefix::RoutedHistory* history_;
-};
-
-// Nothing fails in this world, so nobody needs to hear of it.
-class NoObservations final : public picker::ObservationSink {
- public:
-  void observe(const model::Observation&) override {}
-};
-
-struct Event {
-  enum class Kind : std::uint8_t { kStepEnd, kStepStart, kScrape };
+// What a router sees of an engine's answer.
+struct Answer {
+  enum class Kind : std::uint8_t { kFirstToken, kEnd, kRefused };
   Time at;
-  std::uint64_t order;  // Ties go by the order of planning.
+  std::uint32_t request;
   Kind kind;
-  std::uint32_t engine;
 };
 
-struct Later {
-  bool operator()(const Event& a, const Event& b) const {
-    return a.at != b.at ? a.at > b.at : a.order > b.order;
-  }
+// Figures of all engines, on their way to one router.
+struct Scrape {
+  Time at;
+  std::uint32_t router;
+  std::vector<fleet::LoadRow> rows;
+};
+
+// What one step changed in an engine's cache, on its way to all routers.
+struct CacheBatch {
+  Time at;
+  std::uint32_t engine;
+  engine::CacheLog log;
+};
+
+struct Flight {
+  picker::RequestId id;
+  std::uint32_t router = 0;
 };
 
 class Run {
@@ -52,55 +52,59 @@ class Run {
   WorldResult go();
 
  private:
-  void plan(Time at, Event::Kind kind, std::uint32_t engine) {
-    events_.push({at, order_++, kind, engine});
-  }
-  void handle(const Event& event);
-  void send(const load::Pacer::Issue& issue);
-  void wake(std::uint32_t engine);
-  void start_step(std::uint32_t engine);
-  void end_step(std::uint32_t engine);
+  // In the order in which they are handled at one time.
+  enum class Next : std::uint8_t { kAnswer, kScraped, kCacheBatch, kEngine, kScrape, kArrival };
+
+  std::pair<Next, Time> next() const;
+  void handle(Next what);
+  void arrive(const load::Pacer::Issue& issue);
+  void submit(std::uint32_t request, std::uint32_t engine);
+  void answer(Time at, std::uint32_t request, Answer::Kind kind);
+  void take_answer();
+  void fail(std::uint32_t request, int status);
+  void act(std::uint32_t engine);
   void take_token(const engine::TokenEvent& token);
+  Time horizon() const;
   void scrape();
+  void take_scrape();
+  void take_cache_batch();
+  WorldResult finish();
 
   const PreparedWorkload& prepared_;
-  const scheduling::Profile& policy_;
-  WorldSettings settings_;
+  const WorldSettings settings_;
+  const Duration host_overhead_;
   model::PoolSnapshot pool_;
-  fleet::InFlightTable inflight_;
-  fleet::LoadTable load_;
-  fleet::PlacementLedger ledger_;
-  prefix::RoutedHistory history_;
-  HistoryRecorder recorder_{history_};
-  NoObservations observations_;
-  picker::Picker picker_;
-  picker::Outbox outbox_;
+  std::vector<std::unique_ptr<Replica>> routers_;
+  Random dealing_;
   load::Pacer pacer_;
   std::vector<engine::EngineModel> engines_;
-  std::vector<char> start_planned_;
-  std::vector<picker::RequestId> ids_;
+  StepClock clock_;
+  engine::CacheLog log_;  // Of the step that begins.
+  std::vector<Flight> flights_;
   std::vector<engine::TokenEvent> tokens_;
-  std::priority_queue<Event, std::vector<Event>, Later> events_;
-  std::uint64_t order_ = 0;
+  // Each with a delay of its own that does not change, and so in the order of time.
+  std::deque<Answer> answers_;
+  std::deque<Scrape> scrapes_;
+  std::deque<CacheBatch> batches_;
+  std::vector<std::vector<fleet::LoadRow>> spare_rows_;
+  std::vector<engine::CacheLog> spare_logs_;
+  std::uint64_t scraped_ = 0;  // Scrapes begun, by the routers in turn.
+  Time next_scrape_{};
   Time now_{};
   WorldResult result_;
 };
 
-std::uint64_t history_bytes(const WorldSettings& settings) {
-  if (settings.history_bytes > 0) return settings.history_bytes;
-  return static_cast<std::uint64_t>(settings.engine.kv_tokens) * kBytesPerToken;
-}
-
 Run::Run(const PreparedWorkload& prepared, const scheduling::Profile& policy,
          const WorldSettings& settings)
     : prepared_(prepared),
-      policy_(policy),
       settings_(settings),
-      history_(std::size_t{prepared.router_block_tokens()} * kBytesPerToken,
-               history_bytes(settings)),
-      picker_({{inflight_, load_, ledger_, history_}, recorder_, observations_}, {}, settings.seed),
-      pacer_(prepared.workload(), {}, Time{}) {
+      host_overhead_(from_seconds(settings.engine.host_overhead_s)),
+      dealing_(mix64(settings.seed ^ kDealing)),
+      pacer_(prepared.workload(), {}, Time{}),
+      clock_(settings.engines) {
   FAIRLEAD_ASSERT(prepared.engine_block_tokens() == settings.engine.block_size);
+  FAIRLEAD_ASSERT(settings.engines > 0 && settings.routers > 0);
+  engines_.reserve(settings.engines);
   for (std::uint32_t slot = 0; slot < settings.engines; ++slot) {
     model::Endpoint endpoint;
     endpoint.ref = {slot, 0};
@@ -110,134 +114,219 @@ Run::Run(const PreparedWorkload& prepared, const scheduling::Profile& policy,
     result_.records.endpoints.push_back(endpoint.name);
     pool_.endpoints.push_back(std::move(endpoint));
     engines_.emplace_back(settings.engine, mix64(settings.seed) + slot);
+    if (settings.events) engines_.back().log_cache_to(&log_);
   }
-  start_planned_.assign(settings.engines, 0);
+  for (std::uint32_t router = 0; router < settings.routers; ++router) {
+    routers_.push_back(
+        std::make_unique<Replica>(prepared, policy, settings_, pool_, settings.seed + router));
+  }
+  next_scrape_ = Time{} + settings.scrape_interval;
   result_.records.requests.resize(prepared.workload().requests.size());
-  ids_.resize(prepared.workload().requests.size());
+  flights_.resize(prepared.workload().requests.size());
 }
 
 WorldResult Run::go() {
-  plan(Time{} + settings_.scrape_interval, Event::Kind::kScrape, 0);
   while (!pacer_.done()) {
-    const std::optional<Time> due = pacer_.next_due();
-    if (due && *due < events_.top().at) {
-      now_ = *due;
-      send(pacer_.issue());
-      continue;
+    const auto [what, at] = next();
+    now_ = at;
+    handle(what);
+  }
+  return finish();
+}
+
+std::pair<Run::Next, Time> Run::next() const {
+  Next what = Next::kAnswer;
+  Time at = answers_.empty() ? Time::max() : answers_.front().at;
+  const auto offer = [&](Next other, Time when) {
+    if (when < at) {
+      what = other;
+      at = when;
     }
-    const Event event = events_.top();
-    events_.pop();
-    now_ = event.at;
-    handle(event);
-  }
-  result_.records.spans.assign(pacer_.spans().begin(), pacer_.spans().end());
-  for (const engine::EngineModel& engine : engines_) {
-    result_.steps += engine.counters().steps;
-    result_.preemptions += engine.counters().preemptions;
-  }
-  const fleet::InFlight left = inflight_.total();
-  FAIRLEAD_ASSERT(left.uncached_tokens == 0 && left.unstarted == 0);
-  result_.inflight_left = static_cast<std::uint64_t>(left.requests) + picker_.live();
-  return std::move(result_);
+  };
+  if (!scrapes_.empty()) offer(Next::kScraped, scrapes_.front().at);
+  if (!batches_.empty()) offer(Next::kCacheBatch, batches_.front().at);
+  offer(Next::kEngine, clock_.at());
+  offer(Next::kScrape, next_scrape_);
+  if (const auto due = pacer_.next_due()) offer(Next::kArrival, std::max(now_, *due));
+  return {what, at};
 }
 
-void Run::handle(const Event& event) {
-  switch (event.kind) {
-    case Event::Kind::kStepEnd:
-      end_step(event.engine);
-      break;
-    case Event::Kind::kStepStart:
-      start_planned_[event.engine] = 0;
-      start_step(event.engine);
-      break;
-    case Event::Kind::kScrape:
-      scrape();
-      break;
+void Run::handle(Next what) {
+  switch (what) {
+    case Next::kAnswer:
+      return take_answer();
+    case Next::kScraped:
+      return take_scrape();
+    case Next::kCacheBatch:
+      return take_cache_batch();
+    case Next::kEngine:
+      return act(clock_.engine());
+    case Next::kScrape:
+      return scrape();
+    case Next::kArrival:
+      return arrive(pacer_.issue());
   }
 }
 
-void Run::send(const load::Pacer::Issue& issue) {
+void Run::arrive(const load::Pacer::Issue& issue) {
   const load::PlannedRequest& planned = prepared_.workload().requests[issue.request];
-  const PromptKeys& keys = prepared_.keys(issue.request);
-  model::InferenceRequest request;
-  request.model = settings_.engine.model;
-  request.keys = keys.router;
-  request.prompt_tokens = planned.prompt_tokens;
-  request.block_tokens = prepared_.router_block_tokens();
-  request.max_output_tokens = planned.output_tokens;
-  request.streaming = model::Streaming::kStreamed;
-
-  outbox_.clear();
-  const picker::RequestId id = picker_.on_request(request, pool_, policy_, now_, outbox_);
-  FAIRLEAD_ASSERT(outbox_.size() == 1 && outbox_[0].kind == picker::Action::Kind::kForward);
-  const std::uint32_t engine = outbox_[0].endpoint.slot;
-  ids_[issue.request] = id;
+  const auto router =
+      routers_.size() == 1 ? 0U : static_cast<std::uint32_t>(dealing_.below(routers_.size()));
   load::RequestRecord& record = result_.records.requests[issue.request];
   record.request = issue.request;
   record.stage = planned.stage;
   record.scheduled = issue.scheduled;
   record.sent = now_;
   record.prompt_tokens = planned.prompt_tokens;
-  record.endpoint = static_cast<std::uint16_t>(engine);
-  record.status = 200;
+  const picker::Action action = routers_[router]->send(issue.request, now_);
+  flights_[issue.request] = {action.request, router};
+  if (action.kind == picker::Action::Kind::kReply) {
+    routers_[router]->end(action.request, model::Outcome::kRejected, now_);
+    fail(issue.request, model::http_status(action.reason));
+    return;
+  }
+  record.endpoint = static_cast<std::uint16_t>(action.endpoint.slot);
+  submit(issue.request, action.endpoint.slot);
+}
 
+// The model knows by itself when the request comes to the scheduler, so it gets it at once.
+void Run::submit(std::uint32_t request, std::uint32_t engine) {
+  const load::PlannedRequest& planned = prepared_.workload().requests[request];
+  const PromptKeys& keys = prepared_.keys(request);
+  const Time there = now_ + settings_.network_delay;
   const auto submitted = engines_[engine].submit({.block_hashes = keys.engine,
                                                   .prompt_tokens = planned.prompt_tokens,
                                                   .output_tokens = planned.output_tokens,
-                                                  .output_seed = issue.request + 1ULL,
-                                                  .adapter = 0,
-                                                  .tag = issue.request},
-                                                 now_);
-  FAIRLEAD_ASSERT(submitted.has_value());
-  picker_.on_dispatched(id, keys.router);
-  wake(engine);
+                                                  .output_seed = request + 1ULL,
+                                                  .logged_blocks = keys.engine->size(),
+                                                  .tag = request},
+                                                 there);
+  if (!submitted) return answer(there + settings_.network_delay, request, Answer::Kind::kRefused);
+  if (!engines_[engine].stepping()) clock_.set(engine, *engines_[engine].next_step_at(now_));
 }
 
-void Run::wake(std::uint32_t engine) {
-  if (engines_[engine].stepping() || start_planned_[engine] != 0) return;
-  const std::optional<Time> at = engines_[engine].next_step_at(now_);
-  if (!at) return;
-  start_planned_[engine] = 1;
-  plan(*at, Event::Kind::kStepStart, engine);
+void Run::answer(Time at, std::uint32_t request, Answer::Kind kind) {
+  // A refusal has both ways before it, and may be overtaken.
+  auto place = answers_.end();
+  while (place != answers_.begin() && std::prev(place)->at > at) --place;
+  answers_.insert(place, {at, request, kind});
 }
 
-void Run::start_step(std::uint32_t engine) {
-  const std::optional<engine::StepPlan> step = engines_[engine].begin_step(now_);
-  if (step) {
-    plan(now_ + step->duration, Event::Kind::kStepEnd, engine);
-  } else {
-    wake(engine);
-  }
-}
-
-void Run::end_step(std::uint32_t engine) {
-  tokens_.clear();
-  engines_[engine].finish_step(tokens_);
-  for (const engine::TokenEvent& token : tokens_) take_token(token);
-  wake(engine);
-}
-
-void Run::take_token(const engine::TokenEvent& token) {
-  load::RequestRecord& record = result_.records.requests[token.tag];
-  record.output_tokens = token.output_tokens;
-  if (token.output_tokens == 1) {
+void Run::take_answer() {
+  const Answer answer = answers_.front();
+  answers_.pop_front();
+  const Flight& flight = flights_[answer.request];
+  Replica& router = *routers_[flight.router];
+  load::RequestRecord& record = result_.records.requests[answer.request];
+  if (answer.kind == Answer::Kind::kFirstToken) {
     record.first_token = now_;
-    record.cached_tokens = token.cached_tokens;
-    picker_.on_first_token(ids_[token.tag]);
+    router.first_token(flight.id, record.cached_tokens);
+    return;
   }
-  if (!token.finished) return;
+  router.end(flight.id, model::Outcome::kCompleted, now_);
+  if (answer.kind == Answer::Kind::kRefused) return fail(answer.request, 400);
+  record.output_tokens = prepared_.workload().requests[answer.request].output_tokens;
+  record.status = 200;
   record.finished = now_;
-  picker_.on_end(ids_[token.tag], model::Outcome::kCompleted, now_);
   pacer_.finish(now_);
 }
 
-void Run::scrape() {
-  for (std::uint32_t slot = 0; slot < engines_.size(); ++slot) {
-    const engine::EngineLoad load = engines_[slot].load();
-    load_.write(slot, {static_cast<float>(load.waiting), static_cast<float>(load.running),
-                       static_cast<float>(load.kv_usage), now_});
+void Run::fail(std::uint32_t request, int status) {
+  load::RequestRecord& record = result_.records.requests[request];
+  record.outcome = load::Outcome::kHttpError;
+  record.status = static_cast<std::uint16_t>(status);
+  record.finished = now_;
+  pacer_.finish(now_);
+}
+
+// No request decided from now on reaches a scheduler earlier.
+Time Run::horizon() const {
+  const Time decision = std::max(now_, pacer_.next_due().value_or(now_));
+  return decision + settings_.network_delay + host_overhead_;
+}
+
+void Run::act(std::uint32_t engine) {
+  engine::EngineModel& model = engines_[engine];
+  if (model.stepping()) {
+    tokens_.clear();
+    model.finish_step(tokens_);
+    for (const engine::TokenEvent& token : tokens_) take_token(token);
   }
-  plan(now_ + settings_.scrape_interval, Event::Kind::kScrape, 0);
+  const std::optional<Time> at = model.next_step_at(now_);
+  if (!at || *at > now_) return clock_.set(engine, at.value_or(Time::max()));
+  const std::optional<engine::StepPlan> plan = model.begin_stretch(now_, horizon());
+  FAIRLEAD_ASSERT(plan.has_value());
+  clock_.set(engine, now_ + plan->duration);
+  if (prepared_.workload().stages[pacer_.stage()].kind == load::StageKind::kMeasured) {
+    result_.gaps.add(to_seconds(plan->duration) / plan->steps,
+                     std::uint64_t{plan->decode_tokens} * plan->steps);
+  }
+  if (log_.empty()) return;
+  batches_.push_back({now_ + settings_.event_delay, engine, std::move(log_)});
+  log_.clear();
+  if (spare_logs_.empty()) return;
+  log_.swap(spare_logs_.back());
+  spare_logs_.pop_back();
+}
+
+void Run::take_token(const engine::TokenEvent& token) {
+  const auto request = static_cast<std::uint32_t>(token.tag);
+  if (token.output_tokens == 1) {
+    result_.records.requests[request].cached_tokens = token.cached_tokens;
+    answer(now_ + settings_.network_delay, request, Answer::Kind::kFirstToken);
+  }
+  if (token.finished) answer(now_ + settings_.network_delay, request, Answer::Kind::kEnd);
+}
+
+// Each router asks once in an interval, one a share of it after the other.
+void Run::scrape() {
+  const auto router = static_cast<std::uint32_t>(scraped_++ % routers_.size());
+  const auto share = static_cast<std::int64_t>(scraped_ % routers_.size());
+  const auto rounds = static_cast<std::int64_t>(scraped_ / routers_.size()) + 1;
+  next_scrape_ = Time{} + settings_.scrape_interval * rounds +
+                 settings_.scrape_interval * share / static_cast<std::int64_t>(routers_.size());
+  Scrape scrape{now_ + settings_.scrape_delay, router, {}};
+  if (!spare_rows_.empty()) {
+    scrape.rows.swap(spare_rows_.back());
+    spare_rows_.pop_back();
+  }
+  for (const engine::EngineModel& engine : engines_) {
+    const engine::EngineLoad load = engine.load();
+    scrape.rows.push_back({static_cast<float>(load.waiting), static_cast<float>(load.running),
+                           static_cast<float>(load.kv_usage), scrape.at});
+  }
+  scrapes_.push_back(std::move(scrape));
+}
+
+void Run::take_scrape() {
+  Scrape& scrape = scrapes_.front();
+  for (std::uint32_t slot = 0; slot < engines_.size(); ++slot) {
+    routers_[scrape.router]->take_load(slot, scrape.rows[slot]);
+  }
+  scrape.rows.clear();
+  spare_rows_.push_back(std::move(scrape.rows));
+  scrapes_.pop_front();
+}
+
+void Run::take_cache_batch() {
+  CacheBatch& batch = batches_.front();
+  for (const auto& router : routers_) router->take_events(batch.engine, batch.log);
+  batch.log.clear();
+  spare_logs_.push_back(std::move(batch.log));
+  batches_.pop_front();
+}
+
+WorldResult Run::finish() {
+  result_.records.spans.assign(pacer_.spans().begin(), pacer_.spans().end());
+  for (const engine::EngineModel& engine : engines_) {
+    result_.steps += engine.counters().steps;
+    result_.preemptions += engine.counters().preemptions;
+  }
+  for (const auto& router : routers_) {
+    result_.routers.push_back(router->result());
+    result_.inflight_left += result_.routers.back().inflight_left;
+  }
+  return std::move(result_);
 }
 
 }  // namespace

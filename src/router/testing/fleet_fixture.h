@@ -10,7 +10,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,30 +20,9 @@
 #include "io/net/testing/loop_fixture.h"
 #include "router/build.h"
 #include "router/control.h"
+#include "router/testing/captured_log.h"
 
 namespace fairlead::router::testing {
-
-class CapturedLog final : public LogSink {
- public:
-  void write(LogLevel, std::string_view message) override {
-    const std::lock_guard lock(mutex_);
-    text_ += message;
-    text_ += '\n';
-  }
-  bool has(std::string_view part) const { return count(part) > 0; }
-  int count(std::string_view part) const {
-    const std::lock_guard lock(mutex_);
-    int found = 0;
-    for (auto at = text_.find(part); at != std::string::npos; at = text_.find(part, at + 1)) {
-      ++found;
-    }
-    return found;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::string text_;
-};
 
 inline constexpr std::string_view kQuickHealth =
     "    {interval: 20ms, timeout: 1s, eject: 100ms, ejectMax: 1s, returnRamp: 200ms}\n";

@@ -2,6 +2,7 @@
 #include "core/exchange/testing/envoy_messages.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "core/codec/protobuf_wire.h"
 
@@ -109,6 +110,26 @@ std::string destination_of(std::string_view metadata) {
   return {};
 }
 
+// The numbers of a Struct, and of those in it.
+void collect_numbers(std::string_view fields, const std::string& path,
+                     std::map<std::string, double>& out) {
+  WireReader entries(fields);
+  while (entries.next()) {
+    std::string name;
+    WireReader entry(entries.bytes());
+    while (entry.next()) {
+      if (entry.is_bytes(1)) name = entry.bytes();
+      if (!entry.is_bytes(2)) continue;
+      const std::string here = path.empty() ? name : path + "/" + name;
+      WireReader value(entry.bytes());
+      while (value.next()) {
+        if (value.is_bytes(5)) collect_numbers(value.bytes(), here, out);
+        if (value.field() == 2) out[here] = std::bit_cast<double>(value.number());
+      }
+    }
+  }
+}
+
 bool read_immediate(std::string_view response, EnvoyReply& out) {
   WireReader reader(response);
   while (reader.next()) {
@@ -193,6 +214,7 @@ bool decode(std::string_view message, EnvoyReply& out) {
     const std::uint32_t field = reader.field();
     if (reader.is_bytes(8)) {
       out.metadata_endpoints = destination_of(reader.bytes());
+      collect_numbers(reader.bytes(), "", out.metadata_numbers);
     } else if (field >= 1 && field <= 6) {
       out.kind = static_cast<ReplyKind>((field + 1) / 2);
       out.side = field % 2 == 1 ? ProcessingSide::kRequest : ProcessingSide::kResponse;

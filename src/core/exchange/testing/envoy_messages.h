@@ -4,6 +4,7 @@
 // Threads: values and pure functions.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,7 +49,8 @@ struct EnvoyReply {
   bool end = false;
   int status = 0;
   std::string details{};
-  std::string metadata_endpoints{};  // Of the dynamic metadata.
+  std::string metadata_endpoints{};                  // Of the dynamic metadata.
+  std::map<std::string, double> metadata_numbers{};  // Likewise, by "namespace/key[/key]".
 
   // Empty: not set.
   std::string header(std::string_view name) const;

@@ -56,6 +56,10 @@ class RecordingPort final : public ExtProcPort {
   void on_first_token() override { ++first_tokens; }
   void on_progress(std::size_t bytes) override { progress += bytes; }
   void on_usage(const codec::Usage& seen) override { usage = seen; }
+  std::span<const codec::MetadataNumber> on_last_piece(const codec::Usage&) override {
+    ++last_pieces;
+    return reported;
+  }
   void on_reply(model::ReplyReason reason) override {
     broken_contract |= finished.has_value() || ends > 0 || replied.has_value();
     replied = reason;
@@ -75,6 +79,7 @@ class RecordingPort final : public ExtProcPort {
   }
 
   ExtProcTarget target{.endpoints = "10.0.0.1:8000"};
+  std::vector<codec::MetadataNumber> reported;
   std::optional<model::ReplyReason> refusal;
   Duration retry_after{};
 
@@ -84,6 +89,7 @@ class RecordingPort final : public ExtProcPort {
   int decides = 0;
   int dispatched = 0;
   int first_tokens = 0;
+  int last_pieces = 0;
   int ends = 0;
   std::size_t progress = 0;
   std::vector<int> statuses;

@@ -58,7 +58,8 @@ class ExtProcTest : public ::testing::Test {
   std::shared_ptr<router::Generation> build(std::string_view yaml) {
     config::Problems problems;
     const auto names = config::epp_flag_names();
-    const std::vector<std::string_view> words = {"--pool-name=p"};
+    std::vector<std::string_view> words = flags_;
+    words.push_back("--pool-name=p");
     const auto flags = config::parse_go_flags(words, names, problems);
     const std::string text =
         std::string(yaml) + "\nfleet: {endpoints: [{address: '10.0.0.1:8000'}]}\n";
@@ -71,6 +72,7 @@ class ExtProcTest : public ::testing::Test {
   void start(std::string_view yaml = "", std::uint32_t endpoints = 3) {
     router_ = std::make_unique<router::Router>(build(yaml), 42, log_, registry_);
     ASSERT_TRUE(router_->open_tls().has_value());
+    ASSERT_TRUE(router_->open_listener().has_value());
     publish(endpoints);
     worker_ = std::make_unique<ExtProcWorker>(*loop_, *router_, shared_, WorkerPlace{});
     listener_ = std::make_unique<net::TcpListener>(
@@ -182,6 +184,7 @@ class ExtProcTest : public ::testing::Test {
     return std::strtod(text.c_str() + at + 1 + name_and_labels.size(), nullptr);
   }
 
+  std::vector<std::string_view> flags_;  // Of the command line, before start().
   NullLogSink sink_;
   Log log_;
   MetricRegistry registry_;

@@ -27,9 +27,9 @@
 
 namespace fairlead::gateway {
 
-class LineLog final : public AccessLog {
+class LineLog final : public router::AccessLog {
  public:
-  void write(std::string_view line) override { lines.emplace_back(line); }
+  void write_line(std::string_view line) override { lines.emplace_back(line); }
   std::vector<std::string> lines;
 };
 
@@ -277,14 +277,17 @@ class GatewayTest : public ::testing::Test {
     worker_.reset();
   }
 
-  // `yaml` as in the configuration file; the policy is round-robin.
-  void start(const std::vector<std::uint16_t>& engine_ports, std::string_view yaml = "") {
+  // `yaml` as in the configuration file.
+  void start(const std::vector<std::uint16_t>& engine_ports, std::string_view yaml = "",
+             std::string_view policy = "round-robin") {
     config::Problems problems;
-    auto generation = router::build_generation(yaml, "test.yaml", "round-robin", problems);
+    auto generation = router::build_generation(yaml, "test.yaml", policy, problems);
     ASSERT_NE(generation, nullptr) << problems.to_string();
     router_ = std::make_unique<router::Router>(generation, 42, log_, registry_);
     const Result<void> tls = router_->open_tls();
     ASSERT_TRUE(tls.has_value()) << tls.error().message;
+    const Result<void> listening = router_->open_listener();
+    ASSERT_TRUE(listening.has_value()) << listening.error().message;
     publish(engine_ports);
     worker_ = std::make_unique<GatewayWorker>(*loop_, *router_, &access_, WorkerPlace{});
     const auto bound =

@@ -51,6 +51,7 @@ class FakeEngine final : public net::RequestHandler {
   }
 
   int health_status = 200;
+  std::string metrics_path = "/metrics";
   std::string metrics = "vllm:num_requests_waiting 0\n";
   std::string models = R"({"object":"list","data":[{"id":"m","object":"model"}]})";
   // What the model list asks for; empty: nothing.
@@ -66,7 +67,7 @@ class FakeEngine final : public net::RequestHandler {
     host = exchange.head().host;
     if (path == silent_path) return;
     if (path == "/health") return exchange.send_response(health_status, {}, "");
-    if (path == "/metrics") return exchange.send_response(200, {}, metrics);
+    if (path == metrics_path) return exchange.send_response(200, {}, metrics);
     if (path == "/v1/models" && !authorization.empty() &&
         codec::header_value(exchange.head().headers, "authorization") != authorization) {
       return exchange.send_response(401, {}, "");

@@ -17,7 +17,7 @@ namespace fairlead::net::testing {
 
 // Runs turns until `effect` holds; false when `deadline` of real time passed first.
 inline bool run_until(EventLoop& loop, const std::function<bool()>& effect,
-                      Duration deadline = std::chrono::seconds(10)) {
+                      Duration deadline = std::chrono::seconds(60)) {
   const SteadyClock clock;
   const Time end = clock.now() + deadline;
   while (!effect()) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -75,14 +76,19 @@ void BlockPool::forget_all() {
   FAIRLEAD_ASSERT(free_ == size_);
   for (Block& block : blocks_) {
     block.published = false;
+    block.announced = false;
     block.duplicate = kNone;
   }
+  if (log_ != nullptr) log_->push_back({.kind = CacheChange::Kind::kCleared});
   std::fill(slots_.begin(), slots_.end(), kNone);
 }
 
 void BlockPool::unpublish(std::uint32_t block) {
   Block& gone = blocks_[block];
   gone.published = false;
+  if (std::exchange(gone.announced, false) && log_ != nullptr) {
+    log_->push_back({.kind = CacheChange::Kind::kRemoved, .hash = gone.hash});
+  }
   const std::size_t slot = slot_of(gone.hash);
   if (slots_[slot] != block) {
     std::uint32_t before = slots_[slot];

@@ -14,6 +14,8 @@
 #include <span>
 #include <vector>
 
+#include "lab/engine/model/cache_log.h"
+
 namespace fairlead::engine {
 
 class BlockPool {
@@ -34,6 +36,10 @@ class BlockPool {
   void hold(std::uint32_t block);
   // Makes the content known; the block is held and unpublished.
   void publish(std::uint32_t block, std::uint64_t hash);
+  // The content was told of: its end is written to the log.
+  void announce(std::uint32_t block) { blocks_[block].announced = true; }
+  // Where evictions of announced blocks and forget_all() are written; null: nowhere.
+  void log_to(CacheLog* log) { log_ = log; }
   // Drops one holder of each, the last block first.
   void release_tail_first(std::span<const std::uint32_t> blocks);
   // Forgets all content. Only while no block is held.
@@ -47,6 +53,7 @@ class BlockPool {
     std::uint32_t duplicate = kNone;  // Next block with the same hash.
     std::uint32_t holders = 0;
     bool published = false;
+    bool announced = false;
   };
 
   std::size_t home(std::uint64_t hash) const;
@@ -61,6 +68,7 @@ class BlockPool {
   std::vector<Block> blocks_;         // One more than size_: the last is the free list's sentinel.
   std::vector<std::uint32_t> slots_;  // Open addressing, linear probing: block or kNone.
   int shift_;
+  CacheLog* log_ = nullptr;
 };
 
 }  // namespace fairlead::engine

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/assert.h"
@@ -45,6 +46,7 @@ Result<SequenceId> EngineModel::submit(Submission submission, Time now) {
   const std::uint64_t parent = hashes == nullptr || hashes->empty() ? 0 : hashes->back();
   sequence.output_anchor = mix64(parent ^ mix64(submission.output_seed));
   sequence.ready = now + from_seconds(profile_.host_overhead_s);
+  FAIRLEAD_ASSERT(!stepping_ || sequence.ready > last_begin_);
   sequence.cached_tokens = 0;
   sequence.admitted_before = false;
   if (adapters_.size() <= submission.adapter) adapters_.resize(submission.adapter + 1);
@@ -90,6 +92,7 @@ std::optional<StepPlan> EngineModel::begin_step(Time now) {
   admit_arrivals(now);
   if (running_.empty() && waiting_.empty()) return std::nullopt;
   StepPlan plan;
+  alike_ = std::numeric_limits<std::int64_t>::max();
   attention_work_ = 0;
   decode_context_ = 0;
   std::int64_t budget = profile_.max_batched_tokens;
@@ -97,8 +100,32 @@ std::optional<StepPlan> EngineModel::begin_step(Time now) {
   if (plan.preempted == 0) schedule_waiting(plan, budget, now);
   FAIRLEAD_ASSERT(plan.sequences > 0);
   plan.duration = step_duration(plan);
+  last_begin_ = Time::min();
   stepping_ = true;
   ++counters_.steps;
+  return plan;
+}
+
+std::optional<StepPlan> EngineModel::begin_stretch(Time now, Time horizon) {
+  std::optional<StepPlan> plan = begin_step(now);
+  if (!plan || alike_ <= 1 || !waiting_.empty() || plan->decode_tokens != running_.size()) {
+    return plan;
+  }
+  if (!arriving_.empty()) horizon = std::min(horizon, sequences_[arriving_.front()].ready);
+  std::int64_t steps = 1;
+  for (; steps < alike_ && now + plan->duration < horizon; ++steps) {
+    decode_context_ += static_cast<double>(plan->sequences);
+    last_begin_ = now + plan->duration;
+    plan->duration += step_duration(*plan);
+  }
+  if (steps == 1) return plan;
+  for (const std::uint32_t slot : running_) {
+    sequences_[slot].known += steps - 1;
+    sequences_[slot].scheduled = steps;
+  }
+  counters_.steps += static_cast<std::uint64_t>(steps - 1);
+  counters_.generation_tokens += static_cast<std::uint64_t>(steps - 1) * running_.size();
+  plan->steps = static_cast<std::uint32_t>(steps);
   return plan;
 }
 
@@ -166,6 +193,7 @@ void EngineModel::reset() {
   running_.clear();
   adapters_.clear();
   pool_ = BlockPool(pool_.size());
+  pool_.log_to(log_);
   random_ = Random(seed_);
   counters_ = {};
   stepping_ = false;
@@ -175,6 +203,11 @@ bool EngineModel::reset_prefix_cache() {
   if (pool_.free() != pool_.size()) return false;
   pool_.forget_all();
   return true;
+}
+
+void EngineModel::log_cache_to(CacheLog* log) {
+  log_ = log;
+  pool_.log_to(log);
 }
 
 EngineModel::Sequence* EngineModel::find(SequenceId id) {
@@ -306,6 +339,9 @@ void EngineModel::schedule(Sequence& sequence, std::int64_t chunk, StepPlan& pla
   if (chunk == 1 && sequence.known > sequence.submission.prompt_tokens) {
     ++plan.decode_tokens;
     decode_context_ += context + 1;
+    const std::int64_t room =
+        std::min(sequence.allocated, sequence.hashed + profile_.block_size - 1);
+    alike_ = std::min({alike_, sequence.last - sequence.known, room - sequence.computed});
   } else {
     plan.prefill_tokens += static_cast<std::uint32_t>(chunk);
     const auto tokens = static_cast<double>(chunk);
@@ -313,11 +349,28 @@ void EngineModel::schedule(Sequence& sequence, std::int64_t chunk, StepPlan& pla
   }
   // A block can be hit from the moment it is scheduled to be filled, as in vLLM: whoever hits it
   // is computed in the same step or later.
+  const auto first = static_cast<std::size_t>(sequence.hashed / profile_.block_size);
   while (sequence.hashed + profile_.block_size <= sequence.computed + chunk) {
     const auto index = static_cast<std::size_t>(sequence.hashed / profile_.block_size);
     pool_.publish(sequence.blocks[index], block_hash(sequence, index));
     sequence.hashed += profile_.block_size;
   }
+  announce(sequence, first, static_cast<std::size_t>(sequence.hashed / profile_.block_size));
+}
+
+// Blocks [first, end) of the sequence, as far as they are to be written to the log.
+void EngineModel::announce(const Sequence& sequence, std::size_t first, std::size_t end) {
+  end = std::min(end, sequence.submission.logged_blocks);
+  if (log_ == nullptr || first >= end) return;
+  CacheChange change{.kind = CacheChange::Kind::kStored,
+                     .content = sequence.submission.content,
+                     .first_block = first};
+  if (first > 0) change.parent = block_hash(sequence, first - 1);
+  for (std::size_t i = first; i < end; ++i) {
+    change.hashes.push_back(block_hash(sequence, i));
+    pool_.announce(sequence.blocks[i]);
+  }
+  log_->push_back(std::move(change));
 }
 
 void EngineModel::preempt(std::uint32_t slot) {
@@ -343,6 +396,7 @@ void EngineModel::bury(std::uint32_t slot) {
   release(sequence);
   move_to(sequence, Stage::kDead);
   sequence.submission.block_hashes.reset();
+  sequence.submission.content.reset();
   ++sequence.generation;
   dead_slots_.push_back(slot);
 }

@@ -48,8 +48,11 @@ struct Submission {
   std::int64_t prompt_tokens = 0;  // At least 1.
   std::int64_t output_tokens = 0;  // At least 1.
   std::uint64_t output_seed = 0;   // Identity of the output; give each sequence its own.
-  std::uint32_t adapter = 0;       // LoRA adapter by the driver's numbering; 0 is the base model.
-  std::uint64_t tag = 0;           // Returned in every event of the sequence.
+  // Leading blocks that are written to the log, and what its reader is to know of them.
+  std::size_t logged_blocks = 0;
+  std::shared_ptr<const SequenceContent> content{};
+  std::uint32_t adapter = 0;  // LoRA adapter by the driver's numbering; 0 is the base model.
+  std::uint64_t tag = 0;      // Returned in every event of the sequence.
 };
 
 // One output token.
@@ -63,7 +66,8 @@ struct TokenEvent {
 };
 
 struct StepPlan {
-  Duration duration{};
+  Duration duration{};               // Of all steps together.
+  std::uint32_t steps = 1;           // More from begin_stretch() alone.
   std::uint32_t sequences = 0;       // In the step, at least 1.
   std::uint32_t prefill_tokens = 0;  // Recomputed ones included.
   std::uint32_t decode_tokens = 0;
@@ -108,6 +112,12 @@ class EngineModel {
   std::optional<Time> next_step_at(Time now) const;
   // Nothing when no sequence has reached the scheduler yet.
   std::optional<StepPlan> begin_step(Time now);
+  // As begin_step(), and takes the steps after it with it that are sure to be like it: each gives
+  // every running sequence one more token, neither first nor last, but for the last step, within
+  // blocks that it has. They begin before `horizon`, and the caller submits nothing in between that
+  // would reach the scheduler earlier. Steps, load() and the cache are those of single steps;
+  // finish_step() ends them all, and only the last one's tokens are told.
+  std::optional<StepPlan> begin_stretch(Time now, Time horizon);
   // Appends the step's tokens, in scheduling order.
   void finish_step(std::vector<TokenEvent>& events);
 
@@ -120,6 +130,9 @@ class EngineModel {
   // By adapter number, as far as seen.
   std::span<const AdapterLoad> adapters() const { return adapters_; }
   const EngineProfile& profile() const { return profile_; }
+
+  // Where changes of the cache are written from here on, over resets too; null: nowhere.
+  void log_cache_to(CacheLog* log);
 
   // How many leading blocks of a prompt the cache holds now.
   std::size_t cached_blocks(std::span<const std::uint64_t> block_hashes) const;
@@ -161,6 +174,7 @@ class EngineModel {
   std::int64_t admit(Sequence& sequence, std::int64_t budget);
   bool extend(Sequence& sequence, std::int64_t tokens);
   void schedule(Sequence& sequence, std::int64_t chunk, StepPlan& plan);
+  void announce(const Sequence& sequence, std::size_t first, std::size_t end);
   void preempt(std::uint32_t slot);
   void release(Sequence& sequence);
   void bury(std::uint32_t slot);
@@ -178,9 +192,12 @@ class EngineModel {
   std::vector<AdapterLoad> adapters_;
   std::int64_t running_adapters_ = 0;  // Different ones, the base model not counted.
   EngineCounters counters_;
+  std::int64_t alike_ = 0;     // Steps that could be like the one planned, if it only decodes.
   double attention_work_ = 0;  // Of the step being planned: token x context token.
   double decode_context_ = 0;  // Context tokens read by its decodes.
   bool stepping_ = false;
+  Time last_begin_ = Time::min();  // Of a stretch under way: of its last step.
+  CacheLog* log_ = nullptr;
 };
 
 }  // namespace fairlead::engine

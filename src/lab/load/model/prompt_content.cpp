@@ -54,23 +54,53 @@ char* write_part(const PromptPart& part, char* to) {
   return to;
 }
 
-// Two streams of 80 bits and more are never equal by chance, so a long piece is hashed by its
-// identity; shorter ones could be, and are hashed word by word.
-constexpr std::uint32_t kShortPiece = 8;
-
-std::uint64_t fold(std::uint64_t key, std::uint64_t value) { return mix64(mix64(key) ^ value); }
-
-std::uint64_t fold_piece(std::uint64_t key, std::uint64_t id, std::uint32_t from,
-                         std::uint32_t tokens) {
-  if (tokens >= kShortPiece) {
-    const std::uint64_t place = (std::uint64_t{from} << 32) | tokens;
-    return fold(fold(key, id), place);
-  }
-  for (std::uint32_t token = from; token < from + tokens; ++token) {
-    key = fold(key, word_at(id, token));
-  }
-  return key;
+constexpr std::uint32_t kWordBits = 10;
+constexpr std::uint64_t first_words(std::uint32_t n) {
+  return (std::uint64_t{1} << (kWordBits * n)) - 1;
 }
+
+// The words of one block, six at a time as the digits of a number modulo 2^64. Counted from the
+// block's begin, so where parts are cut does not show: a part may continue another's words by
+// chance (one first word in 1,024 does).
+class BlockWords {
+ public:
+  // `words` holds `n` (1..6) words from its lowest bits on, and zeros.
+  void add(std::uint64_t words, std::uint32_t n) {
+    const std::uint64_t six = (pending_ | (words << (kWordBits * count_))) & first_words(6);
+    if (count_ + n < kWordsPerDraw) {
+      pending_ = six;
+      count_ += n;
+      return;
+    }
+    sum_ = sum_ * kRadix + six;
+    pending_ = words >> (kWordBits * (kWordsPerDraw - count_));
+    count_ = count_ + n - kWordsPerDraw;
+  }
+
+  // Words [from, end) of one stream.
+  void add(std::uint64_t id, std::uint32_t from, std::uint32_t end) {
+    while (from < end) {
+      const std::uint32_t skip = from % kWordsPerDraw;
+      const std::uint32_t n = std::min(kWordsPerDraw - skip, end - from);
+      add((draw(id, from / kWordsPerDraw) >> (kWordBits * skip)) & first_words(n), n);
+      from += n;
+    }
+  }
+
+  // The block as one number, and an empty block.
+  std::uint64_t take() {
+    const std::uint64_t number = sum_ * kRadix + pending_;
+    *this = {};
+    return number;
+  }
+
+ private:
+  static constexpr std::uint64_t kRadix = 0x9e3779b97f4a7c15;  // odd, so that no digit is lost
+
+  std::uint64_t sum_ = 0;
+  std::uint64_t pending_ = 0;
+  std::uint32_t count_ = 0;
+};
 
 }  // namespace
 
@@ -92,15 +122,17 @@ void append_block_hashes(std::span<const PromptPart> parts, std::uint32_t block_
                          std::vector<std::uint64_t>& out) {
   FAIRLEAD_ASSERT(block_tokens > 0);
   std::uint64_t key = 0;
+  BlockWords words;
   std::uint32_t room = block_tokens;
   for (const PromptPart& part : parts) {
     std::uint32_t from = 0;
     while (from < part.tokens) {
       const std::uint32_t piece = std::min(room, part.tokens - from);
-      key = fold_piece(key, part.id, from, piece);
+      words.add(part.id, from, from + piece);
       from += piece;
       room -= piece;
       if (room == 0) {
+        key = mix64(mix64(key) ^ words.take());
         out.push_back(key);
         room = block_tokens;
       }

@@ -1,56 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <string_view>
 
 #include "lab/load/model/number_text.h"
 #include "lab/load/model/report.h"
+#include "lab/load/model/text_table.h"
 
 namespace fairlead::load {
 namespace {
-
-// Cells with columns as wide as their widest cell, two spaces apart.
-class Table {
- public:
-  void row(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  void rule() { rows_.emplace_back(); }
-
-  std::string text() const {
-    std::vector<std::size_t> widths;
-    for (const auto& cells : rows_) {
-      widths.resize(std::max(widths.size(), cells.size()), 0);
-      for (std::size_t i = 0; i < cells.size(); ++i) {
-        widths[i] = std::max(widths[i], cells[i].size());
-      }
-    }
-    std::size_t total = widths.empty() ? 0 : 2 * (widths.size() - 1);
-    for (const std::size_t width : widths) total += width;
-    std::string out;
-    for (const auto& cells : rows_) {
-      std::string line = cells.empty() ? std::string(total, '-') : std::string();
-      for (std::size_t i = 0; i < cells.size(); ++i) {
-        if (i == 0) {
-          line += fmt::format("{:<{}}", cells[i], widths[i]);
-        } else {
-          line += fmt::format("  {:>{}}", cells[i], widths[i]);
-        }
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      out += line + "\n";
-    }
-    return out;
-  }
-
- private:
-  std::vector<std::vector<std::string>> rows_;  // An empty row is a rule.
-};
 
 std::string seconds(double value) { return fmt::format("{:.3f}", value); }
 std::string milliseconds(double value) { return fmt::format("{:.1f}", value * 1000); }
 std::string percent(double share) { return fmt::format("{:.1f}", share * 100); }
 
-void latency_row(Table& table, std::string_view name, const Distribution& values,
+void latency_row(TextTable& table, std::string_view name, const Distribution& values,
                  std::string (*format)(double)) {
   if (values.count == 0) return;
   table.row({std::string(name), format(values.mean), format(values.p50()), format(values.p90()),
@@ -58,7 +22,7 @@ void latency_row(Table& table, std::string_view name, const Distribution& values
 }
 
 std::string latency_table(const Section& section) {
-  Table table;
+  TextTable table;
   table.row({"latency", "mean", "p50", "p90", "p95", "p99", "max"});
   table.rule();
   latency_row(table, "time to first token, s", section.ttft, seconds);
@@ -71,7 +35,7 @@ std::string latency_table(const Section& section) {
 }
 
 std::string stage_table(const Summary& summary) {
-  Table table;
+  TextTable table;
   table.row(
       {"stage", "sent", "failed", "TTFT p50 s", "p90 s", "ITL p50 ms", "hit %", "output tok/s"});
   table.rule();
@@ -89,7 +53,7 @@ std::string endpoint_table(const Summary& summary) {
   for (const EndpointShare& share : summary.endpoints) {
     requests += static_cast<double>(share.requests);
   }
-  Table table;
+  TextTable table;
   table.row({"endpoint", "requests", "share %", "hit %"});
   table.rule();
   for (const EndpointShare& share : summary.endpoints) {
@@ -119,7 +83,7 @@ bool in_model_time(std::span<const ReportRun> runs) {
 }
 
 std::string comparison_table(std::span<const ReportRun> runs) {
-  Table table;
+  TextTable table;
   table.row({"policy", "TTFT mean s", "p50 s", "p95 s", "p99 s", "ITL p50 ms", "hit %",
              "output tok/s", "failed"});
   table.rule();

@@ -25,6 +25,8 @@ struct PlannedRequest {
   std::uint32_t output_tokens = 0;
   std::uint32_t first_part = 0;  // In Workload::parts; requests with one prompt share its parts.
   std::uint32_t part_count = 0;
+  // Parts after those of the prompt that are the answer, where a later prompt repeats it.
+  std::uint32_t answer_parts = 0;
   std::uint32_t stage = 0;
   std::uint32_t group = kNoGroup;  // The shared prefix it belongs to, where the generator knows.
 };
@@ -56,6 +58,11 @@ struct Workload {
 
   std::span<const PromptPart> prompt(const PlannedRequest& request) const {
     return std::span(parts).subspan(request.first_part, request.part_count);
+  }
+  // The prompt, and the answer as far as a later prompt repeats it: an engine that gives this
+  // answer has all of it cached at its end.
+  std::span<const PromptPart> prompt_and_answer(const PlannedRequest& request) const {
+    return std::span(parts).subspan(request.first_part, request.part_count + request.answer_parts);
   }
 };
 

@@ -38,7 +38,7 @@ class ProbabilisticAdmitter final : public Admitter {
   Curve curve_;
 };
 
-std::unique_ptr<Admitter> create(config::Section& parameters) {
+std::unique_ptr<Admitter> create_probabilistic_admitter(config::Section& parameters) {
   const auto positive = [&](std::string_view key, double fallback) {
     const double value = parameters.number(key, fallback, 0, 1e9);
     if (value == 0) parameters.error(key, "must be above 0");
@@ -56,7 +56,7 @@ AdmitterSpec probabilistic_admitter_spec() {
           Stability::kBeta,
           {Column::kWaiting, Column::kKvUsage, Column::kMetricsAge, Column::kPriority},
           AdmitsWhen::kDeclared,
-          create};
+          create_probabilistic_admitter};
 }
 
 }  // namespace fairlead::scheduling

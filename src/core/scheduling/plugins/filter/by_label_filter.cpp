@@ -37,7 +37,7 @@ class ByLabelFilter final : public Filter {
   Rule rule_;
 };
 
-std::unique_ptr<Filter> create(config::Section& parameters) {
+std::unique_ptr<Filter> create_by_label_filter(config::Section& parameters) {
   Rule rule;
   rule.label = parameters.required_text("label");
   rule.valid = parameters.texts("validValues");
@@ -51,7 +51,7 @@ std::unique_ptr<Filter> create(config::Section& parameters) {
 }  // namespace
 
 FilterSpec by_label_filter_spec() {
-  return {"by-label", Stability::kBeta, {Column::kLabels}, create};
+  return {"by-label", Stability::kBeta, {Column::kLabels}, create_by_label_filter};
 }
 
 }  // namespace fairlead::scheduling

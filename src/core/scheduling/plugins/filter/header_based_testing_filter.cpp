@@ -68,14 +68,17 @@ class HeaderBasedTestingFilter final : public Filter {
   }
 };
 
-std::unique_ptr<Filter> create(config::Section& /*parameters*/) {
+std::unique_ptr<Filter> create_header_based_testing_filter(config::Section& /*parameters*/) {
   return std::make_unique<HeaderBasedTestingFilter>();
 }
 
 }  // namespace
 
 FilterSpec header_based_testing_filter_spec() {
-  return {"header-based-testing-filter", Stability::kBeta, {Column::kHeaders}, create};
+  return {"header-based-testing-filter",
+          Stability::kBeta,
+          {Column::kHeaders},
+          create_header_based_testing_filter};
 }
 
 }  // namespace fairlead::scheduling

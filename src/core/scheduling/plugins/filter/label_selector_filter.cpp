@@ -71,7 +71,7 @@ Requirement read_expression(config::Section& section) {
   return requirement;
 }
 
-std::unique_ptr<Filter> create(config::Section& parameters) {
+std::unique_ptr<Filter> create_label_selector_filter(config::Section& parameters) {
   std::vector<Requirement> requirements;
   for (auto& [key, value] : parameters.text_map("matchLabels")) {
     requirements.push_back({key, Operator::kIn, {value}});
@@ -85,11 +85,12 @@ std::unique_ptr<Filter> create(config::Section& parameters) {
 }  // namespace
 
 FilterSpec label_selector_filter_spec() {
-  return {"label-selector-filter", Stability::kBeta, {Column::kLabels}, create};
+  return {
+      "label-selector-filter", Stability::kBeta, {Column::kLabels}, create_label_selector_filter};
 }
 
 FilterSpec by_label_selector_spec() {
-  return {"by-label-selector", Stability::kBeta, {Column::kLabels}, create};
+  return {"by-label-selector", Stability::kBeta, {Column::kLabels}, create_label_selector_filter};
 }
 
 }  // namespace fairlead::scheduling

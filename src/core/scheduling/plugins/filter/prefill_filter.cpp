@@ -1,36 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/scheduling/plugins/filter/prefill_filter.h"
 
-#include <algorithm>
 #include <array>
 #include <string_view>
+
+#include "core/scheduling/plugins/filter/role_filter.h"
 
 namespace fairlead::scheduling {
 namespace {
 
-constexpr std::string_view kRoleLabel = "llm-d.ai/role";
-constexpr std::array<std::string_view, 5> kRoles = {"prefill", "encode-prefill", "prefill-decode",
-                                                    "both", "encode-prefill-decode"};
+constexpr std::array<std::string_view, 5> kPrefillRoles = {
+    "prefill", "encode-prefill", "prefill-decode", "both", "encode-prefill-decode"};
 
-class RoleFilter final : public Filter {
- public:
-  void narrow(const model::InferenceRequest&, const Candidates& table, Rows& rows,
-              DecisionContext&) const override {
-    std::erase_if(rows, [&](std::uint32_t row) {
-      const std::string_view role = table.endpoint[row]->label(kRoleLabel);
-      return std::ranges::find(kRoles, role) == kRoles.end();
-    });
-  }
-};
-
-std::unique_ptr<Filter> create(config::Section& /*parameters*/) {
-  return std::make_unique<RoleFilter>();
+std::unique_ptr<Filter> create_prefill_filter(config::Section& /*parameters*/) {
+  return make_role_filter(kPrefillRoles, Roleless::kRemoved);
 }
 
 }  // namespace
 
 FilterSpec prefill_filter_spec() {
-  return {"prefill-filter", Stability::kBeta, {Column::kLabels}, create};
+  return {"prefill-filter", Stability::kBeta, {Column::kLabels}, create_prefill_filter};
 }
 
 }  // namespace fairlead::scheduling

@@ -40,7 +40,7 @@ class PrefixCacheAffinityFilter final : public Filter {
   Parameters parameters_;
 };
 
-std::unique_ptr<Filter> create(config::Section& parameters) {
+std::unique_ptr<Filter> create_prefix_cache_affinity_filter(config::Section& parameters) {
   Parameters read{};
   read.threshold = parameters.number("affinityThreshold", 0.80, 0.0, 1.0);
   read.exploration = parameters.number("explorationProbability", 0, 0, 1);
@@ -61,7 +61,7 @@ FilterSpec prefix_cache_affinity_filter_spec() {
   return {"prefix-cache-affinity-filter",
           Stability::kBeta,
           {Column::kCachedTokens, Column::kInFlightTokens},
-          create};
+          create_prefix_cache_affinity_filter};
 }
 
 }  // namespace fairlead::scheduling

@@ -57,7 +57,7 @@ Condition read_condition(config::Section& section) {
   return {&Candidates::kv_usage, max};
 }
 
-std::unique_ptr<Filter> create(config::Section& parameters) {
+std::unique_ptr<Filter> create_utilization_filter(config::Section& parameters) {
   std::vector<Condition> conditions;
   for (config::Section& section : parameters.children("conditions")) {
     conditions.push_back(read_condition(section));
@@ -74,7 +74,7 @@ FilterSpec utilization_filter_spec() {
   return {"utilization-filter",
           Stability::kAlpha,
           {Column::kWaiting, Column::kRunning, Column::kKvUsage, Column::kInFlightRequests},
-          create};
+          create_utilization_filter};
 }
 
 }  // namespace fairlead::scheduling

@@ -38,12 +38,14 @@ class MaxScorePicker final : public Picker {
   std::size_t wanted_;
 };
 
-std::unique_ptr<Picker> create(config::Section& parameters) {
+std::unique_ptr<Picker> create_max_score_picker(config::Section& parameters) {
   return std::make_unique<MaxScorePicker>(read_max_endpoints(parameters));
 }
 
 }  // namespace
 
-PickerSpec max_score_picker_spec() { return {"max-score-picker", Stability::kBeta, {}, create}; }
+PickerSpec max_score_picker_spec() {
+  return {"max-score-picker", Stability::kBeta, {}, create_max_score_picker};
+}
 
 }  // namespace fairlead::scheduling

@@ -22,12 +22,14 @@ class RandomPicker final : public Picker {
   std::size_t wanted_;
 };
 
-std::unique_ptr<Picker> create(config::Section& parameters) {
+std::unique_ptr<Picker> create_random_picker(config::Section& parameters) {
   return std::make_unique<RandomPicker>(read_max_endpoints(parameters));
 }
 
 }  // namespace
 
-PickerSpec random_picker_spec() { return {"random-picker", Stability::kBeta, {}, create}; }
+PickerSpec random_picker_spec() {
+  return {"random-picker", Stability::kBeta, {}, create_random_picker};
+}
 
 }  // namespace fairlead::scheduling

@@ -12,14 +12,14 @@ class RoundRobinPicker final : public Picker {
   }
 };
 
-std::unique_ptr<Picker> create(config::Section& /*parameters*/) {
+std::unique_ptr<Picker> create_round_robin_picker(config::Section& /*parameters*/) {
   return std::make_unique<RoundRobinPicker>();
 }
 
 }  // namespace
 
 PickerSpec round_robin_picker_spec() {
-  return {"round-robin-picker", Stability::kBeta, {}, create};
+  return {"round-robin-picker", Stability::kBeta, {}, create_round_robin_picker};
 }
 
 }  // namespace fairlead::scheduling

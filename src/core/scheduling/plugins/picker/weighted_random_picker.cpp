@@ -43,14 +43,14 @@ class WeightedRandomPicker final : public Picker {
   std::size_t wanted_;
 };
 
-std::unique_ptr<Picker> create(config::Section& parameters) {
+std::unique_ptr<Picker> create_weighted_random_picker(config::Section& parameters) {
   return std::make_unique<WeightedRandomPicker>(read_max_endpoints(parameters));
 }
 
 }  // namespace
 
 PickerSpec weighted_random_picker_spec() {
-  return {"weighted-random-picker", Stability::kBeta, {}, create};
+  return {"weighted-random-picker", Stability::kBeta, {}, create_weighted_random_picker};
 }
 
 }  // namespace fairlead::scheduling

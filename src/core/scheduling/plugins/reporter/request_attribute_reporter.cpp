@@ -41,7 +41,7 @@ std::optional<UsageExpression> read(config::Section& section, std::string_view k
   return {};
 }
 
-std::unique_ptr<Reporter> create(config::Section& parameters) {
+std::unique_ptr<Reporter> create_request_attribute_reporter(config::Section& parameters) {
   std::vector<config::Section> sections = parameters.children("attributes");
   if (sections.size() != 1) {
     parameters.error("attributes", "needs exactly one attribute");
@@ -64,7 +64,7 @@ std::unique_ptr<Reporter> create(config::Section& parameters) {
 }  // namespace
 
 ReporterSpec request_attribute_reporter_spec() {
-  return {"request-attribute-reporter", Stability::kBeta, create};
+  return {"request-attribute-reporter", Stability::kBeta, create_request_attribute_reporter};
 }
 
 }  // namespace fairlead::scheduling

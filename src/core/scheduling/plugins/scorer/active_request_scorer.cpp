@@ -25,7 +25,7 @@ class ActiveRequestScorer final : public Scorer {
   float busy_;
 };
 
-std::unique_ptr<Scorer> create(config::Section& parameters) {
+std::unique_ptr<Scorer> create_active_request_scorer(config::Section& parameters) {
   parameters.text("inFlightLoadProducerName", "");
   parameters.text("requestTimeout", "");
   const double idle = parameters.number("idleThreshold", 0, 0, 1e9);
@@ -40,7 +40,7 @@ ScorerSpec active_request_scorer_spec() {
           Stability::kBeta,
           {Column::kInFlightRequests},
           ScoreKind::kUnit,
-          create};
+          create_active_request_scorer};
 }
 
 }  // namespace fairlead::scheduling

@@ -19,7 +19,7 @@ class ColdPlacementCostScorer final : public Scorer {
   float tokens_per_rank_;
 };
 
-std::unique_ptr<Scorer> create(config::Section& parameters) {
+std::unique_ptr<Scorer> create_cold_placement_cost_scorer(config::Section& parameters) {
   const double tokens = parameters.number("tokensPerRank", 3000, 0, 1e9);
   return std::make_unique<ColdPlacementCostScorer>(static_cast<float>(tokens));
 }
@@ -31,7 +31,7 @@ ScorerSpec cold_placement_cost_scorer_spec() {
           Stability::kBeta,
           {Column::kColdOrder},
           ScoreKind::kTokens,
-          create};
+          create_cold_placement_cost_scorer};
 }
 
 }  // namespace fairlead::scheduling

@@ -34,7 +34,7 @@ class ExternalityCostScorer final : public Scorer {
   Weights weights_;
 };
 
-std::unique_ptr<Scorer> create(config::Section& parameters) {
+std::unique_ptr<Scorer> create_externality_cost_scorer(config::Section& parameters) {
   const auto read = [&](std::string_view key, double fallback) {
     return static_cast<float>(parameters.number(key, fallback, 0, 1e6));
   };
@@ -51,7 +51,7 @@ ScorerSpec externality_cost_scorer_spec() {
           {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
            Column::kOwnUncachedTokens},
           ScoreKind::kTokens,
-          create};
+          create_externality_cost_scorer};
 }
 
 }  // namespace fairlead::scheduling

@@ -16,7 +16,7 @@ class KvCacheUtilizationScorer final : public Scorer {
   }
 };
 
-std::unique_ptr<Scorer> create(config::Section& /*parameters*/) {
+std::unique_ptr<Scorer> create_kv_cache_utilization_scorer(config::Section& /*parameters*/) {
   return std::make_unique<KvCacheUtilizationScorer>();
 }
 
@@ -27,7 +27,7 @@ ScorerSpec kv_cache_utilization_scorer_spec() {
           Stability::kBeta,
           {Column::kKvUsage},
           ScoreKind::kUnit,
-          create};
+          create_kv_cache_utilization_scorer};
 }
 
 }  // namespace fairlead::scheduling

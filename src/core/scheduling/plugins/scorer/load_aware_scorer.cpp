@@ -21,7 +21,7 @@ class LoadAwareScorer final : public Scorer {
   float threshold_;
 };
 
-std::unique_ptr<Scorer> create(config::Section& parameters) {
+std::unique_ptr<Scorer> create_load_aware_scorer(config::Section& parameters) {
   const double threshold = parameters.number("threshold", 128, 1, 1e9);
   return std::make_unique<LoadAwareScorer>(static_cast<float>(threshold));
 }
@@ -29,7 +29,11 @@ std::unique_ptr<Scorer> create(config::Section& parameters) {
 }  // namespace
 
 ScorerSpec load_aware_scorer_spec() {
-  return {"load-aware-scorer", Stability::kBeta, {Column::kWaiting}, ScoreKind::kUnit, create};
+  return {"load-aware-scorer",
+          Stability::kBeta,
+          {Column::kWaiting},
+          ScoreKind::kUnit,
+          create_load_aware_scorer};
 }
 
 }  // namespace fairlead::scheduling

@@ -20,7 +20,7 @@ class LoraAffinityScorer final : public Scorer {
   }
 };
 
-std::unique_ptr<Scorer> create(config::Section& /*parameters*/) {
+std::unique_ptr<Scorer> create_lora_affinity_scorer(config::Section& /*parameters*/) {
   return std::make_unique<LoraAffinityScorer>();
 }
 
@@ -31,7 +31,7 @@ ScorerSpec lora_affinity_scorer_spec() {
           Stability::kBeta,
           {Column::kAdapter, Column::kAdapterRoom},
           ScoreKind::kUnit,
-          create};
+          create_lora_affinity_scorer};
 }
 
 }  // namespace fairlead::scheduling

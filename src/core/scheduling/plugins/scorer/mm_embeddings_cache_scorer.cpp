@@ -12,7 +12,7 @@ class MmEmbeddingsCacheScorer final : public Scorer {
   }
 };
 
-std::unique_ptr<Scorer> create(config::Section& parameters) {
+std::unique_ptr<Scorer> create_mm_embeddings_cache_scorer(config::Section& parameters) {
   parameters.text("producerName", "");
   return std::make_unique<MmEmbeddingsCacheScorer>();
 }
@@ -24,7 +24,7 @@ ScorerSpec mm_embeddings_cache_scorer_spec() {
           Stability::kBeta,
           {Column::kMediaCached},
           ScoreKind::kUnit,
-          create};
+          create_mm_embeddings_cache_scorer};
 }
 
 }  // namespace fairlead::scheduling

@@ -27,7 +27,7 @@ class NoHitLruScorer final : public Scorer {
   }
 };
 
-std::unique_ptr<Scorer> create(config::Section& parameters) {
+std::unique_ptr<Scorer> create_no_hit_lru_scorer(config::Section& parameters) {
   parameters.integer("lruSize", 1024, 1, 1000000);
   for (const char* key : {"prefixMatchInfoProducerName", "prefixPluginType", "prefixPluginName"}) {
     parameters.text(key, "");
@@ -42,7 +42,7 @@ ScorerSpec no_hit_lru_scorer_spec() {
           Stability::kBeta,
           {Column::kCachedTokens, Column::kColdOrder},
           ScoreKind::kUnit,
-          create};
+          create_no_hit_lru_scorer};
 }
 
 }  // namespace fairlead::scheduling

@@ -26,7 +26,7 @@ class PrefixCacheScorer final : public Scorer {
   float scale_;
 };
 
-std::unique_ptr<Scorer> create(config::Section& parameters) {
+std::unique_ptr<Scorer> create_prefix_cache_scorer(config::Section& parameters) {
   parameters.text("prefixMatchInfoProducerName", "");
   const double weight = parameters.number("matchLengthWeight", 0, 0, 1);
   const double scale = parameters.number("matchLengthScaleTokens", 8192, 1, 1e9);
@@ -36,8 +36,11 @@ std::unique_ptr<Scorer> create(config::Section& parameters) {
 }  // namespace
 
 ScorerSpec prefix_cache_scorer_spec() {
-  return {
-      "prefix-cache-scorer", Stability::kBeta, {Column::kCachedTokens}, ScoreKind::kUnit, create};
+  return {"prefix-cache-scorer",
+          Stability::kBeta,
+          {Column::kCachedTokens},
+          ScoreKind::kUnit,
+          create_prefix_cache_scorer};
 }
 
 }  // namespace fairlead::scheduling

@@ -24,14 +24,15 @@ class QueueScorer final : public Scorer {
   }
 };
 
-std::unique_ptr<Scorer> create(config::Section& /*parameters*/) {
+std::unique_ptr<Scorer> create_queue_scorer(config::Section& /*parameters*/) {
   return std::make_unique<QueueScorer>();
 }
 
 }  // namespace
 
 ScorerSpec queue_scorer_spec() {
-  return {"queue-scorer", Stability::kBeta, {Column::kWaiting}, ScoreKind::kUnit, create};
+  return {
+      "queue-scorer", Stability::kBeta, {Column::kWaiting}, ScoreKind::kUnit, create_queue_scorer};
 }
 
 }  // namespace fairlead::scheduling

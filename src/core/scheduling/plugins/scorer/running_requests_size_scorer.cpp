@@ -24,7 +24,7 @@ class RunningRequestsSizeScorer final : public Scorer {
   }
 };
 
-std::unique_ptr<Scorer> create(config::Section& /*parameters*/) {
+std::unique_ptr<Scorer> create_running_requests_size_scorer(config::Section& /*parameters*/) {
   return std::make_unique<RunningRequestsSizeScorer>();
 }
 
@@ -35,7 +35,7 @@ ScorerSpec running_requests_size_scorer_spec() {
           Stability::kBeta,
           {Column::kRunning},
           ScoreKind::kUnit,
-          create};
+          create_running_requests_size_scorer};
 }
 
 }  // namespace fairlead::scheduling

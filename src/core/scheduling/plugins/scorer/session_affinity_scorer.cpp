@@ -15,7 +15,7 @@ class SessionAffinityScorer final : public Scorer {
   }
 };
 
-std::unique_ptr<Scorer> create(config::Section& parameters) {
+std::unique_ptr<Scorer> create_session_affinity_scorer(config::Section& parameters) {
   parameters.choice("strategy", "encoded_endpoint_header", {"encoded_endpoint_header"});
   return std::make_unique<SessionAffinityScorer>();
 }
@@ -23,7 +23,11 @@ std::unique_ptr<Scorer> create(config::Section& parameters) {
 }  // namespace
 
 ScorerSpec session_affinity_scorer_spec() {
-  return {"session-affinity-scorer", Stability::kAlpha, {}, ScoreKind::kUnit, create};
+  return {"session-affinity-scorer",
+          Stability::kAlpha,
+          {},
+          ScoreKind::kUnit,
+          create_session_affinity_scorer};
 }
 
 }  // namespace fairlead::scheduling

@@ -22,7 +22,7 @@ class TokenLoadScorer final : public Scorer {
   float threshold_;
 };
 
-std::unique_ptr<Scorer> create(config::Section& parameters) {
+std::unique_ptr<Scorer> create_token_load_scorer(config::Section& parameters) {
   parameters.text("inFlightLoadProducerName", "");
   const double threshold = parameters.number("queueThresholdTokens", 4194304, 1, 1e12);
   return std::make_unique<TokenLoadScorer>(static_cast<float>(threshold));
@@ -35,7 +35,7 @@ ScorerSpec token_load_scorer_spec() {
           Stability::kBeta,
           {Column::kInFlightTokens, Column::kOwnUncachedTokens},
           ScoreKind::kUnit,
-          create};
+          create_token_load_scorer};
 }
 
 }  // namespace fairlead::scheduling

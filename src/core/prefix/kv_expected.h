@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// KvExpected: prompts that were sent to an endpoint a moment ago. They count as held there, in a
+// slot of the endpoint's own (ToldRows::Kind::kExpected), until their time is over: by then the
+// engine has told itself. A prompt sent twice is held as long as the later one, as far as the lane
+// counts copies.
+//
+// Bounds: `blocks_max` blocks over all endpoints; beyond, the oldest prompt is dropped and counted.
+// Threads: the lane's writer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/time.h"
+#include "core/model/endpoint.h"
+#include "core/prefix/kv_lane.h"
+
+namespace fairlead::prefix {
+
+// How often the owner takes in what was sent and lets go of what is over.
+inline constexpr Duration kKvTick = std::chrono::milliseconds(5);
+
+class KvExpected {
+ public:
+  static constexpr std::size_t kBlocksMax = 4 << 20;  // 32 MiB of keys.
+
+  // The lane must outlive this.
+  explicit KvExpected(KvLane& lane, std::size_t blocks_max = kBlocksMax)
+      : lane_(lane), domain_(lane.new_domain()), blocks_max_(blocks_max) {}
+
+  // What is sent to the endpoint counts from here on; no endpoint has its place (asserted). None
+  // when the lane has no slot left: then nothing sent there does.
+  std::optional<KvSlot> open(model::EndpointRef endpoint);
+  // The endpoint's slot; none while it is not open.
+  std::optional<KvSlot> slot(model::EndpointRef endpoint) const;
+  // Retires the slot: to be recycled once swept and out of use.
+  void close(model::EndpointRef endpoint);
+
+  // `until` is not before that of an earlier call. Nothing where the endpoint is not open.
+  void add(model::EndpointRef endpoint, std::vector<std::uint64_t> keys, Time until);
+  // The endpoint lost its cache, and with it what was sent before.
+  void forget(model::EndpointRef endpoint);
+  // Those whose `until` has come.
+  void expire(Time now);
+
+  std::size_t blocks() const { return blocks_; }
+  // Ever-rising.
+  std::uint64_t dropped() const { return dropped_; }
+
+ private:
+  struct Place {
+    model::EndpointRef endpoint;
+    std::optional<KvSlot> slot;
+  };
+  struct Prompt {
+    model::EndpointRef endpoint;
+    std::vector<std::uint64_t> keys;
+    Time until{};
+  };
+
+  void drop_oldest();
+
+  KvLane& lane_;
+  KvDomain domain_;
+  std::size_t blocks_max_;
+  std::vector<Place> places_;   // By the endpoint's slot.
+  std::deque<Prompt> prompts_;  // In the order of their ends.
+  std::size_t blocks_ = 0;
+  std::uint64_t dropped_ = 0;
+};
+
+}  // namespace fairlead::prefix

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "lab/load/model/number_text.h"
+#include "lab/load/model/text_table.h"
+#include "lab/plan/fleet.h"
+
+namespace fairlead::plan {
+namespace {
+
+std::string shown(double seconds) {
+  return seconds < 1 ? fmt::format("{:.1f} ms", seconds * 1000) : fmt::format("{:.3f} s", seconds);
+}
+
+}  // namespace
+
+std::string fleet_table(const FleetPlan& plan, std::span<const Limit> limits) {
+  load::TextTable table;
+  std::vector<std::string> head = {"engines"};
+  for (const Limit& limit : limits) {
+    head.push_back(fmt::format("{} <= {}", limit.name, shown(limit.seconds)));
+  }
+  head.insert(head.end(), {"TTFT mean", "hit %", "output tok/s", "enough"});
+  table.row(std::move(head));
+  table.rule();
+  for (const FleetPoint& point : plan.points) {
+    std::vector<std::string> cells = {fmt::format("{}", point.engines)};
+    for (const double worst : point.worst) cells.push_back(shown(worst));
+    cells.push_back(shown(mean_of(point.figures, ttft_mean)));
+    cells.push_back(fmt::format("{:.1f}", mean_of(point.figures, hit_rate) * 100));
+    cells.push_back(load::group_digits(mean_of(point.figures, output_rate)));
+    cells.emplace_back(point.is_enough ? "yes" : "no");
+    table.row(std::move(cells));
+  }
+  const std::string answer =
+      plan.engines ? fmt::format("{} engines are needed.\n", *plan.engines)
+                   : fmt::format("Not even {} engines are enough.\n", plan.points.back().engines);
+  return table.text() + "Limits are judged by the worst seed, other figures are means.\n" + answer;
+}
+
+std::string fleet_json(const FleetPlan& plan, std::span<const Limit> limits) {
+  using Json = nlohmann::ordered_json;
+  Json json = {{"workload", plan.workload}};
+  json["engines_needed"] = plan.engines ? Json(*plan.engines) : Json();
+  json["limits"] = Json::object();
+  for (const Limit& limit : limits) json["limits"][limit.name + "_s"] = limit.seconds;
+  json["points"] = Json::array();
+  for (const FleetPoint& point : plan.points) {
+    Json entry = {{"engines", point.engines}, {"is_enough", point.is_enough}};
+    for (std::size_t i = 0; i < limits.size(); ++i) {
+      entry["worst_seed"][limits[i].name + "_s"] = point.worst[i];
+    }
+    entry["ttft_mean_s"] = mean_of(point.figures, ttft_mean);
+    entry["hit_rate"] = mean_of(point.figures, hit_rate);
+    entry["output_tokens_per_s"] = mean_of(point.figures, output_rate);
+    json["points"].push_back(std::move(entry));
+  }
+  return json.dump(2) + "\n";
+}
+
+}  // namespace fairlead::plan

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a study found, as text for a console and as JSON. Pure; thread-safe. Failure: none.
+#pragma once
+
+#include <string>
+
+#include "lab/plan/study.h"
+
+namespace fairlead::plan {
+
+// One row a policy, means over the seeds, and the bounds below.
+std::string study_table(const StudyResult& result);
+
+// {"workload", "fleet", "policies": [{"policy", "mean", "worst_seed", "ratio_to_bound",
+// "seeds": [...]}], "bounds"}; latencies in seconds.
+std::string study_json(const StudyResult& result, const StudySettings& settings);
+
+}  // namespace fairlead::plan

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lab/world/replica.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+
+namespace fairlead::world {
+namespace {
+
+constexpr std::uint32_t kBytesPerToken = 4;
+
+// Whoever listens asks nobody for a guess, since every engine is believed, and so needs none.
+std::uint64_t history_bytes(const WorldSettings& settings) {
+  if (settings.events) return 0;
+  if (settings.history_bytes > 0) return settings.history_bytes;
+  return static_cast<std::uint64_t>(settings.engine.kv_tokens) * kBytesPerToken;
+}
+
+}  // namespace
+
+Replica::Replica(const PreparedWorkload& prepared, const scheduling::Profile& policy,
+                 const WorldSettings& settings, const model::PoolSnapshot& pool, std::uint64_t seed)
+    : prepared_(prepared),
+      policy_(policy),
+      settings_(settings),
+      pool_(pool),
+      history_(std::size_t{prepared.router_block_tokens()} * kBytesPerToken,
+               history_bytes(settings)),
+      told_(settings.events ? std::make_unique<ToldCaches>(*settings.events, settings.engines,
+                                                           prepared.engine_block_tokens())
+                            : nullptr),
+      picker_(ports(), {}, seed) {}
+
+picker::Ports Replica::ports() {
+  picker::Ports ports{{inflight_, load_, ledger_, history_}, recorder_, observations_};
+  if (told_) {
+    ports.shared.told = &told_->knowledge();
+    ports.expected = told_.get();
+  }
+  return ports;
+}
+
+picker::Action Replica::send(std::uint32_t request, Time now) {
+  const load::PlannedRequest& planned = prepared_.workload().requests[request];
+  const PromptKeys& keys = prepared_.keys(request);
+  model::InferenceRequest facts;
+  facts.model = settings_.engine.model;
+  facts.keys = keys.router;
+  facts.prompt_tokens = planned.prompt_tokens;
+  facts.block_tokens = prepared_.router_block_tokens();
+  facts.max_output_tokens = planned.output_tokens;
+  facts.streaming = model::Streaming::kStreamed;
+  if (told_) {
+    // The engine's blocks may go on into an answer that is known beforehand.
+    const std::uint32_t block = prepared_.engine_block_tokens();
+    facts.token_keys = std::span(keys.token).first(planned.prompt_tokens / block);
+    facts.token_block = block;
+    told_->catch_up(now);
+  }
+  outbox_.clear();
+  const picker::RequestId id = picker_.on_request(facts, pool_, policy_, now, outbox_);
+  FAIRLEAD_ASSERT(outbox_.size() == 1);
+  if (outbox_[0].kind == picker::Action::Kind::kForward) picker_.on_dispatched(id, facts, now);
+  return outbox_[0];
+}
+
+void Replica::first_token(picker::RequestId id, std::uint64_t cached) {
+  const std::uint64_t predicted = picker_.decision(id).cached_tokens;
+  predicted_tokens_ += predicted;
+  misjudged_tokens_ += std::max(predicted, cached) - std::min(predicted, cached);
+  picker_.on_first_token(id);
+}
+
+RouterResult Replica::result() const {
+  const fleet::InFlight left = inflight_.total();
+  FAIRLEAD_ASSERT(left.uncached_tokens == 0 && left.unstarted == 0);
+  return {picker_.counters().requests, static_cast<std::uint64_t>(left.requests) + picker_.live(),
+          told_ ? told_->figures().stored : 0, predicted_tokens_, misjudged_tokens_};
+}
+
+}  // namespace fairlead::world

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "router/kv_listener.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "router/kv_publisher.h"
+
+namespace fairlead::router {
+namespace {
+
+constexpr Duration kPublishEvery = std::chrono::seconds(1);
+constexpr Duration kLinkPatience = std::chrono::seconds(10);
+constexpr std::size_t kSweepSteps = 20'000;  // About a millisecond.
+constexpr std::uint32_t kRanksMax = 64;
+// Device, host and storage rows of every endpoint, and one of what is expected.
+constexpr std::uint32_t kRowsMax = 4 * model::kMaxEndpoints;
+constexpr std::size_t kInbox = 16 * 1024;  // Dispatches between two ticks.
+constexpr std::string_view kEventsLabel = "fairlead/kv-events";
+constexpr std::string_view kReplayLabel = "fairlead/kv-replay";
+constexpr std::string_view kRanksLabel = "fairlead/kv-ranks";
+
+std::uint32_t ranks_of(const model::Endpoint& endpoint) {
+  const std::string_view text = endpoint.label(kRanksLabel);
+  std::uint32_t ranks = 1;
+  std::from_chars(text.data(), text.data() + text.size(), ranks);
+  return std::clamp(ranks, 1U, kRanksMax);
+}
+
+std::string tcp_endpoint(const std::string& host, std::uint16_t port) {
+  const bool is_v6 = host.find(':') != std::string::npos;
+  return is_v6 ? fmt::format("tcp://[{}]:{}", host, port) : fmt::format("tcp://{}:{}", host, port);
+}
+
+constexpr const char* kStreamsHelp =
+    "Saved streams of KV events: gone on where they were, or learnt anew.";
+
+prefix::ToldRows::Kind kind_of(prefix::KvTier tier) {
+  return tier == prefix::KvTier::kDevice ? prefix::ToldRows::Kind::kDevice
+                                         : prefix::ToldRows::Kind::kHost;
+}
+
+}  // namespace
+
+KvListener::Publisher::~Publisher() {
+  for (const auto& slot : rows_) {
+    if (slot) listener_.rows_.release(listener_.row_of(*slot));
+  }
+}
+
+prefix::BatchEffect KvListener::Publisher::apply(std::uint64_t sequence, std::string_view payload) {
+  const prefix::BatchEffect effect = feed_.apply(sequence, payload);
+  if (effect == prefix::BatchEffect::kEmptied) listener_.forget_expected(source_);
+  sync_rows();
+  return effect;
+}
+
+void KvListener::Publisher::forget() {
+  if (std::exchange(unproved_, false)) {
+    listener_.cells_.not_continued.add();
+    listener_.log_.info(
+        "endpoint {}: its KV events do not go on where they were saved; what it "
+        "holds is learnt anew",
+        source_.name);
+  }
+  feed_.forget();
+  listener_.forget_expected(source_);
+  sync_rows();
+  listener_.sync(source_);
+}
+
+void KvListener::Publisher::on_settled() { listener_.sync(source_); }
+
+void KvListener::Publisher::sync_rows() {
+  if (feed_.slots_version() == version_) return;
+  version_ = feed_.slots_version();
+  for (std::size_t tier = 0; tier < rows_.size(); ++tier) {
+    if (rows_[tier] == feed_.slots()[tier]) continue;
+    if (rows_[tier]) listener_.rows_.release(listener_.row_of(*rows_[tier]));
+    rows_[tier] = feed_.slots()[tier];
+    if (rows_[tier]) {
+      listener_.rows_.assign(listener_.row_of(*rows_[tier]), source_.slot(),
+                             kind_of(static_cast<prefix::KvTier>(tier)));
+    }
+  }
+}
+
+KvListener::Cells::Cells(MetricRegistry& registry)
+    : bytes(registry.gauge("fairlead_kv_index_bytes", "Memory of the KV index.")),
+      blocks(registry.gauge("fairlead_kv_index_blocks", "Distinct blocks in the KV index.")),
+      runs(registry.gauge("fairlead_kv_index_runs",
+                          "Unbranched stretches of blocks in the KV index.")),
+      orphans(registry.gauge("fairlead_kv_index_orphan_blocks",
+                             "Stored blocks that wait for the one before them.")),
+      stored(registry.counter("fairlead_kv_index_stored_blocks_total",
+                              "Blocks that engines told they hold, each where it is held.")),
+      removed(registry.counter("fairlead_kv_index_removed_blocks_total",
+                               "Blocks that engines told they hold no more.")),
+      forgotten(registry.counter("fairlead_kv_index_forgotten_blocks_total",
+                                 "Held blocks given up for the index's budget.")),
+      refused(registry.counter("fairlead_kv_index_refused_blocks_total",
+                               "Blocks not taken for want of room.")),
+      conflicts(registry.counter("fairlead_kv_index_conflicts_total",
+                                 "Blocks whose hash stands for other content elsewhere.")),
+      lookups_cut(registry.counter("fairlead_kv_lookups_cut_total",
+                                   "Look-ups that gave up on a part of the index while it was "
+                                   "being written.")),
+      expected_dropped(registry.counter("fairlead_kv_expected_dropped_total",
+                                        "Dispatches that were not counted as held before the "
+                                        "engine told, for want of room.")),
+      continued(registry.counter("fairlead_restart_streams_total", kStreamsHelp,
+                                 {{"result", "continued"}})),
+      not_continued(
+          registry.counter("fairlead_restart_streams_total", kStreamsHelp, {{"result", "absent"}})),
+      save_pause(
+          registry.gauge("fairlead_restart_save_pause_seconds",
+                         "Longest time that the last save kept KV events waiting at once.")) {}
+
+Result<std::unique_ptr<KvListener>> KvListener::create(const scheduling::KvEventSettings& settings,
+                                                       std::uint64_t seed, Log& log,
+                                                       MetricRegistry& metrics,
+                                                       EngineAudits& audits) {
+  auto loop = net::EventLoop::create();
+  if (!loop) return with_context(loop.error(), "KV events");
+  std::unique_ptr<KvListener> listener(
+      new KvListener(settings, seed, log, metrics, audits, std::move(*loop)));
+  auto subscriber = fleet::KvSubscriber::create(*listener->loop_, {}, metrics);
+  if (!subscriber) return with_context(subscriber.error(), "KV events");
+  listener->subscriber_ = std::move(*subscriber);
+  if (!settings.bind.empty()) {
+    auto bound = listener->subscriber_->listen(settings.bind);
+    if (!bound) return with_context(bound.error(), "kvEventsConfig.zmqEndpoint");
+    log.info("engines publish their KV events to {}", *bound);
+  }
+  return listener;
+}
+
+KvListener::KvListener(const scheduling::KvEventSettings& settings, std::uint64_t seed, Log& log,
+                       MetricRegistry& metrics, EngineAudits& audits,
+                       std::unique_ptr<net::EventLoop> loop)
+    : settings_(settings),
+      log_(log),
+      audits_(audits),
+      cells_(metrics),
+      keys_(seed),
+      lane_({.seed = seed, .budget_bytes = settings.budget_bytes, .slots_max = kRowsMax}),
+      context_(lane_, keys_),
+      lanes_{&lane_},
+      index_(lanes_),
+      rows_(index_, model::kMaxEndpoints, settings.host_weight),
+      expected_(lane_),
+      block_tokens_(settings.block_tokens),
+      loop_(std::move(loop)),
+      inbox_(kInbox),
+      tick_(*loop_, [this] { tick(); }),
+      publish_(*loop_, [this] { publish_metrics(); }) {
+  tick_.arm(prefix::kKvTick);
+  publish_.arm(kPublishEvery);
+}
+
+KvListener::~KvListener() {
+  stop();
+  drop_resumable();
+  if (save_) save_->give_up();
+  for (auto& [slot, source] : sources_) remove(*source);
+  sources_.clear();
+}
+
+void KvListener::start() {
+  thread_ = std::thread([this] { loop_->run(); });
+}
+
+void KvListener::stop() {
+  if (!thread_.joinable()) return;
+  loop_->stop();
+  thread_.join();
+}
+
+void KvListener::set_pool(std::shared_ptr<const model::PoolSnapshot> pool) {
+  const auto posted = loop_->post([this, pool = std::move(pool)] { take_pool(*pool); });
+  if (posted != net::Posted::kQueued) {
+    log_.error("the listener to KV events is too busy to take the new endpoints");
+  }
+}
+
+std::vector<fleet::KvPublisherAddress> KvListener::addresses_of(
+    const model::Endpoint& endpoint) const {
+  std::vector<fleet::KvPublisherAddress> addresses;
+  const std::uint32_t ranks = ranks_of(endpoint);
+  const std::string& host = endpoint.dial();
+  std::string events(endpoint.label(kEventsLabel));
+  std::string replay(endpoint.label(kReplayLabel));
+  const bool comes_to_us = events.empty() && !settings_.bind.empty();
+  if (comes_to_us) {
+    if (endpoint.models.empty()) return {};  // Its topic is not known yet.
+    const std::string topic = fmt::format("{}{}:{}@{}", settings_.topic_filter, host, endpoint.port,
+                                          endpoint.models.front());
+    for (std::uint32_t rank = 0; rank < ranks; ++rank) addresses.push_back({{}, {}, topic, rank});
+    return addresses;
+  }
+  if (events.empty()) events = tcp_endpoint(host, settings_.port);
+  if (replay.empty() && settings_.replay_port != 0) {
+    replay = tcp_endpoint(host, settings_.replay_port);
+  }
+  for (std::uint32_t rank = 0; rank < ranks; ++rank) {
+    addresses.push_back({fleet::kv_rank_endpoint(events, rank),
+                         replay.empty() ? std::string() : fleet::kv_rank_endpoint(replay, rank),
+                         settings_.topic_filter, rank});
+  }
+  return addresses;
+}
+
+void KvListener::take_pool(const model::PoolSnapshot& pool) {
+  std::erase_if(sources_, [&](auto& entry) {
+    Source& source = *entry.second;
+    const model::Endpoint* const endpoint = pool.find(entry.first);
+    if (endpoint != nullptr && endpoint->ref == source.ref &&
+        addresses_of(*endpoint) == source.addresses) {
+      return false;
+    }
+    remove(source);
+    return true;
+  });
+  for (const model::Endpoint& endpoint : pool.endpoints) {
+    if (!sources_.contains(endpoint.ref.slot)) add(endpoint, addresses_of(endpoint));
+  }
+  // Those that are left may have blocks of another size than the ones that went.
+  for (const auto& [slot, source] : sources_) {
+    for (const auto& publisher : source->publishers) {
+      const std::uint32_t tokens = publisher->block_tokens();
+      if (tokens != 0 && tokens != block_tokens_) take_block_size(*source, tokens);
+    }
+  }
+}
+
+void KvListener::add(const model::Endpoint& endpoint,
+                     const std::vector<fleet::KvPublisherAddress>& addresses) {
+  if (addresses.empty()) return;
+  auto source = std::make_unique<Source>();
+  source->ref = endpoint.ref;
+  source->name = endpoint.name;
+  source->addresses = addresses;
+  for (const fleet::KvPublisherAddress& address : addresses) {
+    if (address.events.empty() && settings_.bind.empty()) {
+      log_.warning(
+          "endpoint {}: its KV events cannot be listened to: rank {} has no address of "
+          "its own behind {}",
+          endpoint.name, address.rank, addresses.front().events);
+      continue;
+    }
+    auto publisher = std::make_unique<Publisher>(*this, *source);
+    std::optional<Resumable> saved = take_resumable(endpoint.name, address);
+    std::optional<prefix::SavedStream> place;
+    if (saved) {
+      place = saved->stream;
+      publisher->resume(std::move(saved->feed));
+    }
+    const auto id = subscriber_->add(address, *publisher, place);
+    if (!id) {
+      log_.warning("endpoint {}: its KV events cannot be listened to: {}", endpoint.name,
+                   id.error().message);
+      continue;
+    }
+    publisher->set_stream(*id, address);
+    source->publishers.push_back(std::move(publisher));
+  }
+  if (settings_.expect_for) {
+    if (const auto expected = expected_.open(endpoint.ref)) {
+      rows_.assign(row_of(*expected), endpoint.ref.slot, prefix::ToldRows::Kind::kExpected);
+    }
+  }
+  Source& added = *source;
+  sources_.emplace(endpoint.ref.slot, std::move(source));
+  sync(added);
+}
+
+void KvListener::remove(Source& source) {
+  for (const auto& publisher : source.publishers) subscriber_->remove(publisher->id());
+  source.publishers.clear();
+  rows_.set_trust(source.slot(), prefix::Trust::kAbsent);
+  if (const auto expected = expected_.slot(source.ref)) {
+    rows_.release(row_of(*expected));
+    expected_.close(source.ref);
+    retired_.push_back(*expected);
+  }
+}
+
+// The endpoint is trusted as far as the least of its ranks.
+void KvListener::sync(Source& source) {
+  // A rank that cannot be listened to is the least.
+  const bool whole = source.publishers.size() == source.addresses.size();
+  prefix::Trust trust = whole ? prefix::Trust::kTrusted : prefix::Trust::kAbsent;
+  for (const auto& publisher : source.publishers) {
+    publisher->tell_audit();
+    const std::uint32_t block = publisher->feed().block_tokens();
+    if (publisher->is_news(block)) take_block_size(source, block);
+  }
+  for (const auto& publisher : source.publishers) {
+    const prefix::EventStream* const stream = subscriber_->stream(publisher->id());
+    const prefix::Trust rank = stream == nullptr ? prefix::Trust::kAbsent : stream->trust();
+    trust = std::min(trust, rank);
+    if (rank != prefix::Trust::kAbsent) publisher->proved();
+    const std::uint32_t block = publisher->feed().block_tokens();
+    // Keys of blocks of another size are not those that prompts are asked for by.
+    if (block != 0 && block != block_tokens_) trust = prefix::Trust::kAbsent;
+  }
+  rows_.set_trust(source.slot(), trust);
+}
+
+void KvListener::Publisher::proved() {
+  if (!std::exchange(unproved_, false)) return;
+  listener_.cells_.continued.add();
+  listener_.log_.info("endpoint {}: its KV events go on where they were saved", source_.name);
+}
+
+void KvListener::Publisher::tell_audit() {
+  if (feed_.audit().verdict() == told_) return;
+  told_ = feed_.audit().verdict();
+  const std::string says = feed_.audit().describe();
+  // A seed of its own does no harm to routing, unless it was said to be another.
+  const bool harmless =
+      told_ == prefix::KvHashVerdict::kPrivate && !listener_.settings_.hash_seed.has_value();
+  if (harmless) listener_.log_.info("endpoint {}: {}", source_.name, says);
+  listener_.audits_.set(source_.ref, EngineCheck::kHashes, harmless ? std::string() : says);
+}
+
+// The first that tells decides, and whoever tells when nobody has blocks of that size any more.
+void KvListener::take_block_size(const Source& source, std::uint32_t tokens) {
+  if (tokens == block_tokens_) return audits_.set(source.ref, EngineCheck::kBlockSize, {});
+  for (const auto& [slot, other] : sources_) {
+    for (const auto& publisher : other->publishers) {
+      if (publisher->block_tokens() != block_tokens_) continue;
+      audits_.set(source.ref, EngineCheck::kBlockSize,
+                  fmt::format("its blocks have {} tokens, those of {} have {}: what it holds is "
+                              "guessed from what was sent there; give all engines the same "
+                              "--block-size",
+                              tokens, other->name, block_tokens_.load()));
+      return;
+    }
+  }
+  log_.info("endpoint {}: its blocks have {} tokens, not {}: so are prompts cut from here on",
+            source.name, tokens, block_tokens_.load());
+  block_tokens_ = tokens;
+  for (const auto& [slot, other] : sources_) {
+    const bool fits = std::ranges::all_of(other->publishers, [tokens](const auto& publisher) {
+      return publisher->block_tokens() == 0 || publisher->block_tokens() == tokens;
+    });
+    if (fits) audits_.set(other->ref, EngineCheck::kBlockSize, {});
+    sync(*other);
+  }
+}
+
+void KvListener::expect(model::EndpointRef endpoint, std::span<const std::uint64_t> keys,
+                        Time now) {
+  if (!settings_.expect_for || keys.empty()) return;
+  inbox_.push({endpoint, {keys.begin(), keys.end()}, now + *settings_.expect_for});
+}
+
+void KvListener::take_expected() {
+  arrived_.clear();
+  inbox_.drain(arrived_);
+  for (Expected& one : arrived_) expected_.add(one.endpoint, std::move(one.keys), one.until);
+}
+
+// What was sent before the engine lost its cache is not there any more.
+void KvListener::forget_expected(const Source& source) {
+  take_expected();
+  expected_.forget(source.ref);
+}
+
+void KvListener::sweep() {
+  const auto fresh = context_.take_retired();
+  retired_.insert(retired_.end(), fresh.begin(), fresh.end());
+  lane_.sweep(kSweepSteps);
+  // Their rows were released when they were retired, so that no answer counts them any more.
+  std::erase_if(retired_, [&](prefix::KvSlot slot) {
+    if (!lane_.swept(slot)) return false;
+    lane_.recycle(slot);
+    return true;
+  });
+}
+
+void KvListener::tick() {
+  take_expected();
+  expected_.expire(loop_->now());
+  if (resumable_until_ && loop_->now() >= *resumable_until_) drop_resumable();
+  sweep();
+  save_slice();
+  tick_.arm(prefix::kKvTick);
+}
+
+// What it is about an engine that nobody can be heard of.
+void KvListener::check_links(Time now) {
+  for (const auto& [slot, source] : sources_) {
+    std::string says;
+    for (const auto& publisher : source->publishers) {
+      const auto since = subscriber_->unlinked_since(publisher->id());
+      if (!since || now - *since < kLinkPatience) continue;
+      says = fmt::format(
+          "nobody answers at {}: it is placed by what was sent there; start the engine with "
+          "--kv-events-config and an \"endpoint\" such as tcp://*:5557, or say where it publishes "
+          "with the label {}",
+          publisher->address().events, kEventsLabel);
+    }
+    audits_.set(source->ref, EngineCheck::kEvents, std::move(says));
+  }
+}
+
+void KvListener::publish_metrics() {
+  check_links(loop_->now());
+  const prefix::KvFigures& figures = lane_.figures();
+  cells_.bytes.set(static_cast<double>(lane_.memory_bytes()));
+  cells_.blocks.set(static_cast<double>(figures.blocks));
+  cells_.runs.set(static_cast<double>(figures.runs));
+  cells_.orphans.set(static_cast<double>(figures.orphan_blocks));
+  cells_.stored.raise_to(figures.stored);
+  cells_.removed.raise_to(figures.removed);
+  cells_.forgotten.raise_to(figures.forgotten);
+  cells_.refused.raise_to(figures.refused);
+  cells_.conflicts.raise_to(figures.conflicts);
+  cells_.lookups_cut.raise_to(rows_.lookups_cut());
+  cells_.expected_dropped.raise_to(expected_.dropped() + inbox_.dropped());
+  publish_.arm(kPublishEvery);
+}
+
+}  // namespace fairlead::router
