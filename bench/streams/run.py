@@ -205,7 +205,7 @@ def choose_sizes(wanted):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # Children inherit it.
     if wanted.smoke:
-        wanted.gap_us, wanted.seconds = 100_000, min(wanted.seconds, 4)
+        wanted.gap_us, wanted.seconds = 300_000, min(wanted.seconds, 4)
         wanted.sizes = (100, 200, 50, 100, 12)
         return
     wanted.gap_us = 2_000_000
