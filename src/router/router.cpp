@@ -114,6 +114,7 @@ picker::Limits Router::picker_limits(const config::ServeSettings& settings) {
   limits.max_attempts = retry.max_attempts;
   limits.retry_ratio = retry.budget_ratio;
   limits.retries_per_second = retry.min_per_second;
+  limits.waiting = {settings.limits.waiting.requests_max, settings.limits.waiting.patience};
   return limits;
 }
 

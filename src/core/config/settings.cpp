@@ -64,6 +64,12 @@ void describe(Visitor& visit, RetrySettings& retry) {
 }
 
 template <class Visitor>
+void describe(Visitor& visit, WaitingSettings& waiting) {
+  visit.integer("requestsMax", waiting.requests_max, 0, 1'000'000);
+  visit.duration("patience", waiting.patience, Duration{0}, kHour);
+}
+
+template <class Visitor>
 void describe(Visitor& visit, OverloadSettings& overload) {
   visit.bytes_or_auto("memoryBytes", overload.memory_bytes, kMi, 1024 * kGi);
   visit.duration("loopLag", overload.loop_lag, 10 * kMillisecond, kHour);
@@ -93,6 +99,7 @@ void describe(Visitor& visit, LimitSettings& limits) {
   visit.integer("tunnels", limits.tunnels, 0, 1'000'000);
   visit.duration("tunnelIdle", limits.tunnel_idle, kMillisecond, kDay);
   visit.section("retry", limits.retry);
+  visit.section("waiting", limits.waiting);
   visit.section("overload", limits.overload);
 }
 

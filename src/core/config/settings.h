@@ -77,6 +77,13 @@ struct RetrySettings {
   friend bool operator==(const RetrySettings&, const RetrySettings&) = default;
 };
 
+// Requests for which no endpoint has room, where the policy binds late (kv-room-admitter).
+struct WaitingSettings {
+  std::uint32_t requests_max = 1024;     // Of one worker; more are placed at once. 0: nobody waits.
+  Duration patience = from_seconds(30);  // Then a request is placed, with room or without.
+  friend bool operator==(const WaitingSettings&, const WaitingSettings&) = default;
+};
+
 // When an overloaded process does what about it: see core/admission/overload.h. Thresholds are
 // shares of a resource's limit.
 struct OverloadSettings {
@@ -111,6 +118,7 @@ struct LimitSettings {
   std::uint32_t tunnels = 1000;  // Open WebSockets, all workers together; more: 503. 0: none.
   Duration tunnel_idle = from_seconds(300);  // Of one, without a byte either way.
   RetrySettings retry;
+  WaitingSettings waiting;
   OverloadSettings overload;
   friend bool operator==(const LimitSettings&, const LimitSettings&) = default;
 };

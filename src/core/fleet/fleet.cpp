@@ -339,10 +339,14 @@ void Fleet::on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& m
                       LoadTable& load, Time now) {
   Member* member = find(endpoint);
   if (member == nullptr || !metrics.any()) return;
+  if (metrics.block_size && metrics.num_gpu_blocks) {
+    member->kv_tokens =
+        static_cast<float>(*metrics.block_size) * static_cast<float>(*metrics.num_gpu_blocks);
+  }
   load.write(endpoint.slot,
              {static_cast<float>(metrics.waiting.value_or(0)),
               static_cast<float>(metrics.running.value_or(0)),
-              static_cast<float>(metrics.kv_usage.value_or(0)), now},
+              static_cast<float>(metrics.kv_usage.value_or(0)), now, false, member->kv_tokens},
              adapters_of(metrics));
   member->load_at = now;
   member->scrape_failures = 0;

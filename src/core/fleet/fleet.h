@@ -138,6 +138,7 @@ class Fleet {
     unsigned scrape_failures = 0;  // In a row.
     Time scrape_next{};            // Not before; moved by failures only.
     std::uint64_t budget = 0;
+    float kv_tokens = 0;  // As it last said; not every scrape tells.
     std::optional<double> started_at;
     std::optional<double> prefix_queries;
     std::uint64_t failed_requests = 0;

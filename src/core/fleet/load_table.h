@@ -5,7 +5,8 @@
 // by field, so two fields of one row may stem from neighbouring scrapes, which no policy minds.
 // Adapters are counted, and the first kMaxAdapters of either list are known by a 32-bit hash: an
 // equal hash of another name, or a list read between two scrapes, costs one request a worse place.
-// Units: requests, fraction of KV blocks in use, nanoseconds. Threads: one writer, any readers.
+// Units: requests, fraction of KV blocks in use, tokens, nanoseconds. Threads: one writer, any
+// readers.
 #pragma once
 
 #include <algorithm>
@@ -24,9 +25,10 @@ namespace fairlead::fleet {
 struct LoadRow {
   float waiting = 0;
   float running = 0;
-  float kv_usage = 0;  // In [0, 1].
-  Time scraped_at{};   // Zero: never.
-  bool stale = false;  // Too old to be believed: see Fleet::kLoadStale.
+  float kv_usage = 0;   // In [0, 1].
+  Time scraped_at{};    // Zero: never.
+  bool stale = false;   // Too old to be believed: see Fleet::kLoadStale.
+  float kv_tokens = 0;  // What all its KV blocks hold; 0: it never said.
 };
 
 inline constexpr std::size_t kMaxAdapters = 16;  // Of one list of one endpoint.
@@ -65,6 +67,7 @@ class LoadTable {
     row.waiting.store(load.waiting, std::memory_order_relaxed);
     row.running.store(load.running, std::memory_order_relaxed);
     row.kv_usage.store(load.kv_usage, std::memory_order_relaxed);
+    row.kv_tokens.store(load.kv_tokens, std::memory_order_relaxed);
     row.scraped_at.store(load.scraped_at.time_since_epoch().count(), std::memory_order_relaxed);
     row.stale.store(load.stale, std::memory_order_relaxed);
     Adapters& cell = adapters_[slot];
@@ -83,7 +86,8 @@ class LoadTable {
             row.running.load(std::memory_order_relaxed),
             row.kv_usage.load(std::memory_order_relaxed),
             Time(Duration(row.scraped_at.load(std::memory_order_relaxed))),
-            row.stale.load(std::memory_order_relaxed)};
+            row.stale.load(std::memory_order_relaxed),
+            row.kv_tokens.load(std::memory_order_relaxed)};
   }
 
   // `hash` is that of the adapter asked for. Costs one read where the engine has no adapters.
@@ -108,6 +112,7 @@ class LoadTable {
     std::atomic<float> waiting{0};
     std::atomic<float> running{0};
     std::atomic<float> kv_usage{0};
+    std::atomic<float> kv_tokens{0};
     std::atomic<bool> stale{false};
     std::atomic<std::int64_t> scraped_at{0};
   };

@@ -201,9 +201,9 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
 void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time now,
                                    scheduling::Columns wanted) {
   using scheduling::Column;
-  for (auto* column :
-       {&table_.metrics_age, &table_.adapter, &table_.adapter_room, &table_.media_cached,
-        &table_.media_items, &table_.inflight_context, &table_.placed_tokens}) {
+  for (auto* column : {&table_.metrics_age, &table_.adapter, &table_.adapter_room,
+                       &table_.media_cached, &table_.media_items, &table_.inflight_context,
+                       &table_.placed_tokens, &table_.kv_tokens, &table_.reuse}) {
     std::ranges::fill(*column, 0.0F);
   }
   if (wanted.has(Column::kMetricsAge)) {
@@ -223,7 +223,13 @@ void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time 
       table_.inflight_context[row] = static_cast<float>(inflight.context_tokens);
     }
   }
+  if (wanted.has(Column::kKvTokens)) {
+    for (std::size_t row = 0; row < chosen_.size(); ++row) {
+      table_.kv_tokens[row] = shared_.load.read(chosen_[row]->ref.slot).kv_tokens;
+    }
+  }
   if (wanted.has(Column::kPlacedTokens)) fill_placed();
+  if (wanted.has(Column::kReuse)) std::ranges::fill(table_.reuse, reuse_.share());
 }
 
 // Told from the least, because sums without an end outgrow what a float tells apart.

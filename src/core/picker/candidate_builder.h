@@ -17,6 +17,7 @@
 #include "core/fleet/load_table.h"
 #include "core/fleet/placement_ledger.h"
 #include "core/model/request.h"
+#include "core/picker/reuse_meter.h"
 #include "core/prefix/prefix_knowledge.h"
 #include "core/scheduling/candidates.h"
 
@@ -75,7 +76,11 @@ class CandidateBuilder {
   // Whether no row holds more than a tenth of the prompt: a new prefix, to be placed evenly.
   bool cold() const { return cold_; }
 
+  // What was placed: prompt tokens that were cached there, by what was known, and the others.
+  void learn(double cached, double computed) { reuse_.placed(cached, computed); }
+
  private:
+  ReuseMeter reuse_;
   enum class Masks : std::uint8_t { kHonoured, kIgnored };
   void select(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
               std::span<const Time> masked_until, std::span<const std::uint32_t> tried, Time now,

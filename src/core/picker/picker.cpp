@@ -25,6 +25,20 @@ model::ReplyReason reason_of(UpstreamFailure failure) {
 
 }  // namespace
 
+std::string_view to_string(WaitEnd end) {
+  switch (end) {
+    case WaitEnd::kNone:
+      return "none";
+    case WaitEnd::kRoom:
+      return "room";
+    case WaitEnd::kPatience:
+      return "patience";
+    case WaitEnd::kFull:
+      return "full";
+  }
+  return "unknown";
+}
+
 Picker::Picker(Ports ports, Limits limits, std::uint64_t seed)
     : ports_(ports),
       limits_(limits),
@@ -33,6 +47,7 @@ Picker::Picker(Ports ports, Limits limits, std::uint64_t seed)
       builder_(ports.shared),
       runner_(ports.watch) {
   FAIRLEAD_ASSERT(limits.max_attempts >= 1 && limits.max_attempts <= kMaxAttempts);
+  band_.set_limits(limits.waiting);
 }
 
 void Picker::set_limits(const Limits& limits) {
@@ -40,6 +55,7 @@ void Picker::set_limits(const Limits& limits) {
   const bool budget = limits.retry_ratio != limits_.retry_ratio ||
                       limits.retries_per_second != limits_.retries_per_second;
   limits_ = limits;
+  band_.set_limits(limits.waiting);
   if (budget) budget_ = RetryBudget(limits.retry_ratio, limits.retries_per_second);
 }
 
@@ -82,7 +98,7 @@ RequestId Picker::on_request(const model::InferenceRequest& request,
   const RequestId id = allocate();
   if (!request.model.empty() && pool.any_model_known() && !pool.knows_model(request.model)) {
     reply(id, model::ReplyReason::kUnknownModel, outbox);
-  } else {
+  } else if (band_.size() == 0 || !stand_in_line(id, now, outbox)) {
     decide(id, request, pool, profile, now, outbox);
   }
   return id;
@@ -94,12 +110,19 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
   State& mine = state(id);
   Decision& decision = mine.decision;
   decided_ = id;
+  WaitEnd wait_end = band_.waits(id.index) ? WaitEnd::kRoom : WaitEnd::kNone;
   const auto& table =
       builder_.build(request, pool, masked_until_, std::span(mine.tried, decision.attempts), now,
                      random_, profile.reads);
-  if (decision.attempts == 0 && table.size() > 0 && !profile.admitters.empty() &&
-      profile.admit(request, table, random_, ports_.watch) != scheduling::Admission::kAdmitted) {
-    return refuse(id, request, profile, random_, model::ReplyReason::kSaturated, now, outbox);
+  if (decision.attempts == 0 && table.size() > 0 && !profile.admitters.empty()) {
+    const auto admission = profile.admit(request, table, random_, ports_.watch);
+    if (admission == scheduling::Admission::kSaturated) {
+      return refuse(id, request, profile, random_, model::ReplyReason::kSaturated, now, outbox);
+    }
+    if (admission == scheduling::Admission::kLater) {
+      wait_end = wait(id, now, outbox);
+      if (wait_end == WaitEnd::kNone) return;
+    }
   }
   const Random chance = random_;
   scheduling::Choice choice;
@@ -120,6 +143,7 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
   if (builder_.cold()) ports_.shared.ledger.note_cold(endpoint.slot);
   take_share(mine, endpoint, table.own_uncached_tokens[choice.row], request, profile);
   mine.tried[decision.attempts] = endpoint.slot;
+  builder_.learn(table.cached_tokens[choice.row], table.own_uncached_tokens[choice.row]);
   if (ports_.media != nullptr && profile.reads.has(scheduling::Column::kMediaCached)) {
     for (const model::MediaItem& item : request.media) {
       ports_.media->record(endpoint.slot, std::span(&item.hash, 1));
@@ -132,7 +156,11 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
               static_cast<std::uint32_t>(choice.rows_left),
               request.prompt_tokens,
               static_cast<std::uint64_t>(table.cached_tokens[choice.row]),
-              decision.attempts + 1};
+              decision.attempts + 1,
+              wait_end == WaitEnd::kRoom || wait_end == WaitEnd::kPatience
+                  ? band_.waited(id.index, now)
+                  : decision.waited,
+              wait_end == WaitEnd::kNone ? decision.wait_end : wait_end};
   if (profile.reads.has(scheduling::Column::kMediaCached)) {
     decision.media = static_cast<std::uint32_t>(request.media.size());
     decision.media_cached = static_cast<std::uint32_t>(table.media_items[choice.row]);
@@ -142,6 +170,36 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
   }
   note(request, profile, chance, decision, model::ReplyReason::kNone, now);
   outbox.push_back({id, Action::Kind::kForward, endpoint, model::ReplyReason::kNone, {}});
+}
+
+// Nobody has room. kNone: it waits from here on, or still; otherwise why it does not.
+WaitEnd Picker::wait(RequestId id, Time now, Outbox& outbox) {
+  if (band_.waits(id.index)) return band_.due(id.index, now) ? WaitEnd::kPatience : WaitEnd::kNone;
+  return stand_in_line(id, now, outbox) ? WaitEnd::kNone : WaitEnd::kFull;
+}
+
+bool Picker::stand_in_line(RequestId id, Time now, Outbox& outbox) {
+  if (!band_.offer(id.index, now)) return false;
+  outbox.push_back({id, Action::Kind::kWait, {}, model::ReplyReason::kNone, {}});
+  return true;
+}
+
+void Picker::on_tick(Outbox& outbox) const {
+  const std::optional<std::uint32_t> first = band_.first();
+  if (!first) return;
+  const RequestId id{*first, states_[*first].generation};
+  outbox.push_back({id, Action::Kind::kTurn, {}, model::ReplyReason::kNone, {}});
+}
+
+void Picker::on_turn(RequestId id, const model::InferenceRequest& request,
+                     const model::PoolSnapshot& pool, const scheduling::Profile& profile, Time now,
+                     Outbox& outbox) {
+  FAIRLEAD_ASSERT(band_.waits(id.index));
+  const std::size_t before = outbox.size();
+  decide(id, request, pool, profile, now, outbox);
+  if (outbox.size() == before) return;
+  band_.leave(id.index);
+  on_tick(outbox);
 }
 
 // What only some policies read is counted for those only.
@@ -253,6 +311,7 @@ void Picker::on_end(RequestId id, model::Outcome outcome, Time now) {
     ports_.observations.observe({mine.decision.endpoint, model::Observation::Kind::kSuccess,
                                  UpstreamFailure::kConnectRefused, now});
   }
+  band_.leave(id.index);
   mine.share.release();
   mine.live = false;
   free_.push_back(id.index);

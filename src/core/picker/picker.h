@@ -5,8 +5,12 @@
 //
 //   on_request ─▶ Forward ─▶ on_dispatched ─▶ on_first_token ─▶ on_end
 //              │          └▶ on_upstream_failed ─▶ Forward to another, or Reply ─▶ on_end
-//              └▶ Reply ─▶ on_end
+//              ├▶ Reply ─▶ on_end
+//              └▶ Wait ─ on_tick ─▶ Turn ─▶ on_turn ─▶ Forward, Reply, or it waits on
 //
+// Who waits is bound late: requests for which no endpoint has room stand in one band, first come,
+// first served, until one has, or until their patience ends; then they are placed as if there were
+// no band. Newcomers stand behind those who wait.
 // Every on_request is answered by exactly one on_end, whatever happens. The picker keeps no pointer
 // into the caller's values after a call returns. It holds the request's in-flight share, so the
 // accounting is exact after any failure.
@@ -19,6 +23,7 @@
 
 #include "base/random.h"
 #include "base/time.h"
+#include "core/admission/waiting_band.h"
 #include "core/fleet/inflight_table.h"
 #include "core/model/endpoint.h"
 #include "core/model/request.h"
@@ -34,9 +39,12 @@ struct Limits {
   double retries_per_second = 10;  // On top of the ratio, per worker.
   // How long this worker avoids an endpoint that just failed it, before control has spoken.
   Duration failure_mask = std::chrono::seconds(1);
+  admission::BandLimits waiting{};  // Of this worker; by default nobody waits.
 };
 
 inline constexpr std::uint32_t kMaxAttempts = 8;
+// How often on_tick() is due while requests wait: a fraction of an engine's step.
+inline constexpr Duration kTurnPeriod = std::chrono::milliseconds(5);
 
 struct RequestId {
   std::uint32_t index = 0;
@@ -48,6 +56,8 @@ struct Action {
   enum class Kind : std::uint8_t {
     kForward,  // Send the request to `endpoint`.
     kReply,    // Answer the client for `reason`; Retry-After where it is above zero.
+    kWait,     // Keep the request; its turn comes.
+    kTurn,     // Call on_turn().
   };
   RequestId request;
   Kind kind = Kind::kReply;
@@ -57,6 +67,16 @@ struct Action {
 };
 
 using Outbox = std::vector<Action>;
+
+// Why a request that waited was placed.
+enum class WaitEnd : std::uint8_t {
+  kNone,  // It did not wait.
+  kRoom,
+  kPatience,
+  kFull,  // It did not wait because too many did.
+};
+inline constexpr std::size_t kWaitEndCount = 4;
+std::string_view to_string(WaitEnd end);
 
 // The last decision made for a request, for the access log and explain.
 struct Decision {
@@ -68,6 +88,8 @@ struct Decision {
   std::uint64_t prompt_tokens = 0;
   std::uint64_t cached_tokens = 0;  // Predicted.
   std::uint32_t attempts = 0;
+  Duration waited{};  // For an endpoint with room.
+  WaitEnd wait_end = WaitEnd::kNone;
   // Where a proxy should turn when the endpoint fails it, in this order; the picker itself decides
   // anew when it is told of a failure.
   std::array<model::EndpointRef, scheduling::kMaxFallbacks> fallbacks{};
@@ -153,6 +175,14 @@ class Picker {
 
   RequestId on_request(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
                        const scheduling::Profile& profile, Time now, Outbox& outbox);
+  // Asks the one that has waited longest; due every kTurnPeriod while waiting() is not 0.
+  void on_tick(Outbox& outbox) const;
+  // The answer to Turn: decides like on_request(), and where that gives a place, the next one has
+  // its turn. No action: it waits on.
+  void on_turn(RequestId id, const model::InferenceRequest& request,
+               const model::PoolSnapshot& pool, const scheduling::Profile& profile, Time now,
+               Outbox& outbox);
+  std::size_t waiting() const { return band_.size(); }
   // The request's last byte was handed to the endpoint's connection.
   void on_dispatched(RequestId id, const model::InferenceRequest& request, Time now);
   // A proxy brought it to one of its fall-backs: the in-flight share and the prompt's history are
@@ -188,6 +218,8 @@ class Picker {
   RequestId allocate();
   void decide(RequestId id, const model::InferenceRequest& request, const model::PoolSnapshot& pool,
               const scheduling::Profile& profile, Time now, Outbox& outbox);
+  WaitEnd wait(RequestId id, Time now, Outbox& outbox);
+  bool stand_in_line(RequestId id, Time now, Outbox& outbox);
   void take_share(State& mine, model::EndpointRef endpoint, float uncached_tokens,
                   const model::InferenceRequest& request, const scheduling::Profile& profile);
   void refuse(RequestId id, const model::InferenceRequest& request,
@@ -203,6 +235,7 @@ class Picker {
   Ports ports_;
   Limits limits_;
   RetryBudget budget_;
+  admission::WaitingBand band_;
   Random random_;
   CandidateBuilder builder_;
   scheduling::Runner runner_;

@@ -46,6 +46,10 @@ std::string_view to_string(Column column) {
       return "inflight_context";
     case Column::kPlacedTokens:
       return "placed_tokens";
+    case Column::kReuse:
+      return "reuse";
+    case Column::kKvTokens:
+      return "kv_tokens";
     case Column::kHeaders:
       return "headers";
     case Column::kPriority:
@@ -56,7 +60,7 @@ std::string_view to_string(Column column) {
 
 std::string to_string(Columns columns) {
   std::string out;
-  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kPlacedTokens); bit <<= 1) {
+  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kReuse); bit <<= 1) {
     const auto column = static_cast<Column>(bit);
     if (!columns.has(column)) continue;
     if (!out.empty()) out += ", ";

@@ -46,6 +46,9 @@ enum class Column : std::uint32_t {
   kInFlightContext = 1U << 19,  // Prompt tokens in flight, cached or not, up to the requests' ends.
   // Uncached prompt tokens ever placed there, above the least of the rows.
   kPlacedTokens = 1U << 20,
+  // Share of the prompt tokens lately placed anywhere that were cached there: one for all rows.
+  kReuse = 1U << 22,
+  kKvTokens = 1U << 21,  // What all KV blocks of the engine hold, scraped; 0: it never said.
 };
 
 class Columns {
@@ -72,7 +75,7 @@ inline constexpr Columns kAllColumns{
     Column::kColdOrder,      Column::kHealth,    Column::kLabels,       Column::kModels,
     Column::kMetricsAge,     Column::kAdapter,   Column::kAdapterRoom,  Column::kMediaCached,
     Column::kHeaders,        Column::kPriority,  Column::kCacheTrust,   Column::kInFlightContext,
-    Column::kPlacedTokens};
+    Column::kPlacedTokens,   Column::kKvTokens,  Column::kReuse};
 
 // Values of the column `adapter`.
 inline constexpr float kAdapterNowhere = 0;
@@ -106,6 +109,8 @@ struct Candidates {
   std::vector<float> cache_trust;
   std::vector<float> inflight_context;
   std::vector<float> placed_tokens;
+  std::vector<float> kv_tokens;
+  std::vector<float> reuse;
   std::vector<float> media_items;  // Of the request's media, those cached; for metrics.
 
   std::size_t size() const { return endpoint.size(); }
@@ -136,6 +141,8 @@ inline constexpr std::array kFigures = {
     Figure{"cache_trust", &Candidates::cache_trust},
     Figure{"inflight_context", &Candidates::inflight_context},
     Figure{"placed_tokens", &Candidates::placed_tokens},
+    Figure{"kv_tokens", &Candidates::kv_tokens},
+    Figure{"reuse", &Candidates::reuse},
 };
 
 }  // namespace fairlead::scheduling

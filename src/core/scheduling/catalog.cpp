@@ -2,6 +2,7 @@
 #include "core/scheduling/catalog.h"
 
 #include "base/assert.h"
+#include "core/scheduling/plugins/admitter/kv_room_admitter.h"
 #include "core/scheduling/plugins/admitter/probabilistic_admitter.h"
 #include "core/scheduling/plugins/filter/by_label_filter.h"
 #include "core/scheduling/plugins/filter/concurrency_detector.h"
@@ -84,6 +85,7 @@ Registry builtin_registry() {
   };
   const AdmitterSpec admitters[] = {
       concurrency_detector_admitter_spec(),
+      kv_room_admitter_spec(),
       probabilistic_admitter_spec(),
       utilization_detector_admitter_spec(),
   };

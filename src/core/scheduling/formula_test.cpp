@@ -114,6 +114,55 @@ TEST(ExternalityCostScorer, AddsQueueOwnWorkItsVictimsAndTheSlot) {
             (Values{208, 428}));
 }
 
+TEST(ExternalityCostScorer, PricesWhatIsPushedOutOfAFullMemory) {
+  Table table(3);
+  table.candidates.kv_tokens = {1000, 1000, 0};
+  table.candidates.kv_usage = {0.75, 0.5, 1};
+  table.candidates.inflight_tokens = {100, 100, 100};
+  table.candidates.own_uncached_tokens = {200, 200, 200};
+  // Beyond 800 are 750 + 100 + 200 - 800 = 250 tokens, 0.5 * (1 + 1) of them in price, and none.
+  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(200), "{kvKnee: 0.8, kvWeight: 0.5}"),
+            (Values{750, 500, 500}));
+}
+
+TEST(ColdPlacementCostScorer, PricesTheOrderByHowMuchIsAskedForAgain) {
+  Table table(2);
+  table.candidates.cold_order = {3, 0};
+  table.candidates.own_uncached_tokens = {400, 400};
+  table.candidates.reuse = {0.5, 0.5};
+  EXPECT_EQ(score("cold-placement-cost-scorer", table, prompt_of(400), "reuseShare: 2"),
+            (Values{1200, 0}));
+  table.candidates.reuse = {0, 0};
+  EXPECT_EQ(score("cold-placement-cost-scorer", table, prompt_of(400), "reuseShare: 2"),
+            (Values{0, 0}));
+}
+
+TEST(KvRoomAdmitter, AsksToWaitWhereNobodyHasRoom) {
+  const Registry registry = builtin_registry();
+  const auto admitter =
+      make(registry.admitter("kv-room-admitter"), "{kvShare: 0.9, queueTokens: 100}");
+  Table table(2);
+  Random random(1);
+  const auto admit = [&] { return admitter->admit(prompt_of(200), table.candidates, random); };
+  table.candidates.inflight_requests = {1, 1};
+  table.candidates.kv_tokens = {1000, 1000};
+  table.candidates.kv_usage = {0.8, 0.7};
+  table.candidates.own_uncached_tokens = {200, 200};
+  EXPECT_EQ(admit(), Admission::kAdmitted);  // 700 + 200 of 900.
+  table.candidates.kv_usage[1] = 0.71F;
+  EXPECT_EQ(admit(), Admission::kLater);
+  table.candidates.own_uncached_tokens[0] = 100;
+  EXPECT_EQ(admit(), Admission::kAdmitted);
+  table.candidates.kv_usage[0] = 0.5F;
+  table.candidates.inflight_tokens[0] = 101;
+  EXPECT_EQ(admit(), Admission::kLater);
+  table.candidates.inflight_requests[0] = 0;  // An idle one takes whatever there is.
+  EXPECT_EQ(admit(), Admission::kAdmitted);
+  table.candidates.inflight_requests[0] = 1;
+  table.candidates.kv_tokens[1] = 0;  // It never said: only its queue counts.
+  EXPECT_EQ(admit(), Admission::kAdmitted);
+}
+
 TEST(ColdPlacementCostScorer, PricesTheOrderOfColdPlacements) {
   Table table(2);
   table.candidates.cold_order = {1, 0};

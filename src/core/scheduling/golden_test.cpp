@@ -101,6 +101,8 @@ struct Case {
         {"unstarted", &Candidates::unstarted},
         {"context", &Candidates::inflight_context},
         {"placed", &Candidates::placed_tokens},
+        {"capacity", &Candidates::kv_tokens},
+        {"reuse", &Candidates::reuse},
         {"cached", &Candidates::cached_tokens},
         {"own", &Candidates::own_uncached_tokens},
         {"cold", &Candidates::cold_order},

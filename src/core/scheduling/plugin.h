@@ -60,12 +60,14 @@ class Picker {
 enum class Admission : std::uint8_t {
   kAdmitted,
   kSaturated,  // The pool is too busy for a request of this priority.
+  kLater,      // No endpoint has room: ask again, in the order in which requests came.
 };
 
 class Admitter {
  public:
   virtual ~Admitter() = default;
-  // Asked once a request, over every candidate, before the filters. The table is not empty.
+  // Asked before the filters, over every candidate: once a request, and again whenever it is its
+  // turn among those who were told kLater. The table is not empty.
   virtual Admission admit(const model::InferenceRequest& request, const Candidates& table,
                           Random& random) const = 0;
 };

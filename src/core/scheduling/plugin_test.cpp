@@ -75,7 +75,7 @@ TEST(Catalog, ATypeIsOnceOfAKindAndAllKindsArePresent) {
   EXPECT_EQ(count(registry().filters()), 12U);
   EXPECT_EQ(count(registry().scorers()), 19U);
   EXPECT_EQ(count(registry().pickers()), 5U);
-  EXPECT_EQ(count(registry().admitters()), 3U);
+  EXPECT_EQ(count(registry().admitters()), 4U);
   EXPECT_EQ(count(registry().reporters()), 1U);
   Registry again = builtin_registry();
   EXPECT_FALSE(again.add(registry().scorers().front()).has_value());

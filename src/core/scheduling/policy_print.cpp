@@ -21,7 +21,7 @@ struct Provider {
 };
 
 constexpr Columns kPrefixColumns{Column::kCachedTokens, Column::kOwnUncachedTokens,
-                                 Column::kColdOrder, Column::kPlacedTokens};
+                                 Column::kColdOrder, Column::kPlacedTokens, Column::kReuse};
 constexpr std::array kProviders = {
     Provider{"approx-prefix-cache-producer", kPrefixColumns},
     Provider{"precise-prefix-cache-producer", kPrefixColumns},
@@ -31,7 +31,7 @@ constexpr std::array kProviders = {
     Provider{"mm-embeddings-cache-producer", {Column::kMediaCached}},
     Provider{"core-metrics-extractor",
              {Column::kWaiting, Column::kRunning, Column::kKvUsage, Column::kMetricsAge,
-              Column::kAdapter, Column::kAdapterRoom}},
+              Column::kAdapter, Column::kAdapterRoom, Column::kKvTokens}},
 };
 
 Columns common(Columns a, Columns b) { return a.missing_from(a.missing_from(b)); }

@@ -92,7 +92,9 @@ void CallHost::adopt(const std::shared_ptr<const router::Generation>& generation
   settings_ = std::make_shared<const exchange::ExtProcSettings>(std::move(settings));
   plugin_metrics_.adopt(generation->picker);
   bodies_.set_lent_bytes_max(generation->epp.buffered_bytes_max);
-  picker_.set_limits(router::Router::picker_limits(generation->settings));
+  picker::Limits limits = router::Router::picker_limits(generation->settings);
+  limits.waiting = {};  // Envoy does not wait: it gives up after its own message_timeout.
+  picker_.set_limits(limits);
   loop_.pacer().set_pause(generation->settings.gateway.stream_batching);
 }
 

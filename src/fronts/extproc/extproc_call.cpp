@@ -212,6 +212,7 @@ void ExtProcCall::on_action(const picker::Action& action) {
                                          host_.exact_now() - deciding_at_);
     return stream_.reply({action.reason, {}, {}}, action.retry_after);
   }
+  FAIRLEAD_ASSERT(action.kind == picker::Action::Kind::kForward);  // Nobody waits here.
   forward(host_.picker().decision(id_));
   pool_.reset();
 }

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fronts/gateway/gateway_metrics.h"
 
+#include <array>
 #include <string>
 
 namespace fairlead::gateway {
 
 using router::register_all;
+namespace {
+
+// Seconds, up to the longest patience that makes sense before a client gives up.
+constexpr std::array kWaitBounds = {0.01, 0.025, 0.05, 0.1,  0.25, 0.5,
+                                    1.0,  2.5,   5.0,  10.0, 30.0, 60.0};
+
+}  // namespace
+
 std::string_view to_string(TunnelEnd end) {
   switch (end) {
     case TunnelEnd::kClosed:
@@ -40,9 +49,27 @@ GatewayMetrics::GatewayMetrics(MetricRegistry& registry)
   beyond_retry_buffer_ =
       &registry.counter("fairlead_requests_beyond_retry_buffer_total",
                         "Failed tries not repeated because the body exceeds the retry buffer.");
+  add_waiting();
   add_sockets();
   add_http2();
   add_tunnels();
+}
+
+void GatewayMetrics::add_waiting() {
+  waiting_ = &registry_.gauge("fairlead_waiting_requests",
+                              "Requests that wait for an endpoint with room now.");
+  wait_ = &registry_.histogram("fairlead_wait_seconds",
+                               "How long placed requests had waited for an endpoint with room.",
+                               kWaitBounds, {});
+  register_all<picker::WaitEnd>(registry_, "fairlead_waits_total",
+                                "Requests for which no endpoint had room, by why they were placed.",
+                                "end", wait_ends_);
+}
+
+void GatewayMetrics::on_wait_end(picker::WaitEnd end, Duration waited) {
+  if (end == picker::WaitEnd::kNone) return;
+  wait_ends_[static_cast<std::size_t>(end)]->add();
+  if (end != picker::WaitEnd::kFull) wait_->observe(to_seconds(waited));
 }
 
 void GatewayMetrics::add_tunnels() {

@@ -60,6 +60,8 @@ class GatewayMetrics final : public router::RequestMetrics {
   void on_beyond_retry_buffer() { beyond_retry_buffer_->add(); }
   void on_refusal(net::RefusalKind kind, model::ReplyReason reason);
   void set_decoding(std::size_t bodies) { decoding_->set(static_cast<double>(bodies)); }
+  void set_waiting(std::size_t requests) { waiting_->set(static_cast<double>(requests)); }
+  void on_wait_end(picker::WaitEnd end, Duration waited);
   void on_tunnel_open();
   void on_tunnel_end(TunnelEnd end, std::uint64_t from_client, std::uint64_t from_engine);
   void set_sockets(const SocketFigures& now);
@@ -69,8 +71,12 @@ class GatewayMetrics final : public router::RequestMetrics {
   void add_sockets();
   void add_http2();
   void add_tunnels();
+  void add_waiting();
 
   Gauge* decoding_;
+  Gauge* waiting_;
+  Histogram* wait_;
+  std::array<Counter*, picker::kWaitEndCount> wait_ends_{};
   std::array<Counter*, net::kRefusalKindCount> refusals_{};
   Counter* retries_;
   Counter* stale_retries_;

@@ -151,6 +151,12 @@ void Relay::decide() {
   host_.actions().run();
 }
 
+void Relay::take_turn() {
+  const net::LoopScope scope(host_.loop().profile(), net::LoopPart::kDeciding);
+  host_.picker().on_turn(id_, named_request(), *host_.pool_snapshot(), generation_->profile,
+                         host_.loop().now(), host_.actions().outbox());
+}
+
 // The endpoint that made the answer which this request continues. Engines keep answers by
 // themselves.
 void Relay::find_holder() {
@@ -169,6 +175,10 @@ void Relay::on_action(const picker::Action& action) {
   switch (action.kind) {
     case picker::Action::Kind::kForward:
       return forward(action.endpoint);
+    case picker::Action::Kind::kWait:
+      return host_.expect_turns();
+    case picker::Action::Kind::kTurn:
+      return take_turn();
     case picker::Action::Kind::kReply:
       break;
   }
@@ -181,6 +191,7 @@ void Relay::on_action(const picker::Action& action) {
 void Relay::forward(model::EndpointRef endpoint) {
   const picker::Decision& decision = host_.picker().decision(id_);
   host_.metrics().on_decision(decision);
+  if (decision.attempts == 1) host_.metrics().on_wait_end(decision.wait_end, decision.waited);
   host_.traffic().on_decision(endpoint.slot, decision.prompt_tokens, decision.cached_tokens);
   if (decision.attempts > 1) host_.metrics().on_retry();
   response_.clear();

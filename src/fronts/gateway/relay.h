@@ -84,6 +84,7 @@ class Relay final : private net::ExchangeObserver,
   void find_holder();
   void tokenize(tokens::RequestForm form);
   void decide();
+  void take_turn();
   model::InferenceRequest named_request() const;
   void forward(model::EndpointRef endpoint);
   void send_to_target();

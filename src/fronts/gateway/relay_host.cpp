@@ -46,6 +46,7 @@ RelayHost::RelayHost(net::EventLoop& loop, router::Router& router, router::Acces
       metrics_(router.metrics()),
       traffic_(router.traffic()),
       picker_(router.make_picker(worker)),
+      turn_timer_(loop, [this] { deal_turns(); }),
       targets_(router.generation().load()->settings.fleet.tls.server_name),
       model_list_(static_cast<std::uint64_t>(loop.unix_seconds())),
       upstream_(loop, upstream_options(router)) {
@@ -106,6 +107,18 @@ void RelayHost::decode_later(Relay& relay) {
   metrics_.set_decoding(decoding_.size());
   // Zero would be this turn again.
   if (!decode_timer_.armed()) decode_timer_.arm(Duration{1});
+}
+
+void RelayHost::expect_turns() {
+  metrics_.set_waiting(picker_.waiting());
+  if (!turn_timer_.armed()) turn_timer_.arm(picker::kTurnPeriod);
+}
+
+void RelayHost::deal_turns() {
+  picker_.on_tick(actions_.outbox());
+  actions_.run();
+  metrics_.set_waiting(picker_.waiting());
+  if (picker_.waiting() > 0 && !turn_timer_.armed()) turn_timer_.arm(picker::kTurnPeriod);
 }
 
 void RelayHost::decode_next() {

@@ -87,6 +87,8 @@ class RelayHost final {
   std::size_t& decoded_bytes() { return decoded_bytes_; }
   std::unique_ptr<codec::GzipDecoder> take_decoder();
   void give_back_decoder(std::unique_ptr<codec::GzipDecoder> decoder);
+  // Somebody waits for an endpoint with room: turns are dealt out until nobody does.
+  void expect_turns();
   // Calls decode_on() in a later turn: of one relay a turn, each in its turn.
   void decode_later(Relay& relay);
   // Of a relay that ends before its body was decoded.
@@ -107,6 +109,7 @@ class RelayHost final {
 
  private:
   void decode_next();
+  void deal_turns();
 
   net::EventLoop& loop_;
   Published<router::Generation>::Reader generation_;
@@ -137,6 +140,7 @@ class RelayHost final {
   std::size_t desk_bytes_ = 0;
   picker::Picker picker_;
   router::ActionDesk<Relay> actions_;
+  net::Timer turn_timer_;
   UpstreamTargets targets_;
   ModelList model_list_;
   std::string scratch_;

@@ -30,7 +30,7 @@ Replica::Replica(const PreparedWorkload& prepared, const scheduling::Profile& po
       told_(settings.events ? std::make_unique<ToldCaches>(*settings.events, settings.engines,
                                                            prepared.engine_block_tokens())
                             : nullptr),
-      picker_(ports(), {}, seed) {}
+      picker_(ports(), {.waiting = settings.waiting}, seed) {}
 
 picker::Ports Replica::ports() {
   picker::Ports ports{{inflight_, load_, ledger_, history_}, recorder_, observations_};
@@ -41,7 +41,7 @@ picker::Ports Replica::ports() {
   return ports;
 }
 
-picker::Action Replica::send(std::uint32_t request, Time now) {
+model::InferenceRequest Replica::facts(std::uint32_t request) const {
   const load::PlannedRequest& planned = prepared_.workload().requests[request];
   const PromptKeys& keys = prepared_.keys(request);
   model::InferenceRequest facts;
@@ -56,13 +56,45 @@ picker::Action Replica::send(std::uint32_t request, Time now) {
     const std::uint32_t block = prepared_.engine_block_tokens();
     facts.token_keys = std::span(keys.token).first(planned.prompt_tokens / block);
     facts.token_block = block;
-    told_->catch_up(now);
   }
+  return facts;
+}
+
+picker::Action Replica::send(std::uint32_t request, Time now) {
+  const model::InferenceRequest asked = facts(request);
+  if (told_) told_->catch_up(now);
   outbox_.clear();
-  const picker::RequestId id = picker_.on_request(facts, pool_, policy_, now, outbox_);
+  const picker::RequestId id = picker_.on_request(asked, pool_, policy_, now, outbox_);
   FAIRLEAD_ASSERT(outbox_.size() == 1);
-  if (outbox_[0].kind == picker::Action::Kind::kForward) picker_.on_dispatched(id, facts, now);
+  if (id.index >= request_of_.size()) request_of_.resize(id.index + 1);
+  request_of_[id.index] = request;
+  dispatch(outbox_[0], asked, now);
   return outbox_[0];
+}
+
+std::span<const Replica::Bound> Replica::take_turns(Time now) {
+  if (told_) told_->catch_up(now);
+  outbox_.clear();
+  bound_.clear();
+  picker_.on_tick(outbox_);
+  for (std::size_t i = 0; i < outbox_.size(); ++i) {
+    const picker::Action action = outbox_[i];
+    const std::uint32_t request = request_of_[action.request.index];
+    const model::InferenceRequest asked = facts(request);
+    if (action.kind == picker::Action::Kind::kTurn) {
+      picker_.on_turn(action.request, asked, pool_, policy_, now, outbox_);
+      continue;
+    }
+    dispatch(action, asked, now);
+    bound_.push_back({request, action});
+  }
+  return bound_;
+}
+
+void Replica::dispatch(const picker::Action& action, const model::InferenceRequest& request,
+                       Time now) {
+  if (action.kind != picker::Action::Kind::kForward) return;
+  picker_.on_dispatched(action.request, request, now);
 }
 
 void Replica::first_token(picker::RequestId id, std::uint64_t cached) {

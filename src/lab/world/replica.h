@@ -24,8 +24,16 @@ class Replica {
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
 
-  // Decides where the request goes. When it is forwarded, it has left.
+  // Decides where the request goes, or whether it waits here. When it is forwarded, it has left.
   picker::Action send(std::uint32_t request, Time now);
+  // Lets those who wait take their turns: who got a place, or a refusal, and what. Due every
+  // picker::kTurnPeriod while any wait.
+  struct Bound {
+    std::uint32_t request;
+    picker::Action action;
+  };
+  std::span<const Bound> take_turns(Time now);
+  std::size_t waiting() const { return picker_.waiting(); }
   // `cached` are the prompt tokens that the engine had.
   void first_token(picker::RequestId id, std::uint64_t cached);
   void end(picker::RequestId id, model::Outcome outcome, Time now) {
@@ -55,6 +63,8 @@ class Replica {
   };
 
   picker::Ports ports();
+  model::InferenceRequest facts(std::uint32_t request) const;
+  void dispatch(const picker::Action& action, const model::InferenceRequest& request, Time now);
 
   const PreparedWorkload& prepared_;
   const scheduling::Profile& policy_;
@@ -69,6 +79,8 @@ class Replica {
   NoObservations observations_;
   picker::Picker picker_;
   picker::Outbox outbox_;
+  std::vector<std::uint32_t> request_of_;  // By RequestId::index.
+  std::vector<Bound> bound_;
   std::uint64_t predicted_tokens_ = 0;
   std::uint64_t misjudged_tokens_ = 0;
 };

@@ -53,11 +53,21 @@ class Run {
 
  private:
   // In the order in which they are handled at one time.
-  enum class Next : std::uint8_t { kAnswer, kScraped, kCacheBatch, kEngine, kScrape, kArrival };
+  enum class Next : std::uint8_t {
+    kAnswer,
+    kScraped,
+    kCacheBatch,
+    kEngine,
+    kScrape,
+    kTurn,
+    kArrival,
+  };
 
   std::pair<Next, Time> next() const;
   void handle(Next what);
   void arrive(const load::Pacer::Issue& issue);
+  void take_turns();
+  void act_on(const picker::Action& action, std::uint32_t request);
   void submit(std::uint32_t request, std::uint32_t engine);
   void answer(Time at, std::uint32_t request, Answer::Kind kind);
   void take_answer();
@@ -90,6 +100,7 @@ class Run {
   std::vector<engine::CacheLog> spare_logs_;
   std::uint64_t scraped_ = 0;  // Scrapes begun, by the routers in turn.
   Time next_scrape_{};
+  Time next_turn_ = Time::max();  // While anybody waits at a router.
   Time now_{};
   WorldResult result_;
 };
@@ -147,6 +158,7 @@ std::pair<Run::Next, Time> Run::next() const {
   if (!batches_.empty()) offer(Next::kCacheBatch, batches_.front().at);
   offer(Next::kEngine, clock_.at());
   offer(Next::kScrape, next_scrape_);
+  offer(Next::kTurn, next_turn_);
   if (const auto due = pacer_.next_due()) offer(Next::kArrival, std::max(now_, *due));
   return {what, at};
 }
@@ -163,6 +175,8 @@ void Run::handle(Next what) {
       return act(clock_.engine());
     case Next::kScrape:
       return scrape();
+    case Next::kTurn:
+      return take_turns();
     case Next::kArrival:
       return arrive(pacer_.issue());
   }
@@ -180,13 +194,29 @@ void Run::arrive(const load::Pacer::Issue& issue) {
   record.prompt_tokens = planned.prompt_tokens;
   const picker::Action action = routers_[router]->send(issue.request, now_);
   flights_[issue.request] = {action.request, router};
-  if (action.kind == picker::Action::Kind::kReply) {
-    routers_[router]->end(action.request, model::Outcome::kRejected, now_);
-    fail(issue.request, model::http_status(action.reason));
+  act_on(action, issue.request);
+}
+
+void Run::act_on(const picker::Action& action, std::uint32_t request) {
+  if (action.kind == picker::Action::Kind::kWait) {
+    if (next_turn_ == Time::max()) next_turn_ = now_ + picker::kTurnPeriod;
     return;
   }
-  record.endpoint = static_cast<std::uint16_t>(action.endpoint.slot);
-  submit(issue.request, action.endpoint.slot);
+  if (action.kind == picker::Action::Kind::kReply) {
+    routers_[flights_[request].router]->end(action.request, model::Outcome::kRejected, now_);
+    return fail(request, model::http_status(action.reason));
+  }
+  result_.records.requests[request].endpoint = static_cast<std::uint16_t>(action.endpoint.slot);
+  submit(request, action.endpoint.slot);
+}
+
+void Run::take_turns() {
+  std::size_t waiting = 0;
+  for (const auto& router : routers_) {
+    for (const auto& [request, action] : router->take_turns(now_)) act_on(action, request);
+    waiting += router->waiting();
+  }
+  next_turn_ = waiting > 0 ? now_ + picker::kTurnPeriod : Time::max();
 }
 
 // The model knows by itself when the request comes to the scheduler, so it gets it at once.
@@ -241,7 +271,7 @@ void Run::fail(std::uint32_t request, int status) {
 
 // No request decided from now on reaches a scheduler earlier.
 Time Run::horizon() const {
-  const Time decision = std::max(now_, pacer_.next_due().value_or(now_));
+  const Time decision = std::max(now_, std::min(next_turn_, pacer_.next_due().value_or(now_)));
   return decision + settings_.network_delay + host_overhead_;
 }
 
@@ -293,7 +323,8 @@ void Run::scrape() {
   for (const engine::EngineModel& engine : engines_) {
     const engine::EngineLoad load = engine.load();
     scrape.rows.push_back({static_cast<float>(load.waiting), static_cast<float>(load.running),
-                           static_cast<float>(load.kv_usage), scrape.at});
+                           static_cast<float>(load.kv_usage), scrape.at, false,
+                           static_cast<float>(settings_.engine.kv_tokens)});
   }
   scrapes_.push_back(std::move(scrape));
 }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "core/admission/waiting_band.h"
 #include "core/scheduling/kv_event_settings.h"
 #include "core/scheduling/profile.h"
 #include "lab/engine/model/engine_model.h"
@@ -35,6 +36,8 @@ struct WorldSettings {
   // Prompt bytes of history kept per endpoint; 0 takes what the engine's KV cache holds. Without
   // effect where routers listen.
   std::uint64_t history_bytes = 0;
+  // How long and how many a router lets wait where its policy binds late.
+  admission::BandLimits waiting{4096, std::chrono::seconds(30)};
   std::uint64_t seed = 1;
   // Replicas that know nothing of each other; each arrival comes to one of them by chance.
   std::uint32_t routers = 1;

@@ -6,22 +6,28 @@ namespace {
 
 class ColdPlacementCostScorer final : public Scorer {
  public:
-  explicit ColdPlacementCostScorer(float tokens_per_rank) : tokens_per_rank_(tokens_per_rank) {}
+  ColdPlacementCostScorer(float tokens_per_rank, float reuse_share)
+      : tokens_per_rank_(tokens_per_rank), reuse_share_(reuse_share) {}
 
   void score(const model::InferenceRequest&, const Candidates& table,
              std::span<const std::uint32_t> rows, std::span<float> out) const override {
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      out[i] = tokens_per_rank_ * table.cold_order[rows[i]];
+      const std::uint32_t row = rows[i];
+      const float again = reuse_share_ * table.reuse[row] * table.own_uncached_tokens[row];
+      out[i] = (tokens_per_rank_ + again) * table.cold_order[row];
     }
   }
 
  private:
   float tokens_per_rank_;
+  float reuse_share_;
 };
 
 std::unique_ptr<Scorer> create_cold_placement_cost_scorer(config::Section& parameters) {
-  const double tokens = parameters.number("tokensPerRank", 3000, 0, 1e9);
-  return std::make_unique<ColdPlacementCostScorer>(static_cast<float>(tokens));
+  const double tokens = parameters.number("tokensPerRank", 0, 0, 1e9);
+  const double share = parameters.number("reuseShare", 2, 0, 1000);
+  return std::make_unique<ColdPlacementCostScorer>(static_cast<float>(tokens),
+                                                   static_cast<float>(share));
 }
 
 }  // namespace
@@ -29,7 +35,7 @@ std::unique_ptr<Scorer> create_cold_placement_cost_scorer(config::Section& param
 ScorerSpec cold_placement_cost_scorer_spec() {
   return {"cold-placement-cost-scorer",
           Stability::kBeta,
-          {Column::kColdOrder},
+          {Column::kColdOrder, Column::kOwnUncachedTokens, Column::kReuse},
           ScoreKind::kTokens,
           create_cold_placement_cost_scorer};
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/scheduling/plugins/scorer/externality_cost_scorer.h"
 
+#include <algorithm>
+
 namespace fairlead::scheduling {
 namespace {
 
@@ -9,6 +11,8 @@ struct Weights {
   float waiting;
   float decode;
   float slot_tokens;
+  float kv_knee;
+  float kv_weight;
 };
 
 class ExternalityCostScorer final : public Scorer {
@@ -26,11 +30,19 @@ class ExternalityCostScorer final : public Scorer {
       const float delayed =
           1 + weights_.own + weights_.waiting * crowd + weights_.decode * decoding;
       out[i] = table.inflight_tokens[row] + table.own_uncached_tokens[row] * delayed +
-               weights_.slot_tokens * decoding;
+               weights_.slot_tokens * decoding +
+               weights_.kv_weight * (1 + weights_.own) * beyond_knee(table, row);
     }
   }
 
  private:
+  float beyond_knee(const Candidates& table, std::uint32_t row) const {
+    const float capacity = table.kv_tokens[row];
+    const float needed = table.kv_usage[row] * capacity + table.inflight_tokens[row] +
+                         table.own_uncached_tokens[row];
+    return capacity == 0 ? 0 : std::max(0.0F, needed - weights_.kv_knee * capacity);
+  }
+
   Weights weights_;
 };
 
@@ -39,8 +51,9 @@ std::unique_ptr<Scorer> create_externality_cost_scorer(config::Section& paramete
     return static_cast<float>(parameters.number(key, fallback, 0, 1e6));
   };
   return std::make_unique<ExternalityCostScorer>(
-      Weights{read("ownWeight", 1), read("waitingWeight", 2), read("decodeWeight", 0.05),
-              read("decodeSlotTokens", 1000)});
+      Weights{read("ownWeight", 1), read("waitingWeight", 1), read("decodeWeight", 0.1),
+              read("decodeSlotTokens", 1000),
+              static_cast<float>(parameters.number("kvKnee", 0.7, 0, 1)), read("kvWeight", 0.2)});
 }
 
 }  // namespace
@@ -49,7 +62,7 @@ ScorerSpec externality_cost_scorer_spec() {
   return {"externality-cost-scorer",
           Stability::kBeta,
           {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
-           Column::kOwnUncachedTokens},
+           Column::kOwnUncachedTokens, Column::kKvUsage, Column::kKvTokens},
           ScoreKind::kTokens,
           create_externality_cost_scorer};
 }

@@ -2,12 +2,18 @@
 // externality-cost-scorer: what sending the request here costs everybody, in prompt tokens:
 //   queue + own * (1 + ownWeight + waitingWeight * crowd + decodeWeight * decoding)
 //         + decodeSlotTokens * decoding
+//         + kvWeight * (1 + ownWeight) * max(0, used + queue + own - kvKnee * capacity)
 // queue: in-flight uncached tokens there; own: this prompt's uncached tokens there; crowd: requests
 // without a first token per endpoint, averaged over the rows; decoding: requests past their first
 // token there. Own work delays this request (1 + ownWeight), everyone waiting behind it (crowd) and
 // every running decode; a decode slot has a price because each sequence lengthens every step.
-// All inputs are this router's own accounting, so the score does not suffer from stale metrics.
-// Parameters: ownWeight 1; waitingWeight 2; decodeWeight 0.05; decodeSlotTokens 1000 tokens.
+// What goes beyond the knee of the engine's KV memory (used and capacity: tokens, scraped) pushes
+// out as much of those who run there: they grow until one is preempted, and prefilled again. All
+// inputs but used and capacity are this router's own accounting, changed at the moment of the
+// decision, so that a burst does not herd. Absence: an engine that never told its capacity has no
+// knee.
+// Parameters: ownWeight 1; waitingWeight 1; decodeWeight 0.1; decodeSlotTokens 1000 tokens;
+// kvKnee 0.7 of the capacity; kvWeight 0.2.
 #pragma once
 
 #include "core/scheduling/plugin.h"
