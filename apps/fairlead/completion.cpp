@@ -72,8 +72,9 @@ std::string bash_script(const CLI::App& program) {
       "{}"
       "  esac\n"
       "  case \"$before,$word\" in\n"
-      "    --policy,*) COMPREPLY=($(compgen -W \"{} {}\" -- \"$word\")) ;;\n"
-      "    --workload,*) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")) ;;\n"
+      "    --policy,* | --rivals,*) COMPREPLY=($(compgen -W \"{} {}\" -- \"$word\")) ;;\n"
+      "    --workload,* | --validation,*) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")) ;;\n"
+      "    --set,*) COMPREPLY=($(compgen -W \"train validate\" -- \"$word\")) ;;\n"
       "    \"${{COMP_WORDS[1]}}\",*) [ \"$COMP_CWORD\" -eq 2 ] &&"
       " COMPREPLY=($(compgen -W \"$words $flags\" -- \"$word\")) ;;\n"
       "    *,-*) COMPREPLY=($(compgen -W \"$flags\" -- \"$word\")) ;;\n"
@@ -97,18 +98,31 @@ std::string fish_text(const std::string& text) {
   return out + "'";
 }
 
+// `when` is the condition under which the command's flags are offered.
+std::string fish_flags(const CLI::App& command, const std::string& when) {
+  std::string out;
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->get_lnames().empty()) continue;
+    out += fmt::format("complete -c fairlead -n '{}' -l {}", when, option->get_lnames().front());
+    if (!option->get_snames().empty()) out += " -s " + option->get_snames().front();
+    if (option->get_items_expected_max() > 0) out += " -r";
+    out += fmt::format(" -d {}\n", fish_text(option->get_description()));
+  }
+  return out;
+}
+
 std::string fish_script(const CLI::App& program) {
   std::string out;
   for (const CLI::App* command : commands_of(program)) {
+    const std::string seen = "__fish_seen_subcommand_from " + command->get_name();
     out += fmt::format("complete -c fairlead -n __fish_use_subcommand -f -a {} -d {}\n",
                        command->get_name(), fish_text(command->get_description()));
-    for (const CLI::Option* option : command->get_options()) {
-      if (option->get_lnames().empty()) continue;
-      out += fmt::format("complete -c fairlead -n '__fish_seen_subcommand_from {}' -l {}",
-                         command->get_name(), option->get_lnames().front());
-      if (!option->get_snames().empty()) out += " -s " + option->get_snames().front();
-      if (option->get_items_expected_max() > 0) out += " -r";
-      out += fmt::format(" -d {}\n", fish_text(option->get_description()));
+    out += fish_flags(*command, seen);
+    for (const CLI::App* nested : commands_of(*command)) {
+      out += fmt::format("complete -c fairlead -n '{}' -f -a {} -d {}\n", seen, nested->get_name(),
+                         fish_text(nested->get_description()));
+      out += fish_flags(
+          *nested, fmt::format("{}; and __fish_seen_subcommand_from {}", seen, nested->get_name()));
     }
   }
   return out;

@@ -1,51 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // `fairlead plan`: policies tried out in virtual time, with the code that routes in production.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <unistd.h>
 #include <CLI/CLI.hpp>
 
-#include <algorithm>
-#include <cinttypes>
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "commands.h"
-#include "core/picker/candidate_builder.h"
-#include "core/scheduling/catalog.h"
 #include "core/scheduling/policy_config.h"
-#include "embedded_data.h"
 #include "flag_checks.h"
-#include "io/fleet/file_watch.h"
-#include "io/net/steady_clock.h"
 #include "lab/plan/fleet.h"
 #include "lab/plan/study.h"
 #include "lab/plan/study_report.h"
+#include "plan_flags.h"
+#include "plan_sweep.h"
 #include "report_text.h"
 #include "workload_flags.h"
 
 namespace fairlead::app {
 namespace {
 
-constexpr std::uint64_t kEnginesMax = 4096;
-constexpr std::uint64_t kRoutersMax = 64;
-constexpr std::uint64_t kSeedsMax = 1000;
-constexpr std::uint64_t kThreadsMax = 256;
-
-// What both commands take.
-struct StudyFlags {
+// What the commands over one workload take.
+struct StudyFlags : FleetFlags {
   WorkloadFlags workload;
-  std::uint32_t engines = 8;
-  std::uint32_t routers = 1;
-  double scrape_ms = 50;
-  std::string profile = "qwen3-32b-2xh100";
-  std::int64_t kv_tokens = 0;  // 0: the profile's.
-  std::uint32_t seeds = 5;
-  std::uint32_t threads = std::max(1U, std::thread::hardware_concurrency());
   bool json = false;
 };
 
@@ -54,82 +34,16 @@ struct RunFlags : StudyFlags {
   std::string html;
 };
 
-struct FleetFlags : StudyFlags {
+struct SizeFlags : StudyFlags {
   std::string policy{scheduling::kDefaultPolicy};
   std::string slo = "ttft_p95=1s,itl_p95=50ms";
   std::uint32_t engines_max = 1024;
 };
 
-Result<std::string> policy_text(const std::string& name_or_path) {
-  const std::string_view shipped = scheduling::shipped_policy(name_or_path);
-  if (!shipped.empty()) return std::string(shipped);
-  auto text = fleet::FileWatch::read_file(name_or_path);
-  if (!text) {
-    return fail(ErrorCode::kNotFound, "{} is neither a shipped policy ({}) nor a readable file: {}",
-                name_or_path, fmt::join(scheduling::shipped_policy_names(), ", "),
-                text.error().message);
-  }
-  return text;
-}
-
-Result<plan::StudyPolicy> find_policy(const std::string& name_or_path) {
-  auto text = policy_text(name_or_path);
-  if (!text) return with_context(text.error(), "--policy");
-  const scheduling::Registry registry = scheduling::builtin_registry();
-  config::Problems problems;
-  config::Section root = config::Section::parse(*text, name_or_path, problems);
-  auto built = scheduling::build_policy(root, registry, {picker::filled_columns()}, problems);
-  root.finish();
-  if (problems.has_errors()) return fail(ErrorCode::kInvalidArgument, "{}", problems.to_string());
-  return plan::StudyPolicy{name_or_path, std::move(built.profile), built.picker.events};
-}
-
-Result<std::vector<plan::StudyPolicy>> find_policies(const std::vector<std::string>& wanted) {
-  const bool is_all = wanted.size() == 1 && wanted.front() == "all";
-  std::vector<std::string> names = wanted;
-  if (is_all) {
-    const std::vector<std::string_view> shipped = scheduling::shipped_policy_names();
-    names.assign(shipped.begin(), shipped.end());
-  }
-  std::vector<plan::StudyPolicy> policies;
-  for (const std::string& name : names) {
-    auto policy = find_policy(name);
-    if (!policy) return tl::unexpected(policy.error());
-    policies.push_back(std::move(*policy));
-  }
-  return policies;
-}
-
-Result<plan::StudySettings> settings_of(const StudyFlags& flags) {
-  plan::StudySettings settings;
-  auto engine = find_engine_profile(flags.profile);
-  if (!engine) return with_context(engine.error(), "--profile");
-  settings.world.engine = std::move(*engine);
-  if (flags.kv_tokens > 0) {
-    settings.world.engine.kv_tokens = flags.kv_tokens;
-    // A request that is longer than the memory could never run.
-    const std::int64_t block = settings.world.engine.block_size;
-    settings.world.engine.max_model_len =
-        std::min(settings.world.engine.max_model_len, flags.kv_tokens / block * block);
-  }
-  if (auto good = engine::validate(settings.world.engine); !good) {
-    return with_context(good.error(), "--kv-tokens");
-  }
-  settings.world.engines = flags.engines;
-  settings.world.routers = flags.routers;
-  settings.world.scrape_interval = from_seconds(flags.scrape_ms / 1000);
-  settings.first_seed = flags.workload.seed;
-  settings.seeds = flags.seeds;
-  settings.threads = flags.threads;
-  settings.cpu_clock = net::thread_cpu_seconds;
-  return settings;
-}
-
-void print_progress(std::size_t done, std::size_t all) {
-  if (::isatty(STDERR_FILENO) == 0) return;
-  std::fprintf(stderr, "\r\033[K%s",
-               done == all ? "" : fmt::format("{} of {} runs", done, all).c_str());
-  std::fflush(stderr);
+std::vector<std::string> wanted_policies(const RunFlags& flags) {
+  if (flags.policies.size() != 1 || flags.policies.front() != "all") return flags.policies;
+  const std::vector<std::string_view> shipped = scheduling::shipped_policy_names();
+  return {shipped.begin(), shipped.end()};
 }
 
 load::ReportText describe_study(const RunFlags& flags, const CLI::App& command,
@@ -139,7 +53,7 @@ load::ReportText describe_study(const RunFlags& flags, const CLI::App& command,
   text.subtitle = fmt::format("{} on {} engines, the first of {} seeds", result.workload,
                               flags.engines, flags.seeds);
   text.row = "Policy";
-  text.command = "plan " + command_text(command, {"--json", "--html"});
+  text.command = command_text(command, {"--json", "--html"});
   text.method = describe(flags.workload);
   text.method.emplace_back("Engines", fmt::format("{} of {}", flags.engines, flags.profile));
   text.method.emplace_back("Time", "virtual; the routing code is that of production");
@@ -156,9 +70,9 @@ std::string html_of(const load::ReportText& text, plan::StudyResult result) {
 }
 
 int run_policies(const RunFlags& flags, const CLI::App& command) {
-  const auto policies = find_policies(flags.policies);
+  const auto policies = find_policies(wanted_policies(flags), "--policy");
   if (!policies) return complain(policies.error().message, 2);
-  const auto settings = settings_of(flags);
+  const auto settings = settings_of(flags, flags.workload.seed);
   if (!settings) return complain(settings.error().message, 2);
   const auto html = ReportFile::open(flags.html);
   if (!html) return complain("--html: " + html.error().message, 2);
@@ -178,12 +92,12 @@ int run_policies(const RunFlags& flags, const CLI::App& command) {
   return 0;
 }
 
-int run_fleet(const FleetFlags& flags) {
+int run_fleet(const SizeFlags& flags) {
   const auto limits = plan::parse_limits(flags.slo);
   if (!limits) return complain("--slo " + limits.error().message, 2);
-  const auto policy = find_policy(flags.policy);
+  const auto policy = find_policy(flags.policy, "--policy");
   if (!policy) return complain(policy.error().message, 2);
-  auto study = settings_of(flags);
+  auto study = settings_of(flags, flags.workload.seed);
   if (!study) return complain(study.error().message, 2);
   const auto planner = make_planner(flags.workload);
   if (!planner) return complain(planner.error().message, 2);
@@ -202,26 +116,7 @@ int run_fleet(const FleetFlags& flags) {
 }
 
 void declare_study(CLI::App& command, StudyFlags& flags) {
-  command.add_option("--profile", flags.profile, "Engine profile: a shipped name or a file")
-      ->capture_default_str();
-  command
-      .add_option("--kv-tokens", flags.kv_tokens, "KV cache of an engine; default: the profile's")
-      ->check(whole_number(1, 1'000'000'000));
-  command
-      .add_option("--routers", flags.routers,
-                  "Replicas of the router, each with its own part of the requests")
-      ->check(whole_number(1, kRoutersMax))
-      ->capture_default_str();
-  command
-      .add_option("--scrape-ms", flags.scrape_ms, "Milliseconds between readings of load figures")
-      ->check(above_zero())
-      ->capture_default_str();
-  command.add_option("--seeds", flags.seeds, "Runs of each policy, each with a seed of its own")
-      ->check(whole_number(1, kSeedsMax))
-      ->capture_default_str();
-  command.add_option("--threads", flags.threads, "Runs side by side; figures do not depend on it")
-      ->check(whole_number(1, kThreadsMax))
-      ->capture_default_str();
+  declare(command, flags);
   command.add_flag("--json", flags.json, "Print JSON instead of a table");
   declare(command, flags.workload);
   flags.workload.seed = 1;
@@ -237,9 +132,7 @@ Command add_run(CLI::App& parent) {
                    "Shipped names or files of EndpointPickerConfig; several, or all, to compare")
       ->delimiter(',')
       ->capture_default_str();
-  command->add_option("-n,--engines", flags->engines, "Engines of the fleet")
-      ->check(whole_number(1, kEnginesMax))
-      ->capture_default_str();
+  declare_engines(*command, *flags);
   command->add_option("--html", flags->html, "Write the first seed's runs as one HTML file");
   declare_study(*command, *flags);
   command->footer(
@@ -254,7 +147,7 @@ Command add_run(CLI::App& parent) {
 Command add_fleet(CLI::App& parent) {
   CLI::App* command = parent.add_subcommand(
       "fleet", "How many engines a workload needs to keep its latencies within limits");
-  auto flags = std::make_shared<FleetFlags>();
+  auto flags = std::make_shared<SizeFlags>();
   command
       ->add_option("-p,--policy", flags->policy, "A shipped name or a file of EndpointPickerConfig")
       ->capture_default_str();
@@ -282,7 +175,11 @@ Command add_plan(CLI::App& parent) {
   command->require_subcommand(1);
   const Command run = add_run(*command);
   const Command fleet = add_fleet(*command);
-  return [command, run, fleet] { return command->got_subcommand("run") ? run() : fleet(); };
+  const Command sweep = add_plan_sweep(*command);
+  return [command, run, fleet, sweep] {
+    if (command->got_subcommand("sweep")) return sweep();
+    return command->got_subcommand("run") ? run() : fleet();
+  };
 }
 
 }  // namespace fairlead::app

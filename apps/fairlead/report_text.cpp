@@ -58,7 +58,11 @@ void describe_machine(load::ReportText& text) {
 
 std::string command_text(const CLI::App& command,
                          std::initializer_list<std::string_view> left_out) {
-  std::string text = "fairlead " + command.get_name();
+  std::string text = command.get_name();
+  for (const CLI::App* above = command.get_parent(); above != nullptr;
+       above = above->get_parent()) {
+    text = above->get_name() + " " + text;
+  }
   for (const CLI::Option* option : command.get_options()) {
     if (option->count() == 0 || option->get_lnames().empty()) continue;
     const std::string flag = "--" + option->get_lnames().front();

@@ -204,13 +204,15 @@ void declare(CLI::App& command, WorkloadFlags& flags) {
   });
 }
 
+Result<Planner> make_planner(const std::string& name_or_path) {
+  auto found = find_workload(name_or_path);
+  if (!found) return tl::unexpected(found.error());
+  const auto spec = std::make_shared<const load::WorkloadSpec>(std::move(*found));
+  return [spec](std::uint64_t seed) { return plan(*spec, seed); };
+}
+
 Result<Planner> make_planner(const WorkloadFlags& flags) {
-  if (!flags.workload.empty()) {
-    auto found = find_workload(flags.workload);
-    if (!found) return tl::unexpected(found.error());
-    const auto spec = std::make_shared<const load::WorkloadSpec>(std::move(*found));
-    return [spec](std::uint64_t seed) { return plan(*spec, seed); };
-  }
+  if (!flags.workload.empty()) return make_planner(flags.workload);
   if (!flags.trace.empty()) {
     auto found = find_trace(flags.trace, flags.format);
     if (!found) return with_context(found.error(), "--trace");

@@ -47,6 +47,8 @@ void declare(CLI::App& command, WorkloadFlags& flags);
 // Plans the workload with a seed; may be called from several threads at once.
 using Planner = std::function<Result<load::Workload>(std::uint64_t seed)>;
 Result<Planner> make_planner(const WorkloadFlags& flags);
+// Of a shipped workload or a file.
+Result<Planner> make_planner(const std::string& name_or_path);
 // With the seed of the flags.
 Result<load::Workload> plan(const WorkloadFlags& flags);
 // What a report says of it.

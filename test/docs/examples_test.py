@@ -59,7 +59,7 @@ class Examples(unittest.TestCase):
     def test_configurations_load(self):
         seen = 0
         for page, block in blocks("yaml"):
-            if page == "workloads.md":
+            if page in ("workloads.md", "plan.md"):
                 continue
             with self.subTest(page=page), tempfile.TemporaryDirectory() as folder:
                 # The files that an example names are looked for too.
@@ -86,6 +86,23 @@ class Examples(unittest.TestCase):
             # It is planned, and then nobody answers.
             self.assertEqual(done.returncode, 1, done.stderr)
             self.assertIn("seed 1\n", done.stderr)
+
+    def test_the_sweep_of_the_page_runs(self):
+        page = (ROOT / "docs" / "plan.md").read_text()
+        line = re.search(r"^fairlead (plan sweep .*)$", page, re.M).group(1)
+        with tempfile.TemporaryDirectory() as folder:
+            for _, text in (block for block in blocks("yaml") if block[0] == "plan.md"):
+                (pathlib.Path(folder) / "mine.yaml").write_text(text)
+            for _, text in (block for block in blocks("yaml") if block[0] == "workloads.md"):
+                name = re.search(r"^name: (.*)$", text, re.M).group(1)
+                (pathlib.Path(folder) / f"{name}.yaml").write_text(text)
+            done = subprocess.run([BINARY, *shlex.split(line)], cwd=folder, capture_output=True,
+                                  text=True, timeout=100)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stdout, r"(?m)^waiting=")
+            self.assertIn("Nothing was chosen by these", done.stdout)
+            for file in ("sweep.json", "sweep.html"):
+                self.assertIn("waiting", (pathlib.Path(folder) / file).read_text())
 
     def test_every_shipped_workload_is_on_the_page(self):
         page = (ROOT / "docs" / "workloads.md").read_text()

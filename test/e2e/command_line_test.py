@@ -337,7 +337,7 @@ class Plan(Folder):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"(?m)^fairlead +\d")
         self.assertRegex(done.stdout, r"Bounds: hit [\d.]+ % in one pooled cache")
-        self.assertIn("fairlead", page.read_text())
+        self.assertIn("<code>fairlead plan run --engines 2 ", page.read_text())
 
     def test_what_is_wrong_is_said_with_its_place(self):
         self.assertIn("neither a shipped policy", run(*self.FLEET, "--policy", "best").stderr)
@@ -347,6 +347,77 @@ class Plan(Folder):
         wrong = run(*self.FLEET, "--trace", self.file("t.csv", "a,b\n"), "--format", "azure")
         self.assertEqual(wrong.returncode, 2)
         self.assertIn("t.csv", wrong.stderr)
+
+
+class Sweep(Folder):
+    POLICY = """kind: EndpointPickerConfig
+apiVersion: llm-d.ai/v1alpha1
+plugins:
+  - type: prefix-cache-scorer
+  - type: queue-scorer
+  - type: max-score-picker
+schedulingProfiles:
+  - name: default
+    plugins:
+      - {pluginRef: prefix-cache-scorer, weight: ${prefix:3}}
+      - {pluginRef: queue-scorer, weight: ${queue}}
+      - {pluginRef: max-score-picker}
+"""
+    WORKLOAD = """name: NAME
+about: Something short
+use: train
+kind: single
+system: {count: 6, tokens: 6000}
+input: 200
+output: 40
+rate: 12
+length_s: 12
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.policy = self.file("p.yaml", self.POLICY)
+        self.one = self.file("one.yaml", self.WORKLOAD.replace("NAME", "one"))
+        self.two = self.file("two.yaml", self.WORKLOAD.replace("NAME", "two"))
+
+    def sweep(self, *arguments):
+        return run("plan", "sweep", "--policy", self.policy, "--engines", 2, "--seeds", 2,
+                   "--workload", self.one, "--validation", self.two, "--rivals", "random",
+                   *arguments)
+
+    def test_a_log_a_page_and_a_table_are_made_whatever_the_threads(self):
+        told = []
+        for threads in (1, 3):
+            log, page = self.folder / f"{threads}.json", self.folder / f"{threads}.html"
+            done = self.sweep("--vary", "prefix=1,3", "--vary", "queue=0.5..2:log", "--samples", 5,
+                              "--threads", threads, "--json", log, "--html", page)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            told.append((done.stdout, log.read_text()))
+            self.assertIn("<code>fairlead plan sweep --policy ", page.read_text())
+            self.assertIn("rung 2 of 2: contenders 4, seeds so far 2", done.stderr)
+        self.assertEqual(*told)
+        found = json.loads(told[0][1])
+        self.assertEqual(len(found["contenders"]), 5)
+        self.assertEqual(found["template"], self.POLICY)
+        self.assertEqual(found["validation"]["workloads"], [str(self.two)])
+        self.assertRegex(told[0][0], r"(?m)^Validation: .*two\.yaml\. Nothing was chosen by these")
+
+    def test_what_is_wrong_is_said_with_its_place(self):
+        def refusal(*arguments):
+            done = self.sweep(*arguments)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            return done.stderr
+        self.assertIn("--vary", run("plan", "sweep", "--policy", self.policy).stderr)
+        self.assertRegex(refusal("--vary", "prefix=1"), r"p\.yaml:11: \$\{queue\} has no value")
+        self.assertIn("has no hole ${x}", refusal("--vary", "queue=1", "--vary", "x=1"))
+        self.assertIn("queue=2..1: 2 is not below 1", refusal("--vary", "queue=2..1"))
+        self.assertRegex(refusal("--vary", "queue=1,no"), r"queue=no: .*p\.yaml:11")
+        self.assertIn("--validation", refusal("--vary", "queue=1", "--validation", self.one))
+        self.assertIn("--rivals: best is neither",
+                      refusal("--vary", "queue=1", "--rivals", "best"))
+        self.assertIn("--set", refusal("--vary", "queue=1", "--set", "train"))
+        self.policy = self.file("p.yaml", self.POLICY.replace("${queue}", "${a queue}"))
+        self.assertIn("p.yaml:11: ${a queue} is no hole", refusal("--vary", "queue=1"))
 
 
 class Completion(unittest.TestCase):
@@ -369,11 +440,17 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.complete("fairlead", "plan", "r"), ["run"])
         self.assertEqual(sorted(self.complete("fairlead", "plan", "run", "--see")),
                          ["--seed", "--seeds"])
+        self.assertEqual(self.complete("fairlead", "plan", "sw"), ["sweep"])
+        self.assertEqual(self.complete("fairlead", "plan", "sweep", "--vary", "a=1", "--rivals",
+                                       "dyn"), ["dynamo"])
+        self.assertEqual(self.complete("fairlead", "plan", "sweep", "--set", "t"), ["train"])
 
     def test_the_other_shells_have_scripts(self):
         self.assertIn("bashcompinit", run("completion", "zsh").stdout)
         self.assertRegex(run("completion", "fish").stdout,
                          r"-n '__fish_seen_subcommand_from serve' -l config -s c -r -d '")
+        self.assertRegex(run("completion", "fish").stdout,
+                         r"_from plan; and __fish_seen_subcommand_from sweep' -l vary -r -d '")
         self.assertEqual(run("completion", "csh").returncode, 2)
 
 

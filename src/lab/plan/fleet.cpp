@@ -98,13 +98,13 @@ Result<bool> FleetSearch::run(std::uint32_t engines) {
   StudySettings study = settings_.study;
   study.world.engines = engines;
   study.with_bounds = false;
+  study.with_records = false;
   auto result = run_study(planner_, std::span(&policy_, 1), study, {});
   if (!result) return tl::unexpected(result.error());
   workload_ = result->workload;
   FleetPoint point;
   point.engines = engines;
   point.figures = std::move(result->policies.front());
-  point.figures.records = {};
   point.is_enough = true;
   for (const Limit& limit : limits_) {
     point.worst.push_back(worst_of(point.figures, limit.figure));

@@ -47,8 +47,11 @@ RunFigures figures_of(const load::Summary& summary, const world::WorldResult& re
   return figures;
 }
 
-// One seed: its workload is planned when the first run needs it and dropped after the last.
+// One seed of one workload, which is planned when the first run needs it and dropped after the
+// last.
 struct Seed {
+  std::size_t workload = 0;
+  std::size_t row = 0;  // Among the workload's seeds.
   std::uint64_t seed = 0;
   std::once_flag planned;
   std::optional<world::PreparedWorkload> prepared;
@@ -58,55 +61,67 @@ struct Seed {
 
 class StudyRun {
  public:
-  StudyRun(const Planner& planner, std::span<const StudyPolicy> policies,
+  StudyRun(std::span<const Planner> planners, std::span<const StudyPolicy> policies,
            const StudySettings& settings, const Progress& progress)
-      : planner_(planner), policies_(policies), settings_(settings), progress_(progress) {}
+      : planners_(planners), policies_(policies), settings_(settings), progress_(progress) {}
 
-  Result<StudyResult> go();
+  Result<std::vector<StudyResult>> go();
 
  private:
   // One a policy, and one for the bounds and the static partition.
   std::size_t columns() const { return policies_.size() + (settings_.with_bounds ? 1 : 0); }
   double cpu_now() const { return settings_.cpu_clock ? settings_.cpu_clock() : 0; }
   void work();
+  void make_results();
   void plan(Seed& seed);
   void run(std::size_t at);
-  void run_policy(Seed& seed, std::size_t row, std::size_t column,
-                  const scheduling::Profile& profile,
+  void run_policy(Seed& seed, std::size_t column, const scheduling::Profile& profile,
                   const std::optional<scheduling::KvEventSettings>& events);
 
-  const Planner& planner_;
+  std::span<const Planner> planners_;
   std::span<const StudyPolicy> policies_;
   const StudySettings& settings_;
   const Progress& progress_;
-  std::vector<Seed> seeds_{settings_.seeds};
+  std::vector<Seed> seeds_{planners_.size() * settings_.seeds};
   std::atomic<std::size_t> next_{0};
   std::mutex mutex_;  // Of what follows.
   std::size_t done_ = 0;
   std::optional<Error> error_;
-  StudyResult result_;
+  std::vector<StudyResult> results_;  // One a workload.
 };
 
-Result<StudyResult> StudyRun::go() {
-  for (std::size_t row = 0; row < seeds_.size(); ++row) {
-    seeds_[row].seed = settings_.first_seed + row;
-    seeds_[row].runs_left = columns();
+void StudyRun::make_results() {
+  for (std::size_t at = 0; at < seeds_.size(); ++at) {
+    Seed& seed = seeds_[at];
+    seed.workload = at / settings_.seeds;
+    seed.row = at % settings_.seeds;
+    seed.seed = settings_.first_seed + seed.row;
+    seed.runs_left = columns();
   }
-  result_.policies.resize(columns());
-  result_.bounds.resize(seeds_.size());
-  for (std::size_t column = 0; column < columns(); ++column) {
-    PolicyFigures& figures = result_.policies[column];
-    figures.policy =
-        column < policies_.size() ? policies_[column].name : std::string(kStaticPartition);
-    figures.runs.resize(seeds_.size());
+  results_.resize(planners_.size());
+  for (StudyResult& result : results_) {
+    result.policies.resize(columns());
+    result.bounds.resize(settings_.seeds);
+    for (std::size_t column = 0; column < columns(); ++column) {
+      PolicyFigures& figures = result.policies[column];
+      figures.policy =
+          column < policies_.size() ? policies_[column].name : std::string(kStaticPartition);
+      figures.runs.resize(settings_.seeds);
+    }
   }
+}
+
+Result<std::vector<StudyResult>> StudyRun::go() {
+  make_results();
   std::vector<std::thread> threads;
   for (std::uint32_t i = 0; i < settings_.threads; ++i) threads.emplace_back([this] { work(); });
   for (std::thread& thread : threads) thread.join();
   if (error_) return tl::unexpected(*error_);
-  const bool has_partition = result_.policies.back().runs.front().requests > 0;
-  if (settings_.with_bounds && !has_partition) result_.policies.pop_back();
-  return std::move(result_);
+  for (StudyResult& result : results_) {
+    const bool has_partition = result.policies.back().runs.front().requests > 0;
+    if (settings_.with_bounds && !has_partition) result.policies.pop_back();
+  }
+  return std::move(results_);
 }
 
 void StudyRun::work() {
@@ -122,7 +137,7 @@ void StudyRun::work() {
 }
 
 void StudyRun::plan(Seed& seed) {
-  auto workload = planner_(seed.seed);
+  auto workload = planners_[seed.workload](seed.seed);
   if (!workload) {
     const std::lock_guard lock(mutex_);
     error_ = workload.error();
@@ -135,31 +150,29 @@ void StudyRun::plan(Seed& seed) {
     seed.partition = static_partition(*seed.prepared, settings_.world.engines);
   }
   const std::lock_guard lock(mutex_);
-  result_.workload = seed.prepared->workload().name;
+  results_[seed.workload].workload = seed.prepared->workload().name;
 }
 
 void StudyRun::run(std::size_t at) {
-  const std::size_t row = at / columns();
+  Seed& seed = seeds_[at / columns()];
   const std::size_t column = at % columns();
-  Seed& seed = seeds_[row];
   std::call_once(seed.planned, [&] { plan(seed); });
   if (!seed.prepared) return;
   if (column < policies_.size()) {
-    run_policy(seed, row, column, *policies_[column].profile, policies_[column].events);
+    run_policy(seed, column, *policies_[column].profile, policies_[column].events);
   } else {
     const Bounds bounds =
         bounds_of(*seed.prepared, settings_.world.engine, settings_.world.engines);
-    if (seed.partition) run_policy(seed, row, column, *seed.partition, {});
+    if (seed.partition) run_policy(seed, column, *seed.partition, {});
     const std::lock_guard lock(mutex_);
-    result_.bounds[row] = bounds;
+    results_[seed.workload].bounds[seed.row] = bounds;
   }
   if (seed.runs_left.fetch_sub(1) == 1) seed.prepared.reset();
   const std::lock_guard lock(mutex_);
   if (progress_) progress_(++done_, seeds_.size() * columns());
 }
 
-void StudyRun::run_policy(Seed& seed, std::size_t row, std::size_t column,
-                          const scheduling::Profile& profile,
+void StudyRun::run_policy(Seed& seed, std::size_t column, const scheduling::Profile& profile,
                           const std::optional<scheduling::KvEventSettings>& events) {
   world::WorldSettings world = settings_.world;
   world.events = events;
@@ -172,9 +185,9 @@ void StudyRun::run_policy(Seed& seed, std::size_t row, std::size_t column,
   figures.seed = seed.seed;
   figures.cpu_s = spent;
   const std::lock_guard lock(mutex_);
-  PolicyFigures& policy = result_.policies[column];
-  policy.runs[row] = figures;
-  if (row == 0) {
+  PolicyFigures& policy = results_[seed.workload].policies[column];
+  policy.runs[seed.row] = figures;
+  if (settings_.with_records && seed.row == 0) {
     policy.records = std::move(result.records);
     policy.summary = std::move(summary);
   }
@@ -184,7 +197,16 @@ void StudyRun::run_policy(Seed& seed, std::size_t row, std::size_t column,
 
 Result<StudyResult> run_study(const Planner& planner, std::span<const StudyPolicy> policies,
                               const StudySettings& settings, const Progress& progress) {
-  return StudyRun(planner, policies, settings, progress).go();
+  auto results = run_studies(std::span(&planner, 1), policies, settings, progress);
+  if (!results) return tl::unexpected(results.error());
+  return std::move(results->front());
+}
+
+Result<std::vector<StudyResult>> run_studies(std::span<const Planner> planners,
+                                             std::span<const StudyPolicy> policies,
+                                             const StudySettings& settings,
+                                             const Progress& progress) {
+  return StudyRun(planners, policies, settings, progress).go();
 }
 
 double mean_of(const PolicyFigures& policy, Figure figure) {

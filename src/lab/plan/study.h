@@ -36,6 +36,7 @@ struct StudySettings {
   std::uint32_t seeds = 5;    // At least 1.
   std::uint32_t threads = 1;  // At least 1.
   bool with_bounds = true;    // And the static partition.
+  bool with_records = true;   // Of the first seed.
   // Processor seconds that the calling thread has had; without it RunFigures::cpu_s is 0.
   std::function<double()> cpu_clock;
 };
@@ -63,7 +64,7 @@ struct RunFigures {
 struct PolicyFigures {
   std::string policy;
   std::vector<RunFigures> runs;  // One a seed.
-  // Of the first seed, for charts.
+  // Of the first seed, for charts; empty unless asked for.
   load::RunRecords records;
   load::Summary summary;
 };
@@ -80,6 +81,11 @@ using Progress = std::function<void(std::size_t done, std::size_t all)>;
 
 Result<StudyResult> run_study(const Planner& planner, std::span<const StudyPolicy> policies,
                               const StudySettings& settings, const Progress& progress);
+// Several workloads, side by side: a result each, in the order of the planners, at least one.
+Result<std::vector<StudyResult>> run_studies(std::span<const Planner> planners,
+                                             std::span<const StudyPolicy> policies,
+                                             const StudySettings& settings,
+                                             const Progress& progress);
 
 using Figure = double (*)(const RunFigures& run);
 inline double ttft_mean(const RunFigures& run) { return run.ttft.mean; }

@@ -118,6 +118,20 @@ void draw_x_axis(std::string& out, const Frame& frame, const Axis& axis, Grid gr
   draw_x_label(out, frame, axis.label);
 }
 
+// Discs and squares by turns, so that series differ without colour.
+std::string marker(std::size_t series, double x, double y, const std::string& title) {
+  constexpr double kRadius = 5;
+  const std::size_t style = series % kSeriesStyles;
+  if (series % 2 == 0) {
+    return fmt::format(
+        "<circle class=\"dot s{}\" r=\"{:g}\" cx=\"{:.1f}\" cy=\"{:.1f}\">{}</circle>", style,
+        kRadius, x, y, title);
+  }
+  return fmt::format(
+      "<rect class=\"fill s{}\" width=\"{:g}\" height=\"{:g}\" x=\"{:.1f}\" y=\"{:.1f}\">{}</rect>",
+      style, 2 * kRadius, 2 * kRadius, x - kRadius, y - kRadius, title);
+}
+
 }  // namespace
 
 std::string escape_html(std::string_view text) {
@@ -150,6 +164,11 @@ std::string series_swatch(std::size_t series) {
       series % kSeriesStyles);
 }
 
+std::string point_swatch(std::size_t series) {
+  return fmt::format("<svg class=\"swatch\" aria-hidden=\"true\" viewBox=\"0 0 28 10\">{}</svg>",
+                     marker(series, 14, 5, {}));
+}
+
 Axis axis_over(std::string label, Unit unit, Scale scale, std::span<const double> values) {
   Axis axis{std::move(label), unit, scale, 0, 1};
   double low = 0, high = 0;
@@ -167,6 +186,16 @@ Axis axis_over(std::string label, Unit unit, Scale scale, std::span<const double
   if (!any) low = high = 1;
   axis.low = low / 1.15;
   axis.high = std::max(high * 1.15, axis.low * 10);
+  return axis;
+}
+
+Axis axis_around(std::string label, Unit unit, std::span<const double> values) {
+  Axis axis{std::move(label), unit, Scale::kLinear, 0, 1};
+  if (values.empty()) return axis;
+  const auto [low, high] = std::ranges::minmax(values);
+  const double margin = std::max((high - low) * 0.08, std::abs(high) * 0.01 + 1e-9);
+  axis.low = low - margin;
+  axis.high = high + margin;
   return axis;
 }
 
@@ -265,6 +294,25 @@ std::string draw(const BarChart& chart) {
         frame.left - 10, top + 18, escape_html(bar.name), i % kSeriesStyles, frame.left, top,
         std::max(end - frame.left, 1.0), kRow - 12, escape_html(bar.name), value, end + 8, top + 18,
         value);
+  }
+  return out + "</svg>";
+}
+
+std::string draw(const ScatterChart& chart) {
+  constexpr double kHeight = 420;
+  Frame frame;
+  frame.bottom = kHeight - kBottom;
+  std::string out = open_svg(chart.id, chart.title, chart.description, kWidth, kHeight);
+  draw_y_axis(out, frame, chart.y);
+  draw_x_axis(out, frame, chart.x, Grid::kYes);
+  for (const ScatterPoint& point : chart.points) {
+    const double x = x_at(frame, chart.x, point.at.x);
+    const double y = y_at(frame, chart.y, point.at.y);
+    const std::string title =
+        fmt::format("<title>{} ({}): {}, {}</title>", escape_html(point.name),
+                    escape_html(chart.series[point.series]), format_value(point.at.x, chart.x.unit),
+                    format_value(point.at.y, chart.y.unit));
+    out += marker(point.series, x, y, title);
   }
   return out + "</svg>";
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Charts as inline SVG for the HTML report: lines, grouped columns and ranked bars. Colours come
+// Charts as inline SVG for the HTML report: lines, grouped columns, ranked bars and
+// scattered points. Colours come
 // from the page's style sheet (class s0..s7) and every series has a dash pattern as well, so that
 // no reading depends on colour alone. Each chart has a role, a title and a description; data points
 // carry a title, which browsers show on hover. Texts are escaped here. Pure; thread-safe.
@@ -78,14 +79,35 @@ struct BarChart {
   std::vector<RankedBar> bars;
 };
 
+struct ScatterPoint {
+  std::string name;
+  ChartPoint at;
+  std::size_t series = 0;
+};
+
+struct ScatterChart {
+  std::string id;
+  std::string title;
+  std::string description;
+  Axis x;
+  Axis y;
+  std::vector<std::string> series;
+  std::vector<ScatterPoint> points;  // Later ones lie on top.
+};
+
 std::string escape_html(std::string_view text);
 // A short sample of a series' line, for legends.
 std::string series_swatch(std::size_t series);
+// The same of a series' points.
+std::string point_swatch(std::size_t series);
 // An axis that covers these values: from 0 (linear) or whole decades' fractions (log).
 Axis axis_over(std::string label, Unit unit, Scale scale, std::span<const double> values);
+// A linear one from just below the least to just above the greatest of them.
+Axis axis_around(std::string label, Unit unit, std::span<const double> values);
 
 std::string draw(const LineChart& chart);
 std::string draw(const ColumnChart& chart);
 std::string draw(const BarChart& chart);
+std::string draw(const ScatterChart& chart);
 
 }  // namespace fairlead::load

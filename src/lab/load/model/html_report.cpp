@@ -6,6 +6,7 @@
 #include "lab/load/model/figures.h"
 #include "lab/load/model/html_style.h"
 #include "lab/load/model/report.h"
+#include "lab/load/model/text_table.h"
 
 namespace fairlead::load {
 namespace {
@@ -312,21 +313,13 @@ std::string terms(const char* heading, std::span<const std::pair<std::string, st
 
 }  // namespace
 
-std::string html_report(const ReportText& text, std::span<const ReportRun> runs) {
+std::string html_page(const ReportText& text, std::string_view body) {
   std::string out = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
       "<title>{0}</title><style>{1}</style></head><body><main>"
-      "<header><h1>{0}</h1><p>{2}</p></header>",
-      escape_html(text.title), kReportStyle, escape_html(text.subtitle));
-  if (!runs.empty()) {
-    out += finding(runs) + tiles(fastest(runs));
-    out += "<h2>Results</h2>" + comparison_html(text.row, runs);
-    out += "<h2>Charts</h2>" + charts(text.row, runs);
-    out += "<h2>Latency in full</h2><div class=\"rows\">";
-    for (const ReportRun& run : runs) out += run_details(run) + stages_html(run);
-    out += "</div>";
-  }
+      "<header><h1>{0}</h1><p>{2}</p></header>{3}",
+      escape_html(text.title), kReportStyle, escape_html(text.subtitle), body);
   out += terms("Method", text.method) + terms("Machine", text.machine);
   if (!text.command.empty()) {
     out += fmt::format("<h2>Reproduce</h2><pre class=\"card\"><code>{}</code></pre>",
@@ -334,6 +327,30 @@ std::string html_report(const ReportText& text, std::span<const ReportRun> runs)
   }
   return out + fmt::format("<footer>Made by fairlead, {}.</footer></main></body></html>\n",
                            escape_html(text.generated));
+}
+
+std::string scatter_figure(const ScatterChart& chart) {
+  std::string keys = "<ul class=\"legend\">";
+  for (std::size_t i = 0; i < chart.series.size(); ++i) {
+    keys += fmt::format("<li>{}{}</li>", point_swatch(i), escape_html(chart.series[i]));
+  }
+  TextTable table;
+  table.row({"", chart.x.label, chart.y.label});
+  for (const ScatterPoint& point : chart.points) {
+    table.row({point.name, format_value(point.at.x, chart.x.unit),
+               format_value(point.at.y, chart.y.unit)});
+  }
+  return figure(chart.title, chart.description, keys + "</ul>", draw(chart), table.html());
+}
+
+std::string html_report(const ReportText& text, std::span<const ReportRun> runs) {
+  if (runs.empty()) return html_page(text, {});
+  std::string body = finding(runs) + tiles(fastest(runs));
+  body += "<h2>Results</h2>" + comparison_html(text.row, runs);
+  body += "<h2>Charts</h2>" + charts(text.row, runs);
+  body += "<h2>Latency in full</h2><div class=\"rows\">";
+  for (const ReportRun& run : runs) body += run_details(run) + stages_html(run);
+  return html_page(text, body + "</div>");
 }
 
 }  // namespace fairlead::load

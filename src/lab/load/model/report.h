@@ -7,10 +7,12 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "lab/load/model/accounting.h"
+#include "lab/load/model/chart.h"
 
 namespace fairlead::load {
 
@@ -43,5 +45,9 @@ bool in_model_time(std::span<const ReportRun> runs);
 std::string summary_json(const ReportText& text, std::span<const ReportRun> runs);
 
 std::string html_report(const ReportText& text, std::span<const ReportRun> runs);
+// A page with the same look and the same text around another body, which is HTML.
+std::string html_page(const ReportText& text, std::string_view body);
+// A part of such a body: the chart with its legend and its points as a table.
+std::string scatter_figure(const ScatterChart& chart);
 
 }  // namespace fairlead::load

@@ -162,6 +162,28 @@ TEST(HtmlReport, ShowsTheStagesOfALadder) {
   EXPECT_EQ(html_report(some_text(), four_runs()).find("by stage"), html.npos);
 }
 
+TEST(HtmlReport, APageOfScatteredPointsIsEscapedAndHasThemAsATable) {
+  ScatterChart chart;
+  chart.id = "front";
+  chart.title = "Mean & worst";
+  chart.series = {"tried", "best"};
+  chart.points = {{"a<1", {0.9, 1.1}, 0}, {"a=2", {0.8, 1.4}, 1}};
+  const double xs[] = {0.9, 0.8};
+  const double ys[] = {1.1, 1.4};
+  chart.x = axis_around("mean", Unit::kPlain, xs);
+  chart.y = axis_around("worst", Unit::kPlain, ys);
+  EXPECT_LT(chart.x.low, 0.8);
+  EXPECT_GT(chart.x.low, 0.7) << "not from 0";
+  EXPECT_GT(chart.y.high, 1.4);
+  const std::string page = html_page(some_text(), scatter_figure(chart));
+  EXPECT_NE(page.find("<title>a&lt;1 (tried): 0.9, 1.1</title>"), page.npos);
+  EXPECT_EQ(page.find("a<1"), page.npos);
+  EXPECT_NE(page.find("<rect class=\"fill s1\""), page.npos);
+  EXPECT_NE(page.find("<th scope=\"row\">a=2</th><td>0.8</td><td>1.4</td>"), page.npos);
+  EXPECT_NE(page.find("Mean &amp; worst"), page.npos);
+  EXPECT_NE(page.find("Made by fairlead"), page.npos);
+}
+
 TEST(HtmlReport, OneRunIsNotCompared) {
   const std::vector<ReportRun> runs = {made_run(one_stage(), {"x", 1, 0.5}, 9)};
   ReportText text = some_text();

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "lab/load/model/chart.h"
+
 namespace fairlead::load {
 
 std::string TextTable::text() const {
@@ -31,6 +33,25 @@ std::string TextTable::text() const {
     out += line + "\n";
   }
   return out;
+}
+
+std::string TextTable::html() const {
+  std::string out = "<table>";
+  for (std::size_t row = 0; row < rows_.size(); ++row) {
+    if (rows_[row].empty()) continue;
+    out += row == 0 ? "<thead><tr>" : "<tr>";
+    for (std::size_t i = 0; i < rows_[row].size(); ++i) {
+      const std::string cell = escape_html(rows_[row][i]);
+      if (row == 0) {
+        out += fmt::format("<th scope=\"col\">{}</th>", cell);
+      } else {
+        out += i == 0 ? fmt::format("<th scope=\"row\">{}</th>", cell)
+                      : fmt::format("<td>{}</td>", cell);
+      }
+    }
+    out += row == 0 ? "</tr></thead><tbody>" : "</tr>";
+  }
+  return out + "</tbody></table>";
 }
 
 }  // namespace fairlead::load
