@@ -165,7 +165,8 @@ Result<SweepPlan> make_plan(const SweepFlags& flags) {
   auto study = settings_of(flags, flags.seed);
   if (!study) return tl::unexpected(study.error());
   plan.report.study = std::move(*study);
-  plan.report.settings = {plan.report.contenders.search, flags.seeds, flags.seed};
+  plan.report.settings = {plan.report.contenders.search, flags.seeds, flags.seed,
+                          plan.report.contenders.defaults};
   return plan;
 }
 
@@ -182,7 +183,7 @@ Result<void> search(SweepPlan& plan) {
   report.result = std::move(*result);
   if (report.judged_on.empty()) return {};
   std::vector<plan::StudyPolicy> chosen;
-  for (const std::size_t at : report.result.front) chosen.push_back(plan.contenders[at]);
+  for (const std::size_t at : report.result.shown) chosen.push_back(plan.contenders[at]);
   std::fprintf(stderr, "validation: contenders %zu\n", chosen.size());
   const auto judging = plan::runner_over(plan.judging_planners, report.study, print_progress);
   auto judgement = plan::judge(chosen, plan.rivals, report.settings, judging);

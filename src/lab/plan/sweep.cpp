@@ -90,8 +90,10 @@ std::vector<std::size_t> SweepRun::ranked(std::vector<std::uint32_t>& ranks) con
 
 void SweepRun::keep(std::size_t count) {
   std::vector<std::uint32_t> ranks;
+  std::vector<std::size_t> order = ranked(ranks);
+  std::ranges::stable_partition(order, [&](std::size_t at) { return left_[at] < settings_.kept; });
   std::vector<std::size_t> kept;
-  for (const std::size_t at : ranked(ranks)) {
+  for (const std::size_t at : order) {
     if (kept.size() < count) kept.push_back(left_[at]);
   }
   std::ranges::sort(kept);
@@ -113,6 +115,10 @@ Result<SweepResult> SweepRun::go() {
   std::vector<std::uint32_t> ranks;
   for (const std::size_t at : ranked(ranks)) {
     if (ranks[at] == 0) result_.front.push_back(left_[at]);
+  }
+  result_.shown = result_.front;
+  for (std::size_t at = 0; at < settings_.kept; ++at) {
+    if (std::ranges::find(result_.front, at) == result_.front.end()) result_.shown.push_back(at);
   }
   return std::move(result_);
 }

@@ -46,6 +46,7 @@ struct SweepSettings {
   Search search = Search::kGrid;
   std::uint32_t seeds = 5;  // At least 1.
   std::uint64_t seed = 1;   // Of the intervals.
+  std::size_t kept = 0;  // So many of the first contenders, at most kFinalists, are never dropped.
 };
 
 struct Tried {
@@ -58,6 +59,7 @@ struct SweepResult {
   std::vector<Rung> rungs;
   std::vector<Tried> tried;        // One a contender.
   std::vector<std::size_t> front;  // Contenders, by geometric mean; the first is the best.
+  std::vector<std::size_t> shown;  // The front, and then those kept that are not on it.
   std::vector<RunGrid> rivals;
 };
 

@@ -43,7 +43,7 @@ Json parameters_json(const Parameters& parameters) {
   return json;
 }
 
-// What every contender has; those of the front say more.
+// What every contender has; those shown say more.
 Json tried_json(const Tried& tried, std::span<const std::string> workloads) {
   const Score& score = tried.score;
   Json json = {{"seeds", tried.seeds},
@@ -93,12 +93,12 @@ Json rivals_json(const SweepReport& report, const SweepPart& part) {
 
 Json contenders_json(const SweepReport& report) {
   Json json = Json::array();
-  const std::vector<std::size_t>& front = report.result.front;
+  const std::vector<std::size_t>& shown = report.result.shown;
   for (std::size_t at = 0; at < report.contenders.list.size(); ++at) {
     const Tried& tried = report.result.tried[at];
     Json entry = {{"parameters", parameters_json(report.contenders.list[at])}};
     entry.update(tried_json(tried, report.workloads));
-    if (std::ranges::find(front, at) != front.end()) {
+    if (std::ranges::find(shown, at) != shown.end()) {
       add_details(entry, tried, report.workloads, report.settings.seed);
     }
     json.push_back(std::move(entry));
@@ -111,7 +111,7 @@ Json validation_json(const SweepReport& report) {
   Json json = {{"workloads", report.judged_on}, {"contenders", Json::array()}};
   for (std::size_t i = 0; i < report.judgement.judged.size(); ++i) {
     const Tried& tried = report.judgement.judged[i];
-    Json entry = {{"contender", report.result.front[i]}};
+    Json entry = {{"contender", report.result.shown[i]}};
     entry.update(tried_json(tried, report.judged_on));
     add_details(entry, tried, report.judged_on, report.settings.seed);
     json["contenders"].push_back(std::move(entry));
@@ -145,8 +145,13 @@ std::string in_lines(const Json& json, std::size_t depth) {
                      is_list ? "]" : "}");
 }
 
+std::string_view front_heading(const SweepReport& report) {
+  return report.result.shown.size() > report.result.front.size() ? "Pareto front, and the defaults"
+                                                                 : "Pareto front";
+}
+
 std::string best_sentence(const SweepReport& report) {
-  return fmt::format("Best: {}", name_of(report.contenders.list[report.result.front.front()]));
+  return fmt::format("Best: {}", contender_name(report, report.result.front.front()));
 }
 
 load::ScatterChart front_chart(const SweepReport& report) {
@@ -171,7 +176,7 @@ load::ScatterChart front_chart(const SweepReport& report) {
       }
       x.push_back(place.geometric_mean);
       y.push_back(place.worst);
-      chart.points.push_back({name_of(report.contenders.list[at]), {x.back(), y.back()}, series});
+      chart.points.push_back({contender_name(report, at), {x.back(), y.back()}, series});
     }
   }
   chart.x = load::axis_around("geometric mean of TTFT over the best rival", load::Unit::kPlain, x);
@@ -192,10 +197,10 @@ std::string part_html(const SweepReport& report, const SweepPart& part) {
 
 std::string sweep_table(const SweepReport& report) {
   const SweepPart searched = searched_part(report);
-  std::string out =
-      fmt::format("{}\n{}\nRivals: {}.\n\nPareto front\n{}\n{}, by workload\n{}", heading(report),
-                  kMeaning, fmt::join(report.rivals, ", "), front_table(report, searched).text(),
-                  best_sentence(report), workload_table(report, searched).text());
+  std::string out = fmt::format("{}\n{}\nRivals: {}.\n\n{}\n{}\n{}, by workload\n{}",
+                                heading(report), kMeaning, fmt::join(report.rivals, ", "),
+                                front_heading(report), front_table(report, searched).text(),
+                                best_sentence(report), workload_table(report, searched).text());
   if (report.judged_on.empty()) return out;
   const SweepPart judged = judged_part(report);
   return out +
@@ -215,6 +220,7 @@ std::string sweep_json(const SweepReport& report) {
                {"rivals", report.rivals},
                {"figures", kScoredFigures},
                {"rungs", Json::array()}};
+  json["defaults"] = report.contenders.defaults > 0 ? Json(0) : Json();
   for (const Rung& rung : report.result.rungs) {
     json["rungs"].push_back({{"contenders", rung.contenders}, {"seeds", rung.seeds}});
   }
@@ -229,7 +235,7 @@ std::string sweep_json(const SweepReport& report) {
 std::string sweep_html(const load::ReportText& text, const SweepReport& report) {
   std::string body = fmt::format("<p class=\"finding\">{}</p><p>{}</p>",
                                  load::escape_html(best_sentence(report)), kMeaning);
-  body += "<h2>Pareto front</h2><div class=\"charts\">" +
+  body += fmt::format("<h2>{}</h2>", front_heading(report)) + "<div class=\"charts\">" +
           load::scatter_figure(front_chart(report)) + "</div>" +
           part_html(report, searched_part(report));
   if (!report.judged_on.empty()) {

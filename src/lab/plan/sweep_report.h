@@ -23,7 +23,7 @@ struct SweepReport {
   SweepSettings settings;
   SweepResult result;
   std::vector<std::string> judged_on;  // Workloads; empty: nothing is judged.
-  Judgement judgement;                 // Of result.front.
+  Judgement judgement;                 // Of result.shown.
 };
 
 std::string sweep_table(const SweepReport& report);

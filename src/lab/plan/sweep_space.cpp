@@ -213,6 +213,7 @@ Result<Contenders> choose_contenders(const PolicyTemplate& policy,
   Contenders contenders;
   if (auto defaults = defaults_of(policy, variations)) {
     contenders.list.push_back(std::move(*defaults));
+    contenders.defaults = 1;
   }
   if (combinations <= static_cast<double>(most)) {
     for (Parameters& one : grid_of(variations)) add_new(contenders.list, std::move(one));

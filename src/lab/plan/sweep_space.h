@@ -41,6 +41,7 @@ enum class Search : std::uint8_t { kGrid, kSamples };
 
 struct Contenders {
   Search search = Search::kGrid;
+  std::size_t defaults = 0;  // 1: the first is what the template says without a sweep.
   std::vector<Parameters>
       list;  // Each with a value for every variation, in their order; all differ.
 };

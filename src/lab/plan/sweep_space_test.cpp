@@ -77,7 +77,8 @@ TEST(Contenders, FewCombinationsAreAGridWithTheDefaults) {
   ASSERT_TRUE(grid.has_value());
   EXPECT_EQ(grid->search, Search::kGrid);
   ASSERT_EQ(grid->list.size(), 7U);
-  EXPECT_EQ(name_of(grid->list[0]), "a=2 b=7") << "the defaults";
+  EXPECT_EQ(name_of(grid->list[0]), "a=2 b=7");
+  EXPECT_EQ(grid->defaults, 1U);
   EXPECT_EQ(name_of(grid->list[1]), "a=1 b=1");
   EXPECT_EQ(name_of(grid->list[6]), "a=2 b=3");
   EXPECT_EQ(choose_contenders(policy, variations, 5, 1)->search, Search::kSamples);
@@ -87,6 +88,7 @@ TEST(Contenders, DefaultsThatAreOnTheGridAreThereOnce) {
   const PolicyTemplate policy = parsed("${a:2} ${b}");
   const Variation a[] = {variation("a=1,2"), variation("b=3")};
   const auto grid = choose_contenders(policy, a, 9, 1);
+  EXPECT_EQ(grid->defaults, 0U);
   EXPECT_EQ(grid->list.size(), 2U) << "b has no default, so there are none";
   const PolicyTemplate alone = parsed("${a:2}");
   EXPECT_EQ(choose_contenders(alone, std::span(a, 1), 9, 1)->list.size(), 2U);

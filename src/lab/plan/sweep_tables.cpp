@@ -49,7 +49,7 @@ PairedRatio figure_ratio(const Tried& tried, std::size_t workload, std::size_t f
 
 SweepPart searched_part(const SweepReport& report) {
   SweepPart part{report.workloads, report.result.rivals, {}};
-  for (const std::size_t at : report.result.front) part.tried.push_back(&report.result.tried[at]);
+  for (const std::size_t at : report.result.shown) part.tried.push_back(&report.result.tried[at]);
   return part;
 }
 
@@ -69,7 +69,7 @@ load::TextTable front_table(const SweepReport& report, const SweepPart& part) {
     const WorstWorkload& workload = score.worst_workload;
     const WorstSeed& seed = score.worst_seed;
     table.row(
-        {name_of(report.contenders.list[report.result.front[i]]), ratio_text(score.geometric_mean),
+        {contender_name(report, report.result.shown[i]), ratio_text(score.geometric_mean),
          interval_text(score.interval), ratio_text(workload.ratio),
          fmt::format("{} {}", part.workloads[workload.workload], kScoredFigures[workload.figure]),
          ratio_text(seed.ratio),
@@ -99,6 +99,11 @@ load::TextTable workload_table(const SweepReport& report, const SweepPart& part)
     table.row(std::move(cells));
   }
   return table;
+}
+
+std::string contender_name(const SweepReport& report, std::size_t at) {
+  return name_of(report.contenders.list[at]) +
+         (at < report.contenders.defaults ? " (defaults)" : "");
 }
 
 std::string heading(const SweepReport& report) {

@@ -14,7 +14,7 @@ namespace fairlead::plan {
 struct SweepPart {
   std::span<const std::string> workloads;
   std::span<const RunGrid> rivals;
-  std::vector<const Tried*> tried;  // As result.front.
+  std::vector<const Tried*> tried;  // As result.shown.
 };
 
 SweepPart searched_part(const SweepReport& report);
@@ -26,6 +26,7 @@ load::TextTable front_table(const SweepReport& report, const SweepPart& part);
 load::TextTable workload_table(const SweepReport& report, const SweepPart& part);
 
 std::string heading(const SweepReport& report);
+std::string contender_name(const SweepReport& report, std::size_t at);
 
 // Of one figure on one workload.
 PairedRatio figure_ratio(const Tried& tried, std::size_t workload, std::size_t figure,

@@ -74,11 +74,11 @@ struct Made {
   }
 };
 
-SweepResult made_sweep(Made& made, Search search) {
+SweepResult made_sweep(Made& made, Search search, std::size_t kept = 0) {
   std::vector<StudyPolicy> contenders;
   for (int i = 0; i < 16; ++i) contenders.push_back(named(std::to_string(0.5 * i)));
   const StudyPolicy rivals[] = {named("5"), named("9")};
-  auto result = run_sweep(contenders, rivals, {search, 6, 1}, made.runner(), {});
+  auto result = run_sweep(contenders, rivals, {search, 6, 1, kept}, made.runner(), {});
   EXPECT_TRUE(result.has_value());
   return std::move(*result);
 }
@@ -107,6 +107,16 @@ TEST(Sweep, NoSeedIsRunTwiceAndRivalsHaveThemAll) {
   }
   EXPECT_EQ(made.seeds_had["5"].size(), 6U);
   for (const std::size_t at : result.front) EXPECT_EQ(result.tried[at].seeds, 6U);
+}
+
+TEST(Sweep, WhatIsUsedTodayStaysToTheEndAndIsShown) {
+  Made made;
+  EXPECT_LT(made_sweep(made, Search::kSamples).tried[0].seeds, 6U) << "0 is far from the best";
+  const SweepResult result = made_sweep(made, Search::kSamples, 1);
+  EXPECT_EQ(result.tried[0].seeds, 6U);
+  EXPECT_EQ(result.front.front(), 6U);
+  EXPECT_EQ(result.shown.size(), result.front.size() + 1);
+  EXPECT_EQ(result.shown.back(), 0U);
 }
 
 TEST(Sweep, TheRunnersErrorEndsIt) {
@@ -166,7 +176,7 @@ SweepReport tiny_sweep(std::uint32_t threads) {
   report.study.world.engine = world::testing::small_engine();
   report.study.router_block_tokens = 64;
   report.study.threads = threads;
-  report.settings = {report.contenders.search, 2, 1};
+  report.settings = {report.contenders.search, 2, 1, report.contenders.defaults};
   std::vector<StudyPolicy> contenders;
   for (const Parameters& one : report.contenders.list) {
     contenders.push_back(built(policy.fill(one).value()));
@@ -177,7 +187,7 @@ SweepReport tiny_sweep(std::uint32_t threads) {
   const auto runner = runner_over({plan_short, plan_shorter}, report.study, {});
   report.result = run_sweep(contenders, rivals, report.settings, runner, {}).value();
   std::vector<StudyPolicy> chosen;
-  for (const std::size_t at : report.result.front) chosen.push_back(contenders[at]);
+  for (const std::size_t at : report.result.shown) chosen.push_back(contenders[at]);
   const auto judging = runner_over({plan_short}, report.study, {});
   report.judgement = judge(chosen, rivals, report.settings, judging).value();
   return report;
