@@ -119,6 +119,29 @@ TEST(Sweep, WhatIsUsedTodayStaysToTheEndAndIsShown) {
   EXPECT_EQ(result.shown.back(), 0U);
 }
 
+TEST(Sweep, TheFrontIsWhatNothingBeatsInMeanAndWorst) {
+  const std::map<std::string, std::vector<double>> ttft = {
+      {"rival", {1, 1}}, {"bold", {0.5, 1.5}}, {"even", {0.9, 0.9}}, {"poor", {1.2, 1.2}}};
+  const PolicyRunner runner = [&](std::span<const StudyPolicy> policies,
+                                  SeedRange) -> Result<std::vector<RunGrid>> {
+    std::vector<RunGrid> grids;
+    for (const StudyPolicy& policy : policies) {
+      RunGrid& grid = grids.emplace_back();
+      for (const double seconds : ttft.at(policy.name)) {
+        RunFigures run;
+        run.ttft.mean = run.ttft.percentiles[8] = run.ttft.percentiles[9] = seconds;
+        grid.push_back({run});
+      }
+    }
+    return grids;
+  };
+  const StudyPolicy contenders[] = {named("poor"), named("even"), named("bold")};
+  const StudyPolicy rivals[] = {named("rival")};
+  const auto result = run_sweep(contenders, rivals, {Search::kGrid, 1, 1}, runner, {});
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->front, (std::vector<std::size_t>{2, 1})) << "0.866 before 0.9";
+}
+
 TEST(Sweep, TheRunnersErrorEndsIt) {
   const StudyPolicy one[] = {named("1")};
   const auto result =
@@ -236,7 +259,10 @@ TEST(Sweep, WhatIsJudgedStandsApart) {
   EXPECT_EQ(table.substr(0, apart).find("other "), std::string::npos);
   const std::string page = sweep_html({}, report);
   EXPECT_NE(page.find("<rect class=\"fill s1\""), std::string::npos) << "a point of the front";
-  EXPECT_NE(page.find("<h2>Validation</h2>"), std::string::npos);
+  const std::size_t below = page.find("<h2>Validation</h2>");
+  ASSERT_NE(below, std::string::npos);
+  EXPECT_GT(page.find("<th scope=\"row\">other</th>"), below);
+  EXPECT_EQ(page.find("<th scope=\"row\">shorter</th>", below), std::string::npos);
   report.judged_on.clear();
   EXPECT_EQ(sweep_table(report).find("Validation"), std::string::npos);
   EXPECT_TRUE(nlohmann::json::parse(sweep_json(report))["validation"].is_null());
