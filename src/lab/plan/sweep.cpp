@@ -72,6 +72,10 @@ Result<void> SweepRun::score_all() {
     Tried& tried = result_.tried[at];
     tried.score = score(tried.runs, *marks, settings_.seed);
   }
+  result_.rival_scores.clear();
+  for (const RunGrid& rival : result_.rivals) {
+    result_.rival_scores.push_back(score(rival, *marks, settings_.seed));
+  }
   return {};
 }
 
@@ -148,7 +152,8 @@ Result<Judgement> judge(std::span<const StudyPolicy> chosen, std::span<const Stu
   all.search = Search::kGrid;
   auto result = run_sweep(chosen, rivals, all, runner, {});
   if (!result) return tl::unexpected(result.error());
-  return Judgement{std::move(result->tried), std::move(result->rivals)};
+  return Judgement{std::move(result->tried), std::move(result->rivals),
+                   std::move(result->rival_scores)};
 }
 
 }  // namespace fairlead::plan

@@ -61,6 +61,7 @@ struct SweepResult {
   std::vector<std::size_t> front;  // Contenders, by geometric mean; the first is the best.
   std::vector<std::size_t> shown;  // The front, and then those kept that are not on it.
   std::vector<RunGrid> rivals;
+  std::vector<Score> rival_scores;  // By the same marks as the contenders', with all seeds.
 };
 
 // A rung begins with these contenders.
@@ -75,6 +76,7 @@ Result<SweepResult> run_sweep(std::span<const StudyPolicy> contenders,
 struct Judgement {
   std::vector<Tried> judged;  // As chosen.
   std::vector<RunGrid> rivals;
+  std::vector<Score> rival_scores;
 };
 
 Result<Judgement> judge(std::span<const StudyPolicy> chosen, std::span<const StudyPolicy> rivals,

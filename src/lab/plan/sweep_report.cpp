@@ -82,11 +82,16 @@ void add_details(Json& json, const Tried& tried, std::span<const std::string> wo
 }
 
 Json rivals_json(const SweepReport& report, const SweepPart& part) {
-  Json json = Json::object();
-  for (std::size_t at = 0; at < part.workloads.size(); ++at) {
-    for (std::size_t i = 0; i < part.rivals.size(); ++i) {
-      json[part.workloads[at]][report.rivals[i]] = rounded(mean_figures(part.rivals[i][at]));
+  Json json = Json::array();
+  for (std::size_t i = 0; i < part.rivals.size(); ++i) {
+    Json entry = {{"rival", report.rivals[i]},
+                  {"geometric_mean", rounded(part.rival_scores[i].geometric_mean)},
+                  {"interval", rounded(part.rival_scores[i].interval)}};
+    for (std::size_t at = 0; at < part.workloads.size(); ++at) {
+      entry["ratios"][part.workloads[at]] = rounded(part.rival_scores[i].workloads[at]);
+      entry["figures_s"][part.workloads[at]] = rounded(mean_figures(part.rivals[i][at]));
     }
+    json.push_back(std::move(entry));
   }
   return json;
 }
@@ -116,7 +121,7 @@ Json validation_json(const SweepReport& report) {
     add_details(entry, tried, report.judged_on, report.settings.seed);
     json["contenders"].push_back(std::move(entry));
   }
-  json["rival_figures_s"] = rivals_json(report, judged_part(report));
+  json["rival_scores"] = rivals_json(report, judged_part(report));
   return json;
 }
 
@@ -188,25 +193,29 @@ std::string table_card(const load::TextTable& table) {
   return "<div class=\"card scroll\" tabindex=\"0\">" + table.html() + "</div>";
 }
 
+std::string part_text(const SweepReport& report, const SweepPart& part) {
+  return fmt::format("{}\n{}, by workload\n{}\nRivals, measured alike\n{}",
+                     front_table(report, part).text(), best_sentence(report),
+                     workload_table(report, part).text(), rival_table(report, part).text());
+}
+
 std::string part_html(const SweepReport& report, const SweepPart& part) {
-  return table_card(front_table(report, part)) + "<h3>" + load::escape_html(best_sentence(report)) +
-         ", by workload</h3>" + table_card(workload_table(report, part));
+  return fmt::format(
+      "<div class=\"rows\">{}<h3>{}, by workload</h3>{}<h3>Rivals, measured alike</h3>{}</div>",
+      table_card(front_table(report, part)), load::escape_html(best_sentence(report)),
+      table_card(workload_table(report, part)), table_card(rival_table(report, part)));
 }
 
 }  // namespace
 
 std::string sweep_table(const SweepReport& report) {
-  const SweepPart searched = searched_part(report);
-  std::string out = fmt::format("{}\n{}\nRivals: {}.\n\n{}\n{}\n{}, by workload\n{}",
-                                heading(report), kMeaning, fmt::join(report.rivals, ", "),
-                                front_heading(report), front_table(report, searched).text(),
-                                best_sentence(report), workload_table(report, searched).text());
+  const std::string out =
+      fmt::format("{}\n{}\n\n{}\n{}", heading(report), kMeaning, front_heading(report),
+                  part_text(report, searched_part(report)));
   if (report.judged_on.empty()) return out;
-  const SweepPart judged = judged_part(report);
-  return out +
-         fmt::format("\nValidation: {}. Nothing was chosen by these.\n{}\n{}, by workload\n{}",
-                     fmt::join(report.judged_on, ", "), front_table(report, judged).text(),
-                     best_sentence(report), workload_table(report, judged).text());
+  return out + fmt::format("\nValidation: {}. Nothing was chosen by these.\n{}",
+                           fmt::join(report.judged_on, ", "),
+                           part_text(report, judged_part(report)));
 }
 
 std::string sweep_json(const SweepReport& report) {
@@ -227,7 +236,7 @@ std::string sweep_json(const SweepReport& report) {
   json["contenders"] = contenders_json(report);
   json["front"] = report.result.front;
   json["best"] = report.result.front.front();
-  json["rival_figures_s"] = rivals_json(report, searched_part(report));
+  json["rival_scores"] = rivals_json(report, searched_part(report));
   json["validation"] = validation_json(report);
   return in_lines(json, 0) + "\n";
 }
@@ -236,7 +245,7 @@ std::string sweep_html(const load::ReportText& text, const SweepReport& report) 
   std::string body = fmt::format("<p class=\"finding\">{}</p><p>{}</p>",
                                  load::escape_html(best_sentence(report)), kMeaning);
   body += fmt::format("<h2>{}</h2>", front_heading(report)) + "<div class=\"charts\">" +
-          load::scatter_figure(front_chart(report)) + "</div>" +
+          load::scatter_figure(front_chart(report)) + "</div><h3>Contenders</h3>" +
           part_html(report, searched_part(report));
   if (!report.judged_on.empty()) {
     body += fmt::format("<h2>Validation</h2><p>Nothing was chosen by these workloads: {}.</p>",

@@ -29,7 +29,7 @@ struct SweepReport {
 std::string sweep_table(const SweepReport& report);
 
 // {"policy", "template", "search", "seed", "seeds", "fleet", "workloads", "rivals", "figures",
-// "rungs", "contenders": [...], "front", "best", "rival_figures_s", "validation"}; ratios over the
+// "rungs", "contenders": [...], "front", "best", "rival_scores", "validation"}; ratios over the
 // best rival in the order of "figures", latencies in seconds.
 std::string sweep_json(const SweepReport& report);
 

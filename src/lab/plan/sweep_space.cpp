@@ -79,7 +79,7 @@ std::string value_at(const Range& range, double place) {
   const double end = range.numbers == Numbers::kWhole ? range.high + 1 : range.high;
   double value = range.spacing == Spacing::kLog ? range.low * std::pow(end / range.low, place)
                                                 : range.low + place * (end - range.low);
-  if (range.numbers == Numbers::kReal) return fmt::format("{:.6g}", value);
+  if (range.numbers == Numbers::kReal) return fmt::format("{:.4g}", value);
   value = std::clamp(std::floor(value), range.low, range.high);
   return fmt::format("{:.0f}", value);
 }

@@ -34,7 +34,7 @@ struct Variation {
 };
 
 // "name=v1,v2,...", "name=low..high" or "name=low..high:log". Ends without a point or exponent
-// make whole numbers.
+// make whole numbers; others have four digits.
 Result<Variation> parse_variation(std::string_view text);
 
 enum class Search : std::uint8_t { kGrid, kSamples };

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
 namespace fairlead::plan {
 namespace {
@@ -27,6 +29,25 @@ std::size_t best_rival(std::span<const RunGrid> rivals, std::size_t workload) {
   return best;
 }
 
+load::TextTable score_table(const char* what) {
+  load::TextTable table;
+  table.row(
+      {what, "geometric mean", "95 %", "worst workload", "of", "worst seed", "of", "failed more"});
+  table.rule();
+  return table;
+}
+
+void add_score(load::TextTable& table, std::string name, const Score& score,
+               std::span<const std::string> workloads) {
+  const WorstWorkload& workload = score.worst_workload;
+  const WorstSeed& seed = score.worst_seed;
+  table.row({std::move(name), ratio_text(score.geometric_mean), interval_text(score.interval),
+             ratio_text(workload.ratio),
+             fmt::format("{} {}", workloads[workload.workload], kScoredFigures[workload.figure]),
+             ratio_text(seed.ratio), fmt::format("{} seed {}", workloads[seed.workload], seed.seed),
+             fmt::format("{}", score.failed_more)});
+}
+
 }  // namespace
 
 Scored mean_figures(std::span<const RunFigures> runs) {
@@ -48,33 +69,34 @@ PairedRatio figure_ratio(const Tried& tried, std::size_t workload, std::size_t f
 }
 
 SweepPart searched_part(const SweepReport& report) {
-  SweepPart part{report.workloads, report.result.rivals, {}};
+  SweepPart part{report.workloads, report.result.rivals, report.result.rival_scores, {}};
   for (const std::size_t at : report.result.shown) part.tried.push_back(&report.result.tried[at]);
   return part;
 }
 
 SweepPart judged_part(const SweepReport& report) {
-  SweepPart part{report.judged_on, report.judgement.rivals, {}};
+  SweepPart part{report.judged_on, report.judgement.rivals, report.judgement.rival_scores, {}};
   for (const Tried& tried : report.judgement.judged) part.tried.push_back(&tried);
   return part;
 }
 
 load::TextTable front_table(const SweepReport& report, const SweepPart& part) {
-  load::TextTable table;
-  table.row({"contender", "geometric mean", "95 %", "worst workload", "of", "worst seed", "of",
-             "failed more"});
-  table.rule();
+  load::TextTable table = score_table("contender");
   for (std::size_t i = 0; i < part.tried.size(); ++i) {
-    const Score& score = part.tried[i]->score;
-    const WorstWorkload& workload = score.worst_workload;
-    const WorstSeed& seed = score.worst_seed;
-    table.row(
-        {contender_name(report, report.result.shown[i]), ratio_text(score.geometric_mean),
-         interval_text(score.interval), ratio_text(workload.ratio),
-         fmt::format("{} {}", part.workloads[workload.workload], kScoredFigures[workload.figure]),
-         ratio_text(seed.ratio),
-         fmt::format("{} seed {}", part.workloads[seed.workload], seed.seed),
-         fmt::format("{}", score.failed_more)});
+    add_score(table, contender_name(report, report.result.shown[i]), part.tried[i]->score,
+              part.workloads);
+  }
+  return table;
+}
+
+load::TextTable rival_table(const SweepReport& report, const SweepPart& part) {
+  std::vector<std::size_t> order(part.rival_scores.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(
+      order, {}, [&](std::size_t at) { return objectives(part.rival_scores[at]).geometric_mean; });
+  load::TextTable table = score_table("rival");
+  for (const std::size_t at : order) {
+    add_score(table, report.rivals[at], part.rival_scores[at], part.workloads);
   }
   return table;
 }

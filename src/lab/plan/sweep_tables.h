@@ -14,6 +14,7 @@ namespace fairlead::plan {
 struct SweepPart {
   std::span<const std::string> workloads;
   std::span<const RunGrid> rivals;
+  std::span<const Score> rival_scores;
   std::vector<const Tried*> tried;  // As result.shown.
 };
 
@@ -22,6 +23,8 @@ SweepPart judged_part(const SweepReport& report);
 
 // A row a contender: means, the worst workload and the worst seed.
 load::TextTable front_table(const SweepReport& report, const SweepPart& part);
+// The same of the rivals, best first: none is the best at everything.
+load::TextTable rival_table(const SweepReport& report, const SweepPart& part);
 // A row a workload, of the best contender.
 load::TextTable workload_table(const SweepReport& report, const SweepPart& part);
 

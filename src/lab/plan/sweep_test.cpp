@@ -140,6 +140,7 @@ TEST(Sweep, TheFrontIsWhatNothingBeatsInMeanAndWorst) {
   const auto result = run_sweep(contenders, rivals, {Search::kGrid, 1, 1}, runner, {});
   ASSERT_TRUE(result.has_value());
   EXPECT_EQ(result->front, (std::vector<std::size_t>{2, 1})) << "0.866 before 0.9";
+  EXPECT_EQ(result->rival_scores.front().geometric_mean, 1);
 }
 
 TEST(Sweep, TheRunnersErrorEndsIt) {
@@ -245,7 +246,8 @@ TEST(Sweep, TheLogDoesNotDependOnThreadsAndSaysEverythingTried) {
   EXPECT_EQ(json["template"], std::string(kPlanted));
   EXPECT_EQ(json["validation"]["workloads"], nlohmann::json({"other"}));
   EXPECT_EQ(json["validation"]["contenders"][0]["contender"], json["best"]);
-  EXPECT_TRUE(json["rival_figures_s"]["short"].contains("random"));
+  EXPECT_EQ(json["rival_scores"][0]["rival"], "random");
+  EXPECT_EQ(json["rival_scores"][0]["geometric_mean"], 1.0) << "it is the only one";
 }
 
 TEST(Sweep, WhatIsJudgedStandsApart) {
