@@ -94,11 +94,12 @@ std::vector<std::size_t> SweepRun::ranked(std::vector<std::uint32_t>& ranks) con
 
 void SweepRun::keep(std::size_t count) {
   std::vector<std::uint32_t> ranks;
-  std::vector<std::size_t> order = ranked(ranks);
-  std::ranges::stable_partition(order, [&](std::size_t at) { return left_[at] < settings_.kept; });
   std::vector<std::size_t> kept;
-  for (const std::size_t at : order) {
-    if (kept.size() < count) kept.push_back(left_[at]);
+  for (const std::size_t at : left_) {
+    if (at < settings_.kept) kept.push_back(at);
+  }
+  for (const std::size_t at : ranked(ranks)) {
+    if (kept.size() < count && left_[at] >= settings_.kept) kept.push_back(left_[at]);
   }
   std::ranges::sort(kept);
   left_ = std::move(kept);

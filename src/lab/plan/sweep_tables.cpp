@@ -92,8 +92,9 @@ load::TextTable front_table(const SweepReport& report, const SweepPart& part) {
 load::TextTable rival_table(const SweepReport& report, const SweepPart& part) {
   std::vector<std::size_t> order(part.rival_scores.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(
-      order, {}, [&](std::size_t at) { return objectives(part.rival_scores[at]).geometric_mean; });
+  std::ranges::sort(order, {}, [&](std::size_t at) {
+    return std::pair(objectives(part.rival_scores[at]).geometric_mean, at);
+  });
   load::TextTable table = score_table("rival");
   for (const std::size_t at : order) {
     add_score(table, report.rivals[at], part.rival_scores[at], part.workloads);
