@@ -103,7 +103,7 @@ Result<std::vector<plan::Planner>> planners_of(const std::vector<std::string>& n
 std::vector<std::string> rival_names(const SweepFlags& flags) {
   if (flags.rivals.size() != 1 || flags.rivals.front() != "all") return flags.rivals;
   std::vector<std::string> names;
-  const auto add = [&](std::vector<std::string_view> shipped) {
+  const auto add = [&](const std::vector<std::string_view>& shipped) {
     for (const std::string_view name : shipped) {
       if (!name.starts_with(scheduling::kDefaultPolicy)) names.emplace_back(name);
     }
@@ -134,6 +134,7 @@ Result<void> find_contenders(const SweepFlags& flags, SweepPlan& plan) {
     plan.contenders.push_back(std::move(*contender));
   }
   plan.report.policy = flags.policy;
+  plan.report.variations = flags.vary;
   plan.report.template_text = std::move(*text);
   plan.report.contenders = std::move(*contenders);
   return {};

@@ -61,7 +61,7 @@ std::string command_text(const CLI::App& command,
   std::string text = command.get_name();
   for (const CLI::App* above = command.get_parent(); above != nullptr;
        above = above->get_parent()) {
-    text = above->get_name() + " " + text;
+    text.insert(0, above->get_name() + " ");
   }
   for (const CLI::Option* option : command.get_options()) {
     if (option->count() == 0 || option->get_lnames().empty()) continue;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The examples of README, docs and --help: configurations load, commands and flags exist."""
+import json
 import os
 import pathlib
 import re
@@ -103,6 +104,16 @@ class Examples(unittest.TestCase):
             self.assertIn("Nothing was chosen by these", done.stdout)
             for file in ("sweep.json", "sweep.html"):
                 self.assertIn("waiting", (pathlib.Path(folder) / file).read_text())
+
+    def test_the_figures_of_the_sweep_are_those_of_its_log(self):
+        log = json.loads((ROOT / "docs" / "data" / "sweep-fairlead.json").read_text())
+        page = (ROOT / "docs" / "plan.md").read_text().split("| of the front |")[1]
+        shown = [[cell.strip() for cell in row.split("|")[2:6]]
+                 for row in page.split("\n\n")[0].splitlines()[2:]]
+        logged = [[f"{figure:.2f}" for one in (log["contenders"][judged["contender"]], judged)
+                   for figure in (one["geometric_mean"], one["worst_workload"]["ratio"])]
+                  for judged in log["validation"]["contenders"]]
+        self.assertEqual(shown, logged)
 
     def test_every_shipped_workload_is_on_the_page(self):
         page = (ROOT / "docs" / "workloads.md").read_text()

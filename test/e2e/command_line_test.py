@@ -399,6 +399,7 @@ length_s: 12
         found = json.loads(told[0][1])
         self.assertEqual(len(found["contenders"]), 5)
         self.assertEqual(found["template"], self.POLICY)
+        self.assertEqual(found["vary"], ["prefix=1,3", "queue=0.5..2:log"])
         self.assertEqual(found["validation"]["workloads"], [str(self.two)])
         self.assertRegex(told[0][0], r"(?m)^Validation: .*two\.yaml\. Nothing was chosen by these")
 

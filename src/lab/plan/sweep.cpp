@@ -9,10 +9,10 @@ namespace fairlead::plan {
 namespace {
 
 // Puts the runs of further seeds behind those that are there.
-void append(RunGrid& runs, RunGrid more) {
+void append(RunGrid& runs, const RunGrid& more) {
   runs.resize(more.size());
   for (std::size_t workload = 0; workload < more.size(); ++workload) {
-    for (RunFigures& run : more[workload]) runs[workload].push_back(std::move(run));
+    for (const RunFigures& run : more[workload]) runs[workload].push_back(run);
   }
 }
 
@@ -55,11 +55,11 @@ Result<void> SweepRun::run(SeedRange seeds) {
   auto grids = runner_(policies, seeds);
   if (!grids) return tl::unexpected(grids.error());
   for (std::size_t i = 0; i < rivals_.size(); ++i) {
-    append(result_.rivals[i], std::move((*grids)[i]));
+    append(result_.rivals[i], (*grids)[i]);
   }
   for (std::size_t i = 0; i < left_.size(); ++i) {
     Tried& tried = result_.tried[left_[i]];
-    append(tried.runs, std::move((*grids)[rivals_.size() + i]));
+    append(tried.runs, (*grids)[rivals_.size() + i]);
     tried.seeds = seeds.first + seeds.count;
   }
   return score_all();

@@ -136,7 +136,7 @@ Json fleet_of(const StudySettings& study) {
 // A line for each thing that a reader may look for, so that two logs can be compared.
 std::string in_lines(const Json& json, std::size_t depth) {
   constexpr std::size_t kShort = 90;
-  const std::string flat = json.dump();
+  std::string flat = json.dump();
   const bool is_list = json.is_array() && !json.empty() && json.front().is_structured();
   if (flat.size() < kShort || depth == 3 || !(json.is_object() || is_list)) return flat;
   const std::string margin(depth + 1, ' ');
@@ -209,9 +209,8 @@ std::string part_html(const SweepReport& report, const SweepPart& part) {
 }  // namespace
 
 std::string sweep_table(const SweepReport& report) {
-  const std::string out =
-      fmt::format("{}\n{}\n\n{}\n{}", heading(report), kMeaning, front_heading(report),
-                  part_text(report, searched_part(report)));
+  std::string out = fmt::format("{}\n{}\n\n{}\n{}", heading(report), kMeaning,
+                                front_heading(report), part_text(report, searched_part(report)));
   if (report.judged_on.empty()) return out;
   return out + fmt::format("\nValidation: {}. Nothing was chosen by these.\n{}",
                            fmt::join(report.judged_on, ", "),
@@ -221,6 +220,7 @@ std::string sweep_table(const SweepReport& report) {
 std::string sweep_json(const SweepReport& report) {
   Json json = {{"policy", report.policy},
                {"template", report.template_text},
+               {"vary", report.variations},
                {"search", report.contenders.search == Search::kGrid ? "grid" : "samples"},
                {"seed", report.study.first_seed},
                {"seeds", report.settings.seeds},

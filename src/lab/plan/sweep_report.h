@@ -14,8 +14,9 @@
 namespace fairlead::plan {
 
 struct SweepReport {
-  std::string policy;         // The file with holes.
-  std::string template_text;  // What stands in it.
+  std::string policy;                   // The file with holes.
+  std::string template_text;            // What stands in it.
+  std::vector<std::string> variations;  // As written.
   Contenders contenders;
   std::vector<std::string> rivals;
   std::vector<std::string> workloads;
@@ -28,9 +29,9 @@ struct SweepReport {
 
 std::string sweep_table(const SweepReport& report);
 
-// {"policy", "template", "search", "seed", "seeds", "fleet", "workloads", "rivals", "figures",
-// "rungs", "contenders": [...], "front", "best", "rival_scores", "validation"}; ratios over the
-// best rival in the order of "figures", latencies in seconds.
+// {"policy", "template", "vary", "search", "seed", "seeds", "fleet", "workloads", "rivals",
+// "figures", "rungs", "contenders": [...], "front", "best", "rival_scores", "validation"}; ratios
+// over the best rival in the order of "figures", latencies in seconds.
 std::string sweep_json(const SweepReport& report);
 
 std::string sweep_html(const load::ReportText& text, const SweepReport& report);
