@@ -83,7 +83,7 @@ class KvSubscriber::Stream final : private net::ZmqObserver {
       look();
       return {};
     }
-    net::ZmqOptions options = owner_.options_.socket;
+    net::ZmqOptions options = owner_.options_.events;
     options.topic = address_.topic;
     auto socket = net::ZmqSocket::create(*owner_.context_, owner_.loop_, net::ZmqKind::kSubscribe,
                                          options, *this);
@@ -137,7 +137,7 @@ class KvSubscriber::Stream final : private net::ZmqObserver {
     }
     stream_.on_replay_asked(now);
     auto socket = net::ZmqSocket::create(*owner_.context_, owner_.loop_, net::ZmqKind::kDealer,
-                                         owner_.options_.socket, *this);
+                                         owner_.options_.replay, *this);
     const std::array<char, kNumberBytes> number = frame_of(from);
     const std::array<std::string_view, 2> frames{std::string_view(),
                                                  std::string_view(number.data(), number.size())};
@@ -278,7 +278,7 @@ KvSubscriber::~KvSubscriber() {
 
 Result<std::string> KvSubscriber::listen(const std::string& endpoint) {
   auto socket =
-      net::ZmqSocket::create(*context_, loop_, net::ZmqKind::kSubscribe, options_.socket, *this);
+      net::ZmqSocket::create(*context_, loop_, net::ZmqKind::kSubscribe, options_.events, *this);
   if (!socket) return tl::unexpected(socket.error());
   auto bound = (*socket)->bind(endpoint);
   if (!bound) return tl::unexpected(bound.error());

@@ -4,11 +4,16 @@
 // Either it connects to each publisher, as vLLM's default wants it, or it listens and publishers
 // connect to it; then a batch belongs to the stream that its topic and its rank name.
 //
-// Bounds: streams, replays at a time, libzmq's queues and frames (io/net/zmq_socket.h), what a
-// stream holds. Garbage is counted and dropped. Errors: a Result that names the endpoint.
-// Threads: the loop's thread; the sinks outlive their streams.
-// Source: vllm/distributed/kv_events.py: three frames (topic, number of 8 bytes, payload); a replay
-// is asked for with an empty frame and a number, answered by a message a batch with the same frames
+// Bounds: streams, replays at a time, what a stream holds, libzmq's frames and queues
+// (io/net/zmq_socket.h). Of a publisher whose events are not read fast enough kEventsQueued
+// messages of 16 MiB wait here at most, then its connection is not read until half of them are
+// taken in: the rest waits at the publisher, which drops what is beyond its own bound (`hwm`,
+// 100,000 for vLLM). That is a gap in its numbers, which a replay closes. Replays are asked for, a
+// few at a time, and their answers wait in a queue of their own, because a publisher drops what of
+// an answer does not fit at once. Garbage is counted and dropped. Errors: a Result that names the
+// endpoint. Threads: the loop's thread; the sinks outlive their streams. Source:
+// vllm/distributed/kv_events.py: three frames (topic, number of 8 bytes, payload); a replay is
+// asked for with an empty frame and a number, answered by a message a batch with the same frames
 // behind an empty one (no topic before 0.26), and ended by a number of all ones.
 #pragma once
 
@@ -47,11 +52,16 @@ struct KvPublisherAddress {
 // tcp:// and a suffix to the name of inproc://. Empty when there is no port to add to.
 std::string kv_rank_endpoint(std::string_view endpoint, std::uint32_t rank);
 
+// Messages of a publisher that wait to be read.
+inline constexpr int kEventsQueued = 64;
+
 struct KvSubscriberOptions {
   std::size_t streams_max = 4096;
   std::size_t replays_max = 8;
   prefix::EventStreamOptions stream{};  // has_replay follows from each address.
-  net::ZmqOptions socket{};             // Its topic is not used.
+  // A publisher's, and not those of replays. Their topics are not used.
+  net::ZmqOptions events{.queue_max = kEventsQueued, .topic = {}};
+  net::ZmqOptions replay{};
 };
 
 class KvSubscriber final : private net::ZmqObserver {
