@@ -81,7 +81,7 @@ std::uint64_t apply_twice(const std::vector<Payload>& traffic) {
     for (const auto& feed : feeds) feed->forget();
     while (lane.sweep(std::size_t{1} << 20) != 0) {
     }
-    for (const prefix::KvSlot slot : context.take_retired()) lane.recycle(slot);
+    context.recycle_swept();
     const std::uint64_t before = lane.figures().stored;
     const std::uint64_t began = cpu_ns();
     for (const Payload& payload : traffic) feeds[payload.pod]->apply(sequence++, payload.bytes);

@@ -52,8 +52,9 @@ KvListener::Publisher::~Publisher() {
 }
 
 prefix::BatchEffect KvListener::Publisher::apply(std::uint64_t sequence, std::string_view payload) {
+  const std::uint64_t cleared = feed_.figures().cleared;
   const prefix::BatchEffect effect = feed_.apply(sequence, payload);
-  if (effect == prefix::BatchEffect::kEmptied) listener_.forget_expected(source_);
+  if (feed_.figures().cleared != cleared) listener_.forget_expected(source_);
   sync_rows();
   return effect;
 }
@@ -284,7 +285,7 @@ void KvListener::remove(Source& source) {
   if (const auto expected = expected_.slot(source.ref)) {
     rows_.release(row_of(*expected));
     expected_.close(source.ref);
-    retired_.push_back(*expected);
+    context_.add_retired(*expected);
   }
 }
 
@@ -372,15 +373,9 @@ void KvListener::forget_expected(const Source& source) {
 }
 
 void KvListener::sweep() {
-  const auto fresh = context_.take_retired();
-  retired_.insert(retired_.end(), fresh.begin(), fresh.end());
   lane_.sweep(kSweepSteps);
-  // Their rows were released when they were retired, so that no answer counts them any more.
-  std::erase_if(retired_, [&](prefix::KvSlot slot) {
-    if (!lane_.swept(slot)) return false;
-    lane_.recycle(slot);
-    return true;
-  });
+  // Rows were released when their slots were retired, so that no answer counts them any more.
+  context_.recycle_swept();
 }
 
 void KvListener::tick() {

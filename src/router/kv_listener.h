@@ -162,7 +162,6 @@ class KvListener final : public picker::ExpectedBlocks {
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<fleet::KvSubscriber> subscriber_;
   std::map<std::uint32_t, std::unique_ptr<Source>> sources_;  // By endpoint slot.
-  std::vector<prefix::KvSlot> retired_;
   Handoff<Expected> inbox_;
   std::vector<Expected> arrived_;
   std::vector<Resumable> resumable_;

@@ -55,9 +55,15 @@ void KvListener::import_publisher(const codec::RestartPublisher& one,
   }
   for (std::size_t tier = 0; tier < std::min(one.slots.size(), prefix::kKvTiers); ++tier) {
     const std::uint32_t old = one.slots[tier];
-    if (old >= slots.size() || slots[old] != prefix::KvLane::kNoSlot || !kept.feed.domain) continue;
-    kept.feed.slots[tier] = lane_.open(*kept.feed.domain);
-    if (kept.feed.slots[tier]) slots[old] = *kept.feed.slots[tier];
+    if (old == codec::kRestartNone) continue;
+    const bool is_known =
+        old < slots.size() && slots[old] == prefix::KvLane::kNoSlot && kept.feed.domain;
+    if (is_known) kept.feed.slots[tier] = lane_.open(*kept.feed.domain);
+    if (kept.feed.slots[tier]) {
+      slots[old] = *kept.feed.slots[tier];
+    } else {
+      kept.stream = {};  // What it held there is not kept, so that all is to be told anew.
+    }
   }
   resumable_.push_back(std::move(kept));
 }
@@ -81,7 +87,7 @@ void KvListener::drop_resumable() {
     for (const auto& slot : one.feed.slots) {
       if (!slot) continue;
       lane_.retire(*slot);
-      retired_.push_back(*slot);
+      context_.add_retired(*slot);
     }
   }
   resumable_.clear();
@@ -150,7 +156,9 @@ void KvListener::finish_save(KvSave::End end) {
   }
   for (const SavedPlace& place : saved_places_) save_publisher(place);
   // Those that were not found yet are as they came.
-  for (const Resumable& one : resumable_) save_->writer().add(to_save(one));
+  for (const Resumable& one : resumable_) {
+    if (one.stream.next != 0) save_->writer().add(to_save(one));
+  }
   lane_.end_export();
   cells_.save_pause.set(longest_pause_);
   std::exchange(save_, nullptr)->finish(end);

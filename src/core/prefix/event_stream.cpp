@@ -83,7 +83,7 @@ EventStream::Seen EventStream::seen(std::uint64_t sequence, std::string_view pay
   return Seen::kPassedOver;
 }
 
-void EventStream::apply(std::uint64_t sequence, std::string_view payload) {
+void EventStream::apply(std::uint64_t sequence, std::string_view payload, Time now) {
   marks_[marked_++ % kRemembered] = {sequence, digest(payload)};
   next_ = sequence + 1;
   ++figures_.applied;
@@ -92,6 +92,10 @@ void EventStream::apply(std::uint64_t sequence, std::string_view payload) {
       return;
     case BatchEffect::kEmptied:
       complete_ = true;
+      return;
+    case BatchEffect::kPartial:
+      complete_ = false;
+      if (options_.has_replay && !resync_at_) resync_at_ = now + options_.resync_after;
       return;
     case BatchEffect::kMalformed:
       // What it removed is not known, so what was stored before it cannot be believed.
@@ -153,7 +157,7 @@ void EventStream::take_live(std::uint64_t sequence, std::string_view payload, Ti
       forget();
       break;
   }
-  apply(sequence, payload);
+  apply(sequence, payload, now);
   settle();
 }
 
@@ -179,7 +183,7 @@ void EventStream::restart(std::uint64_t sequence, std::string_view payload, Time
   start_over(now);
   if (options_.has_replay && sequence != 0) return hold(sequence, payload, now);
   start_at(sequence);
-  apply(sequence, payload);
+  apply(sequence, payload, now);
   settle();
 }
 
@@ -256,7 +260,7 @@ bool EventStream::drain(Time now) {
     held_.pop_front();
     held_bytes_ -= batch.payload.size();
     if (batch.sequence == next_) {
-      apply(batch.sequence, batch.payload);
+      apply(batch.sequence, batch.payload, now);
       continue;
     }
     if (seen(batch.sequence, batch.payload) == Seen::kOther) {
@@ -345,7 +349,7 @@ void EventStream::on_replay_batch(std::uint64_t sequence, std::string_view paylo
   progress_ = true;
   await_reply(now);
   ++figures_.replayed;
-  apply(sequence, payload);
+  apply(sequence, payload, now);
 }
 
 void EventStream::on_replay_end(Time now) {
@@ -385,7 +389,7 @@ void EventStream::give_up(Time now) {
     if (batch.sequence < next_) continue;
     if (batch.sequence > next_ && marked_ > 0) forget();
     figures_.lost += batch.sequence - next_;
-    apply(batch.sequence, batch.payload);
+    apply(batch.sequence, batch.payload, now);
   }
   if (marked_ == 0) placed_ = false;
   settle();

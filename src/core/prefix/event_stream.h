@@ -20,8 +20,8 @@
 //
 // A gap is closed by late batches or by a replay. Live batches are held meanwhile, within a bound.
 // What no replay covers makes the stream forget everything and go on: it then knows less than the
-// engine holds, never more. Where the replay socket failed to answer, everything is asked for again
-// after a while.
+// engine holds, never more. Where the replay socket failed to answer, or a batch found no room,
+// everything is asked for again after a while.
 //
 // Bounds: held batches and their bytes, replays without progress, replays of all streams together
 // (ReplayLimit). Errors: none; all that goes wrong is counted. Threads: one owner.
@@ -55,6 +55,7 @@ std::string_view to_string(Trust trust);
 enum class BatchEffect : std::uint8_t {
   kApplied,
   kEmptied,    // It cleared the cache: from here on nothing is missing.
+  kPartial,    // There was no room for some of it: less is known than the engine holds.
   kMalformed,  // Nothing of it was applied.
 };
 
@@ -79,7 +80,8 @@ struct EventStreamOptions {
   Duration replay_time_max = std::chrono::seconds(30);       // Of one; the next goes on from there.
   std::uint32_t replay_attempts_max = 3;                     // Without progress.
   Duration replay_backoff = std::chrono::milliseconds(100);  // Doubled with each attempt.
-  // Since replays were given up; doubled each time that this happens again.
+  // Since replays were given up, doubled each time that this happens again; since a batch found no
+  // room.
   Duration resync_after = std::chrono::seconds(30);
   Duration disconnected_max = std::chrono::seconds(10);  // Then all is forgotten.
   Duration confirm_after = std::chrono::seconds(1);      // Since a connection that is silent.
@@ -159,7 +161,7 @@ class EventStream {
 
   Seen seen(std::uint64_t sequence, std::string_view payload) const;
   const Mark& last_mark() const { return marks_[(marked_ - 1) % kRemembered]; }
-  void apply(std::uint64_t sequence, std::string_view payload);
+  void apply(std::uint64_t sequence, std::string_view payload, Time now);
   void start_at(std::uint64_t sequence);
   void forget();
   void settle();

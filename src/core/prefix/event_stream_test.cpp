@@ -384,6 +384,30 @@ TEST(EventStream, AMalformedBatchVoidsWhatWasKnown) {
   EXPECT_EQ(rig.index.forgotten(), 1);
 }
 
+TEST(EventStream, ABatchThatFoundNoRoomMakesTheStreamSuspectUntilAllIsToldAgain) {
+  Rig rig(kWithReplay);
+  rig.send(5);
+  rig.expect(StreamState::kLive, Trust::kTrusted);
+  rig.stream.on_batch(5, "x much", rig.now);
+  rig.expect(StreamState::kDegraded, Trust::kSuspect);
+  rig.now += kWithReplay.resync_after - std::chrono::seconds(1);
+  rig.stream.on_time(rig.now);
+  EXPECT_FALSE(rig.stream.wanted_replay(rig.now));
+  rig.heal();
+  rig.expect(StreamState::kLive, Trust::kTrusted);
+  rig.expect_equal();
+}
+
+TEST(EventStream, WithoutAReplayABatchThatFoundNoRoomIsHealedByClearing) {
+  Rig rig;
+  rig.send(5);
+  rig.stream.on_batch(5, "x much", rig.now);
+  rig.expect(StreamState::kDegraded, Trust::kSuspect);
+  EXPECT_FALSE(rig.stream.deadline());
+  rig.stream.on_batch(6, "x clear", rig.now);
+  rig.expect(StreamState::kLive, Trust::kTrusted);
+}
+
 TEST(EventStream, ASavedStreamGoesOnWhereThePublisherDoes) {
   Rig rig;
   rig.send(30);

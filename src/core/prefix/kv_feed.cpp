@@ -72,8 +72,31 @@ void KvFeedContext::restore_domain(KvHashDomain hashes, KvDomain domain) {
   lane_domains_.push_back(domain);
 }
 
+void KvFeedContext::add_retired(KvSlot slot, std::uint32_t feed) {
+  retired_.push_back({slot, feed});
+  ++waiting_[feed];
+}
+
+std::uint32_t KvFeedContext::waiting(std::uint32_t feed) const {
+  const auto found = waiting_.find(feed);
+  return found == waiting_.end() ? 0 : found->second;
+}
+
+void KvFeedContext::recycle_swept() {
+  std::erase_if(retired_, [this](const Retired& one) {
+    if (!lane_.swept(one.slot)) return false;
+    lane_.recycle(one.slot);
+    const auto waiting = waiting_.find(one.feed);
+    if (waiting != waiting_.end() && --waiting->second == 0) waiting_.erase(waiting);
+    return true;
+  });
+}
+
 KvFeed::KvFeed(KvFeedContext& context, KvFeedOptions options)
-    : context_(context), options_(std::move(options)), audit_(options_.expected) {}
+    : context_(context),
+      id_(++context.feeds_),
+      options_(std::move(options)),
+      audit_(options_.expected) {}
 
 KvFeed::~KvFeed() { retire_slots(); }
 
@@ -89,13 +112,16 @@ void KvFeed::resume(Saved saved) {
   ++slots_version_;
 }
 
+void KvFeed::retire_slot(std::optional<KvSlot>& slot) {
+  context_.lane_.retire(*slot);
+  context_.add_retired(*slot, id_);
+  slot.reset();
+  ++slots_version_;
+}
+
 void KvFeed::retire_slots() {
   for (std::optional<KvSlot>& slot : slots_) {
-    if (!slot) continue;
-    context_.lane_.retire(*slot);
-    context_.retired_.push_back(*slot);
-    slot.reset();
-    ++slots_version_;
+    if (slot) retire_slot(slot);
   }
 }
 
@@ -131,9 +157,12 @@ BatchEffect KvFeed::apply(const codec::KvBatch& batch) {
     }
     const KvEvent& event = batch.events[i];
     switch (event.kind) {
-      case codec::KvEventKind::kStored:
+      case codec::KvEventKind::kStored: {
+        const std::uint64_t not_kept = figures_.no_slot;
         on_stored(event);
+        if (figures_.no_slot != not_kept) effect = BatchEffect::kPartial;
         break;
+      }
       case codec::KvEventKind::kRemoved:
         on_removed(event);
         break;
@@ -157,8 +186,15 @@ void KvFeed::expect(const KvEvent& event) {
 
 void KvFeed::on_cleared() {
   ++figures_.cleared;
-  retire_slots();
   begun_.clear();
+  for (std::optional<KvSlot>& slot : slots_) {
+    if (!slot) continue;
+    if (context_.lane_.held_blocks(*slot) > 0) {
+      retire_slot(slot);
+    } else {
+      slot = context_.lane_.clear(*slot);  // Stays as it is.
+    }
+  }
 }
 
 const KvFeed::Group* KvFeed::find_group(std::uint32_t number) const {
@@ -271,10 +307,10 @@ void KvFeed::audit(const KvEvent& event) {
 
 std::optional<KvSlot> KvFeed::slot_for(KvTier tier) {
   std::optional<KvSlot>& slot = slots_[static_cast<std::size_t>(tier)];
-  if (slot) return slot;
+  if (slot || context_.waiting(id_) >= kWaitingMax) return slot;
   if (!domain_) choose_domain();
   slot = context_.lane_.open(*domain_);
-  ++slots_version_;
+  if (slot) ++slots_version_;
   return slot;
 }
 

@@ -11,6 +11,11 @@
 // what looks like new copies from a chain's beginning on. They are not counted as copies unless the
 // chain began in the same batch: so a removal is believed rather than doubted.
 //
+// Slots: a cleared cache that held anything gets another one, and the old one is used again once it
+// is swept. A feed has at most kWaitingMax that wait for it, so that a publisher that clears again
+// and again uses up its own slots alone. What comes while there is none is not kept; it is counted,
+// and the batch is kPartial.
+//
 // Errors: a batch that cannot be read changes nothing, and last_fault() says where it breaks.
 // Threads: the lane's writer. Allocates only to grow.
 // Source: vllm/distributed/kv_events.py; vllm/v1/core/kv_cache_utils.py for what is hashed.
@@ -18,6 +23,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -44,8 +50,11 @@ class KvFeedContext {
 
   KvLane& lane() { return lane_; }
   const TokenKeys& keys() const { return keys_; }
-  // Slots that feeds retired since the last call: to be recycled once swept and out of use.
-  std::vector<KvSlot> take_retired() { return std::exchange(retired_, {}); }
+  // A slot of nobody's that was retired: to be recycled as those of feeds.
+  void add_retired(KvSlot slot) { retired_.push_back({slot, kNobody}); }
+  // Recycles the retired slots that are swept. No reader counts their rows any more.
+  void recycle_swept();
+  std::size_t retired() const { return retired_.size(); }
   // Engines that hash alike, and their domain of the lane: to be kept with it, and given back
   // before any feed asks. The lane has the domain.
   std::vector<std::pair<KvHashDomain, KvDomain>> domains() const;
@@ -53,14 +62,23 @@ class KvFeedContext {
 
  private:
   friend class KvFeed;
+  static constexpr std::uint32_t kNobody = 0;
+  struct Retired {
+    KvSlot slot;
+    std::uint32_t feed;
+  };
   KvDomain domain_of(const KvHashDomain& domain);
+  void add_retired(KvSlot slot, std::uint32_t feed);
+  std::uint32_t waiting(std::uint32_t feed) const;
 
   KvLane& lane_;
   const TokenKeys& keys_;
   codec::KvEventDecoder decoder_;
   std::vector<std::uint64_t> contents_;
-  std::vector<KvSlot> retired_;
-  std::vector<KvHashDomain> domains_;  // Known ones; each has a domain of the lane.
+  std::uint32_t feeds_ = kNobody;  // So many there were.
+  std::vector<Retired> retired_;
+  std::map<std::uint32_t, std::uint32_t> waiting_;  // Retired slots by feed; no zeros.
+  std::vector<KvHashDomain> domains_;               // Known ones; each has a domain of the lane.
   std::vector<KvDomain> lane_domains_;
 };
 
@@ -83,7 +101,7 @@ struct KvFeedFigures {
   std::uint64_t unknown_medium = 0;
   std::uint64_t not_dense = 0;
   std::uint64_t salted = 0;
-  std::uint64_t no_slot = 0;  // The lane has no slot left.
+  std::uint64_t no_slot = 0;  // There is no slot, or too many of the feed's wait to be swept.
 };
 
 class KvFeed final : public EventStreamSink {
@@ -94,6 +112,7 @@ class KvFeed final : public EventStreamSink {
     enum class Kind : std::uint8_t { kMain, kOther } kind;
   };
   using Slots = std::array<std::optional<KvSlot>, kKvTiers>;
+  static constexpr std::uint32_t kWaitingMax = 8;
 
   // The context outlives the feed.
   KvFeed(KvFeedContext& context, KvFeedOptions options);
@@ -144,10 +163,12 @@ class KvFeed final : public EventStreamSink {
   void audit(const codec::KvEvent& event);
   void make_contents(const codec::KvEvent& event, std::string& salt);
   std::uint64_t root_for(const codec::KvEvent& event, std::string_view salt);
+  void retire_slot(std::optional<KvSlot>& slot);
   void retire_slots();
   BatchEffect apply(const codec::KvBatch& batch);
 
   KvFeedContext& context_;
+  std::uint32_t id_;
   KvFeedOptions options_;
   KvHashAudit audit_;
   Slots slots_{};

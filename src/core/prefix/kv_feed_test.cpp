@@ -77,6 +77,12 @@ class KvFeedTest : public ::testing::Test {
     return feed.apply(0, payload);
   }
 
+  void sweep() {
+    while (lane_.sweep(1000) > 0) {
+    }
+    context_.recycle_swept();
+  }
+
   // Leading blocks of the prompt that the feed's tier is said to hold.
   std::size_t depth(const KvFeed& feed, const Ids& prompt, KvTier tier = KvTier::kDevice,
                     const KvNamespace& space = {
@@ -243,11 +249,69 @@ TEST_F(KvFeedTest, ClearingLeavesOthersAndStoresAfterItCount) {
   EXPECT_EQ(depth(feed_, ids(2)), 1U);
   EXPECT_EQ(depth(other, ids(2)), 2U);
   EXPECT_GT(feed_.slots_version(), version);
-  EXPECT_EQ(context_.take_retired().size(), 1U);
-  EXPECT_TRUE(context_.take_retired().empty());
+  context_.recycle_swept();
+  EXPECT_EQ(context_.retired(), 1U) << "it is not swept yet";
+  sweep();
+  EXPECT_EQ(context_.retired(), 0U);
   feed_.forget();
   EXPECT_EQ(depth(feed_, ids(2)), 0U);
   EXPECT_EQ(depth(other, ids(2)), 2U);
+}
+
+TEST_F(KvFeedTest, AClearedCacheThatHeldNothingKeepsItsSlot) {
+  const Ids prompt = ids(3);
+  const Ids tail(prompt.begin() + 2 * kBlock, prompt.end());
+  apply(feed_, Store({1}, ids(1)), Removal({1}), Store({3}, tail, 2));
+  const KvFeed::Slots slots = feed_.slots();
+  EXPECT_EQ(lane_.figures().orphan_blocks, 1U);
+  apply(feed_, Cleared());
+  EXPECT_EQ(feed_.slots(), slots);
+  EXPECT_EQ(context_.retired(), 0U);
+  apply(feed_, Store({1, 2}, ids(2)));
+  EXPECT_EQ(depth(feed_, prompt), 2U) << "what waited was cleared too";
+}
+
+TEST_F(KvFeedTest, WhoClearsAgainAndAgainUsesUpItsOwnSlotsAlone) {
+  KvFeed other(context_, {.model = "m"});
+  codec::KvEventsWriter writer(codec::KvEncoding::kMaps);
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    writer.add(Store({i}, ids(1)).get());
+    writer.add(Cleared::get());
+  }
+  std::string payload;
+  writer.finish(1.0, 0, payload);
+  EXPECT_EQ(feed_.apply(0, payload), BatchEffect::kEmptied) << "it holds nothing, as is known";
+  EXPECT_EQ(context_.retired(), KvFeed::kWaitingMax);
+  EXPECT_EQ(feed_.figures().no_slot, 200U - KvFeed::kWaitingMax);
+  EXPECT_EQ(apply(feed_, Cleared(), Store({1}, ids(1))), BatchEffect::kPartial);
+  EXPECT_EQ(apply(other, Store({1}, ids(1))), BatchEffect::kApplied);
+  EXPECT_EQ(depth(other, ids(1)), 1U);
+  sweep();
+  EXPECT_EQ(apply(feed_, Store({1}, ids(1))), BatchEffect::kApplied);
+  EXPECT_EQ(depth(feed_, ids(1)), 1U);
+}
+
+TEST_F(KvFeedTest, WhoseBatchesAreMalformedUsesUpItsOwnSlotsAlone) {
+  KvFeed other(context_, {.model = "m"});
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    apply(feed_, Store({i}, ids(1)));
+    ASSERT_EQ(feed_.apply(0, "\xc1"), BatchEffect::kMalformed);
+    feed_.forget();
+  }
+  EXPECT_GT(feed_.figures().no_slot, 0U);
+  EXPECT_EQ(apply(other, Store({1}, ids(1))), BatchEffect::kApplied);
+  EXPECT_EQ(depth(other, ids(1)), 1U);
+}
+
+TEST_F(KvFeedTest, WhereThereIsNoSlotLeftTheBatchIsPartial) {
+  std::vector<KvSlot> taken;
+  while (const auto slot = lane_.open(0)) taken.push_back(*slot);
+  EXPECT_EQ(apply(feed_, Store({1}, ids(1))), BatchEffect::kPartial);
+  EXPECT_EQ(feed_.figures().no_slot, 1U);
+  lane_.retire(taken.back());
+  context_.add_retired(taken.back());
+  sweep();
+  EXPECT_EQ(apply(feed_, Store({1}, ids(1))), BatchEffect::kApplied);
 }
 
 TEST_F(KvFeedTest, NamespacesDoNotMatchEachOther) {

@@ -29,10 +29,7 @@ void KvLane::expect(KvSlot slot, std::uint64_t known, std::uint64_t next) {
 }
 
 void KvLane::retire(KvSlot slot) { trie_->retire(slot); }
-std::optional<KvSlot> KvLane::clear(KvSlot slot) {
-  trie_->retire(slot);
-  return trie_->open(trie_->domain(slot));
-}
+std::optional<KvSlot> KvLane::clear(KvSlot slot) { return trie_->clear(slot); }
 std::size_t KvLane::sweep(std::size_t budget) { return trie_->sweep(budget); }
 bool KvLane::swept(KvSlot slot) const { return trie_->swept(slot); }
 void KvLane::recycle(KvSlot slot) { trie_->recycle(slot); }

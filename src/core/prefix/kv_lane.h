@@ -115,8 +115,9 @@ class KvLane {
 
   // The slot holds nothing from now on and is to be swept, then recycled.
   void retire(KvSlot slot);
-  // All blocks of the slot are gone but its cache lives on: retires it and opens another slot in
-  // the same domain, which the caller uses from now on. None as in open(); retired all the same.
+  // All blocks of the slot are gone but its cache lives on, in the slot that is returned: the same
+  // one when it held nothing; else it is retired and another is opened in the same domain. None as
+  // in open(); retired all the same.
   std::optional<KvSlot> clear(KvSlot slot);
 
   // Up to `budget` steps (about 20 to 100 ns each) of sweeping, and other work for idle moments:

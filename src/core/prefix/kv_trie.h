@@ -58,6 +58,7 @@ class KvTrie {
   // are left.
   bool adopt();
   void retire(KvSlot slot);
+  std::optional<KvSlot> clear(KvSlot slot);
   std::size_t sweep(std::size_t budget);
   void recycle(KvSlot slot);
 
@@ -69,7 +70,6 @@ class KvTrie {
   KvDomain domains() const { return next_domain_; }
 
   bool swept(KvSlot slot) const { return slots_[slot].state == State::kSwept; }
-  KvDomain domain(KvSlot slot) const { return slots_[slot].domain; }
   std::uint64_t held_blocks(KvSlot slot) const { return slots_[slot].held; }
   const KvFigures& figures() const;
   std::uint64_t memory_bytes() const;

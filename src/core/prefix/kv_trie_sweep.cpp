@@ -40,6 +40,16 @@ void KvTrie::retire(KvSlot slot) {
   }
 }
 
+std::optional<KvSlot> KvTrie::clear(KvSlot slot) {
+  Slot& mine = opened(slot);
+  if (mine.held == 0) {
+    ++mine.generation;  // What waits for its parent is void.
+    return slot;
+  }
+  retire(slot);
+  return open(mine.domain);
+}
+
 void KvTrie::recycle(KvSlot slot) {
   FAIRLEAD_ASSERT(slot < slots_.size() && slots_[slot].state == State::kSwept);
   slots_[slot].state = State::kFree;

@@ -71,6 +71,7 @@ class FakeIndex final : public EventStreamSink {
     last_ = payload;
     const std::string_view what = payload.substr(payload.find(' ') + 1);
     if (what == "bad") return BatchEffect::kMalformed;
+    if (what == "much") return BatchEffect::kPartial;
     if (what == "clear") {
       blocks_.clear();
       return BatchEffect::kEmptied;
