@@ -35,9 +35,6 @@ std::string tcp_endpoint(const std::string& host, std::uint16_t port) {
   return is_v6 ? fmt::format("tcp://[{}]:{}", host, port) : fmt::format("tcp://{}:{}", host, port);
 }
 
-constexpr const char* kStreamsHelp =
-    "Saved streams of KV events: gone on where they were, or learnt anew.";
-
 prefix::ToldRows::Kind kind_of(prefix::KvTier tier) {
   return tier == prefix::KvTier::kDevice ? prefix::ToldRows::Kind::kDevice
                                          : prefix::ToldRows::Kind::kHost;
@@ -46,6 +43,7 @@ prefix::ToldRows::Kind kind_of(prefix::KvTier tier) {
 }  // namespace
 
 KvListener::Publisher::~Publisher() {
+  listener_.told_before_ += feed_.figures();
   for (const auto& slot : rows_) {
     if (slot) listener_.rows_.release(listener_.row_of(*slot));
   }
@@ -88,37 +86,6 @@ void KvListener::Publisher::sync_rows() {
     }
   }
 }
-
-KvListener::Cells::Cells(MetricRegistry& registry)
-    : bytes(registry.gauge("fairlead_kv_index_bytes", "Memory of the KV index.")),
-      blocks(registry.gauge("fairlead_kv_index_blocks", "Distinct blocks in the KV index.")),
-      runs(registry.gauge("fairlead_kv_index_runs",
-                          "Unbranched stretches of blocks in the KV index.")),
-      orphans(registry.gauge("fairlead_kv_index_orphan_blocks",
-                             "Stored blocks that wait for the one before them.")),
-      stored(registry.counter("fairlead_kv_index_stored_blocks_total",
-                              "Blocks that engines told they hold, each where it is held.")),
-      removed(registry.counter("fairlead_kv_index_removed_blocks_total",
-                               "Blocks that engines told they hold no more.")),
-      forgotten(registry.counter("fairlead_kv_index_forgotten_blocks_total",
-                                 "Held blocks given up for the index's budget.")),
-      refused(registry.counter("fairlead_kv_index_refused_blocks_total",
-                               "Blocks not taken for want of room.")),
-      conflicts(registry.counter("fairlead_kv_index_conflicts_total",
-                                 "Blocks whose hash stands for other content elsewhere.")),
-      lookups_cut(registry.counter("fairlead_kv_lookups_cut_total",
-                                   "Look-ups that gave up on a part of the index while it was "
-                                   "being written.")),
-      expected_dropped(registry.counter("fairlead_kv_expected_dropped_total",
-                                        "Dispatches that were not counted as held before the "
-                                        "engine told, for want of room.")),
-      continued(registry.counter("fairlead_restart_streams_total", kStreamsHelp,
-                                 {{"result", "continued"}})),
-      not_continued(
-          registry.counter("fairlead_restart_streams_total", kStreamsHelp, {{"result", "absent"}})),
-      save_pause(
-          registry.gauge("fairlead_restart_save_pause_seconds",
-                         "Longest time that the last save kept KV events waiting at once.")) {}
 
 Result<std::unique_ptr<KvListener>> KvListener::create(const scheduling::KvEventSettings& settings,
                                                        std::uint64_t seed, Log& log,
@@ -406,16 +373,13 @@ void KvListener::check_links(Time now) {
 
 void KvListener::publish_metrics() {
   check_links(loop_->now());
-  const prefix::KvFigures& figures = lane_.figures();
+  prefix::KvFeedFigures told = told_before_;
+  for (const auto& [slot, source] : sources_) {
+    for (const auto& publisher : source->publishers) told += publisher->feed().figures();
+  }
+  cells_.set(told);
+  cells_.set(lane_.figures());
   cells_.bytes.set(static_cast<double>(lane_.memory_bytes()));
-  cells_.blocks.set(static_cast<double>(figures.blocks));
-  cells_.runs.set(static_cast<double>(figures.runs));
-  cells_.orphans.set(static_cast<double>(figures.orphan_blocks));
-  cells_.stored.raise_to(figures.stored);
-  cells_.removed.raise_to(figures.removed);
-  cells_.forgotten.raise_to(figures.forgotten);
-  cells_.refused.raise_to(figures.refused);
-  cells_.conflicts.raise_to(figures.conflicts);
   cells_.lookups_cut.raise_to(rows_.lookups_cut());
   cells_.expected_dropped.raise_to(expected_.dropped() + inbox_.dropped());
   publish_.arm(kPublishEvery);

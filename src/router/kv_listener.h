@@ -40,6 +40,7 @@
 #include "io/net/event_loop.h"
 #include "io/net/steady_clock.h"
 #include "router/engine_audits.h"
+#include "router/kv_listener_cells.h"
 #include "router/kv_save.h"
 
 namespace fairlead::router {
@@ -103,23 +104,6 @@ class KvListener final : public picker::ExpectedBlocks {
     std::vector<std::uint64_t> keys;
     Time until{};
   };
-  struct Cells {
-    explicit Cells(MetricRegistry& registry);
-    Gauge& bytes;
-    Gauge& blocks;
-    Gauge& runs;
-    Gauge& orphans;
-    Counter& stored;
-    Counter& removed;
-    Counter& forgotten;
-    Counter& refused;
-    Counter& conflicts;
-    Counter& lookups_cut;
-    Counter& expected_dropped;
-    Counter& continued;
-    Counter& not_continued;
-    Gauge& save_pause;
-  };
 
   KvListener(const scheduling::KvEventSettings& settings, std::uint64_t seed, Log& log,
              MetricRegistry& metrics, EngineAudits& audits, std::unique_ptr<net::EventLoop> loop);
@@ -149,7 +133,7 @@ class KvListener final : public picker::ExpectedBlocks {
   scheduling::KvEventSettings settings_;
   Log& log_;
   EngineAudits& audits_;
-  Cells cells_;
+  KvListenerCells cells_;
   prefix::TokenKeys keys_;
   prefix::KvLane lane_;
   prefix::KvFeedContext context_;
@@ -161,6 +145,7 @@ class KvListener final : public picker::ExpectedBlocks {
 
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<fleet::KvSubscriber> subscriber_;
+  prefix::KvFeedFigures told_before_;                         // By publishers that are gone.
   std::map<std::uint32_t, std::unique_ptr<Source>> sources_;  // By endpoint slot.
   Handoff<Expected> inbox_;
   std::vector<Expected> arrived_;

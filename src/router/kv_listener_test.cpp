@@ -224,6 +224,19 @@ TEST_F(KvListenerTest, AnIndexOfOtherBlocksIsNotTakenOver) {
   EXPECT_TRUE(sink_.has("the saved KV index is of blocks of 32 tokens, not 16"));
 }
 
+TEST_F(KvListenerTest, WhatIsPassedOverIsCountedAlsoOfAnEngineThatLeft) {
+  ASSERT_NO_FATAL_FAILURE(open());
+  TellingEngine& first = add_engine();
+  TellingEngine& second = add_engine();
+  const std::string passed_over = "fairlead_kv_event_passed_over_total{reason=\"unknown_medium\"}";
+  first.store(0, 1, "TAPE");
+  ASSERT_TRUE(until([&] { return sum(passed_over) == 1; }));
+  pool_.endpoints.erase(pool_.endpoints.begin());
+  listener_->take_pool(pool_);
+  second.store(0, 1, "TAPE");
+  EXPECT_TRUE(until([&] { return sum(passed_over) == 2; }));
+}
+
 TEST_F(KvListenerTest, DispatchesThatFindNoPlaceAreCounted) {
   settings_.expect_for = std::chrono::hours(1);
   ASSERT_NO_FATAL_FAILURE(open());

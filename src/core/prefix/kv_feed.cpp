@@ -51,6 +51,23 @@ std::optional<KvTier> kv_tier_of(std::string_view medium) {
   return std::nullopt;
 }
 
+KvFeedFigures& KvFeedFigures::operator+=(const KvFeedFigures& more) {
+  stored_blocks += more.stored_blocks;
+  removed_blocks += more.removed_blocks;
+  placeholder_blocks += more.placeholder_blocks;
+  announced_again += more.announced_again;
+  cleared += more.cleared;
+  unknown_events += more.unknown_events;
+  remote += more.remote;
+  other_group += more.other_group;
+  unknown_group += more.unknown_group;
+  unknown_medium += more.unknown_medium;
+  not_dense += more.not_dense;
+  salted += more.salted;
+  no_slot += more.no_slot;
+  return *this;
+}
+
 KvDomain KvFeedContext::domain_of(const KvHashDomain& domain) {
   const auto known = std::ranges::find(domains_, domain);
   if (known != domains_.end()) {

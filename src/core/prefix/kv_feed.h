@@ -101,7 +101,10 @@ struct KvFeedFigures {
   std::uint64_t unknown_medium = 0;
   std::uint64_t not_dense = 0;
   std::uint64_t salted = 0;
-  std::uint64_t no_slot = 0;  // There is no slot, or too many of the feed's wait to be swept.
+  std::uint64_t no_slot =
+      0;  // Stores: there is no slot, or too many of the feed's wait to be swept.
+
+  KvFeedFigures& operator+=(const KvFeedFigures& more);
 };
 
 class KvFeed final : public EventStreamSink {
