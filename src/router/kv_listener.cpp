@@ -13,13 +13,11 @@ namespace fairlead::router {
 namespace {
 
 constexpr Duration kPublishEvery = std::chrono::seconds(1);
-constexpr Duration kLinkPatience = std::chrono::seconds(10);
 constexpr std::size_t kSweepSteps = 20'000;  // About a millisecond.
 constexpr std::uint32_t kRanksMax = 64;
 // Device, host and storage rows of every endpoint, and one of what is expected.
 constexpr std::uint32_t kRowsMax = 4 * model::kMaxEndpoints;
 constexpr std::size_t kInbox = 16 * 1024;  // Dispatches between two ticks.
-constexpr std::string_view kEventsLabel = "fairlead/kv-events";
 constexpr std::string_view kReplayLabel = "fairlead/kv-replay";
 constexpr std::string_view kRanksLabel = "fairlead/kv-ranks";
 
@@ -121,6 +119,7 @@ KvListener::KvListener(const scheduling::KvEventSettings& settings, std::uint64_
       rows_(index_, model::kMaxEndpoints, settings.host_weight),
       expected_(lane_),
       block_tokens_(settings.block_tokens),
+      logged_block_tokens_(settings.block_tokens),
       loop_(std::move(loop)),
       inbox_(kInbox),
       tick_(*loop_, [this] { tick(); }),
@@ -159,7 +158,7 @@ std::vector<fleet::KvPublisherAddress> KvListener::addresses_of(
   std::vector<fleet::KvPublisherAddress> addresses;
   const std::uint32_t ranks = ranks_of(endpoint);
   const std::string& host = endpoint.dial();
-  std::string events(endpoint.label(kEventsLabel));
+  std::string events(endpoint.label(kKvEventsLabel));
   std::string replay(endpoint.label(kReplayLabel));
   const bool comes_to_us = events.empty() && !settings_.bind.empty();
   if (comes_to_us) {
@@ -196,11 +195,10 @@ void KvListener::take_pool(const model::PoolSnapshot& pool) {
     if (!sources_.contains(endpoint.ref.slot)) add(endpoint, addresses_of(endpoint));
   }
   // Those that are left may have blocks of another size than the ones that went.
+  decide_block_size();
   for (const auto& [slot, source] : sources_) {
-    for (const auto& publisher : source->publishers) {
-      const std::uint32_t tokens = publisher->block_tokens();
-      if (tokens != 0 && tokens != block_tokens_) take_block_size(*source, tokens);
-    }
+    tell_block_size(*source);
+    set_trust(*source);
   }
 }
 
@@ -256,23 +254,37 @@ void KvListener::remove(Source& source) {
   }
 }
 
-// The endpoint is trusted as far as the least of its ranks.
 void KvListener::sync(Source& source) {
+  bool is_news = false;
+  for (const auto& publisher : source.publishers) {
+    publisher->tell_audit();
+    if (publisher->tells_of(publisher->feed().block_tokens(), tellings_)) is_news = true;
+  }
+  if (is_news) {
+    ++tellings_;
+    if (decide_block_size()) {
+      for (const auto& [slot, other] : sources_) {
+        tell_block_size(*other);
+        set_trust(*other);
+      }
+    }
+    tell_block_size(source);
+  }
+  set_trust(source);
+}
+
+// The endpoint is trusted as far as the least of its ranks.
+void KvListener::set_trust(Source& source) {
   // A rank that cannot be listened to is the least.
   const bool whole = source.publishers.size() == source.addresses.size();
   prefix::Trust trust = whole ? prefix::Trust::kTrusted : prefix::Trust::kAbsent;
-  for (const auto& publisher : source.publishers) {
-    publisher->tell_audit();
-    const std::uint32_t block = publisher->feed().block_tokens();
-    if (publisher->is_news(block)) take_block_size(source, block);
-  }
   for (const auto& publisher : source.publishers) {
     const prefix::EventStream* const stream = subscriber_->stream(publisher->id());
     const prefix::Trust rank = stream == nullptr ? prefix::Trust::kAbsent : stream->trust();
     trust = std::min(trust, rank);
     if (rank != prefix::Trust::kAbsent) publisher->proved();
-    const std::uint32_t block = publisher->feed().block_tokens();
     // Keys of blocks of another size are not those that prompts are asked for by.
+    const std::uint32_t block = publisher->block_tokens();
     if (block != 0 && block != block_tokens_) trust = prefix::Trust::kAbsent;
   }
   rows_.set_trust(source.slot(), trust);
@@ -293,32 +305,6 @@ void KvListener::Publisher::tell_audit() {
       told_ == prefix::KvHashVerdict::kPrivate && !listener_.settings_.hash_seed.has_value();
   if (harmless) listener_.log_.info("endpoint {}: {}", source_.name, says);
   listener_.audits_.set(source_.ref, EngineCheck::kHashes, harmless ? std::string() : says);
-}
-
-// The first that tells decides, and whoever tells when nobody has blocks of that size any more.
-void KvListener::take_block_size(const Source& source, std::uint32_t tokens) {
-  if (tokens == block_tokens_) return audits_.set(source.ref, EngineCheck::kBlockSize, {});
-  for (const auto& [slot, other] : sources_) {
-    for (const auto& publisher : other->publishers) {
-      if (publisher->block_tokens() != block_tokens_) continue;
-      audits_.set(source.ref, EngineCheck::kBlockSize,
-                  fmt::format("its blocks have {} tokens, those of {} have {}: what it holds is "
-                              "guessed from what was sent there; give all engines the same "
-                              "--block-size",
-                              tokens, other->name, block_tokens_.load()));
-      return;
-    }
-  }
-  log_.info("endpoint {}: its blocks have {} tokens, not {}: so are prompts cut from here on",
-            source.name, tokens, block_tokens_.load());
-  block_tokens_ = tokens;
-  for (const auto& [slot, other] : sources_) {
-    const bool fits = std::ranges::all_of(other->publishers, [tokens](const auto& publisher) {
-      return publisher->block_tokens() == 0 || publisher->block_tokens() == tokens;
-    });
-    if (fits) audits_.set(other->ref, EngineCheck::kBlockSize, {});
-    sync(*other);
-  }
 }
 
 void KvListener::expect(model::EndpointRef endpoint, std::span<const std::uint64_t> keys,
@@ -354,25 +340,9 @@ void KvListener::tick() {
   tick_.arm(prefix::kKvTick);
 }
 
-// What it is about an engine that nobody can be heard of.
-void KvListener::check_links(Time now) {
-  for (const auto& [slot, source] : sources_) {
-    std::string says;
-    for (const auto& publisher : source->publishers) {
-      const auto since = subscriber_->unlinked_since(publisher->id());
-      if (!since || now - *since < kLinkPatience) continue;
-      says = fmt::format(
-          "nobody answers at {}: it is placed by what was sent there; start the engine with "
-          "--kv-events-config and an \"endpoint\" such as tcp://*:5557, or say where it publishes "
-          "with the label {}",
-          publisher->address().events, kEventsLabel);
-    }
-    audits_.set(source->ref, EngineCheck::kEvents, std::move(says));
-  }
-}
-
 void KvListener::publish_metrics() {
   check_links(loop_->now());
+  log_block_size();
   prefix::KvFeedFigures told = told_before_;
   for (const auto& [slot, source] : sources_) {
     for (const auto& publisher : source->publishers) told += publisher->feed().figures();

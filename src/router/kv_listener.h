@@ -72,8 +72,9 @@ class KvListener final : public picker::ExpectedBlocks {
   const prefix::ToldKnowledge& knowledge() const { return rows_; }
   prefix::Trust trust(std::uint32_t slot) const { return rows_.trust(slot); }
   const prefix::TokenKeys& keys() const { return keys_; }
-  // Of the blocks that prompts are cut into: as configured, until engines tell of others. Engines
-  // whose blocks differ from it are not believed.
+  // Of the blocks that prompts are cut into: as configured until engines tell, then as most of
+  // those have it that told; among equals, as the one that told first. Engines whose blocks differ
+  // from it are not believed.
   const std::atomic<std::uint32_t>& block_tokens() const { return block_tokens_; }
 
   // For tests, before start() or after stop().
@@ -113,12 +114,17 @@ class KvListener final : public picker::ExpectedBlocks {
            const std::vector<fleet::KvPublisherAddress>& addresses);
   void remove(Source& source);
   void sync(Source& source);
-  void take_block_size(const Source& source, std::uint32_t tokens);
+  void set_trust(Source& source);
   void tick();
   void take_expected();
   void forget_expected(const Source& source);
   void sweep();
   void publish_metrics();
+  // kv_listener_checks.cpp
+  // Whether it is another now.
+  bool decide_block_size();
+  void tell_block_size(const Source& source);
+  void log_block_size();
   // kv_listener_saved.cpp
   std::optional<Resumable> take_resumable(const std::string& endpoint,
                                           const fleet::KvPublisherAddress& address);
@@ -142,6 +148,9 @@ class KvListener final : public picker::ExpectedBlocks {
   prefix::ToldRows rows_;
   prefix::KvExpected expected_;
   std::atomic<std::uint32_t> block_tokens_;
+  std::uint32_t logged_block_tokens_;
+  std::string block_size_of_;   // The endpoint that told of it first.
+  std::uint64_t tellings_ = 0;  // Of sizes of blocks, so far.
 
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<fleet::KvSubscriber> subscriber_;

@@ -164,6 +164,30 @@ TEST_F(KvListenerTest, TheFirstToTellDecidesTheSizeOfBlocks) {
   EXPECT_EQ(told(1).trust, Trust::kAbsent);
 }
 
+TEST_F(KvListenerTest, MostOfThoseThatToldDecideTheSizeOfBlocks) {
+  ASSERT_NO_FATAL_FAILURE(open());
+  TellingEngine& odd = add_engine();
+  odd.store(0, 4, "GPU", 32);
+  ASSERT_TRUE(until([&] { return sink_.has("blocks of 32 tokens, as endpoint e0 has them"); }));
+  add_engine().store(0, 4);
+  ASSERT_TRUE(until([&] { return !audits_.found(pool_).empty(); }));
+  EXPECT_EQ(audits_.found(pool_).at(0).endpoint, "e1");
+  add_engine().store(0, 4);
+  ASSERT_TRUE(holds(2, 4)) << "two are more than one";
+  EXPECT_EQ(listener_->block_tokens(), kBlock);
+  EXPECT_EQ(told(1).trust, Trust::kTrusted);
+  EXPECT_EQ(told(0).trust, Trust::kAbsent);
+  ASSERT_EQ(audits_.found(pool_).size(), 1U);
+  EXPECT_EQ(audits_.found(pool_).at(0).endpoint, "e0");
+  EXPECT_TRUE(until([&] { return sink_.has("blocks of 16 tokens, as endpoint e1 has them"); }));
+  pool_.endpoints.erase(pool_.endpoints.begin() + 1);
+  listener_->take_pool(pool_);
+  EXPECT_EQ(listener_->block_tokens(), 32U) << "one against one, and it told first";
+  // Who tells of another size has told of it last.
+  odd.store(0, 4, "GPU", 64);
+  ASSERT_TRUE(until([&] { return listener_->block_tokens() == kBlock; }));
+}
+
 TEST_F(KvListenerTest, ASizeOfBlocksThatTheLastEngineTakesUpIsNoMisconfigurationAnyMore) {
   ASSERT_NO_FATAL_FAILURE(open());
   TellingEngine& first = add_engine();

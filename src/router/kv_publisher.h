@@ -6,12 +6,15 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "router/kv_listener.h"
 
 namespace fairlead::router {
+
+inline constexpr std::string_view kKvEventsLabel = "fairlead/kv-events";
 
 // One rank's feed, and the rows that are its own.
 class KvListener::Publisher final : public prefix::EventStreamSink {
@@ -44,11 +47,15 @@ class KvListener::Publisher final : public prefix::EventStreamSink {
   fleet::KvStreamId id() const { return id_; }
   const fleet::KvPublisherAddress& address() const { return address_; }
   const prefix::KvFeed& feed() const { return feed_; }
-  // Whether its blocks have another size than when this was asked before.
-  bool is_news(std::uint32_t block_tokens) {
-    return block_tokens != 0 && std::exchange(block_tokens_, block_tokens) != block_tokens;
+  // Whether its blocks have another size than when this was asked before; `at` counts up.
+  bool tells_of(std::uint32_t block_tokens, std::uint64_t at) {
+    if (block_tokens == 0 || block_tokens == block_tokens_) return false;
+    block_tokens_ = block_tokens;
+    told_at_ = at;
+    return true;
   }
-  std::uint32_t block_tokens() const { return block_tokens_; }
+  std::uint32_t block_tokens() const { return block_tokens_; }  // 0: it has not told.
+  std::uint64_t told_at() const { return told_at_; }
   // To the log, what the engine's hashes show of its set-up, when that changed.
   void tell_audit();
 
@@ -64,6 +71,7 @@ class KvListener::Publisher final : public prefix::EventStreamSink {
   fleet::KvPublisherAddress address_;
   bool unproved_ = false;
   std::uint32_t block_tokens_ = 0;
+  std::uint64_t told_at_ = 0;
   prefix::KvHashVerdict told_ = prefix::KvHashVerdict::kUnchecked;
 };
 
@@ -73,6 +81,14 @@ struct KvListener::Source {
   std::string name;
   std::vector<fleet::KvPublisherAddress> addresses;
   std::vector<std::unique_ptr<Publisher>> publishers;  // By rank.
+
+  // The first rank that told of its blocks; null: none did.
+  const Publisher* teller() const {
+    for (const auto& publisher : publishers) {
+      if (publisher->block_tokens() != 0) return publisher.get();
+    }
+    return nullptr;
+  }
 };
 
 }  // namespace fairlead::router
