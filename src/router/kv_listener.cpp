@@ -257,7 +257,6 @@ void KvListener::remove(Source& source) {
 void KvListener::sync(Source& source) {
   bool is_news = false;
   for (const auto& publisher : source.publishers) {
-    publisher->tell_audit();
     if (publisher->tells_of(publisher->feed().block_tokens(), tellings_)) is_news = true;
   }
   if (is_news) {
@@ -296,17 +295,6 @@ void KvListener::Publisher::proved() {
   listener_.log_.info("endpoint {}: its KV events go on where they were saved", source_.name);
 }
 
-void KvListener::Publisher::tell_audit() {
-  if (feed_.audit().verdict() == told_) return;
-  told_ = feed_.audit().verdict();
-  const std::string says = feed_.audit().describe();
-  // A seed of its own does no harm to routing, unless it was said to be another.
-  const bool harmless =
-      told_ == prefix::KvHashVerdict::kPrivate && !listener_.settings_.hash_seed.has_value();
-  if (harmless) listener_.log_.info("endpoint {}: {}", source_.name, says);
-  listener_.audits_.set(source_.ref, EngineCheck::kHashes, harmless ? std::string() : says);
-}
-
 void KvListener::expect(model::EndpointRef endpoint, std::span<const std::uint64_t> keys,
                         Time now) {
   if (!settings_.expect_for || keys.empty()) return;
@@ -342,6 +330,7 @@ void KvListener::tick() {
 
 void KvListener::publish_metrics() {
   check_links(loop_->now());
+  for (const auto& [slot, source] : sources_) tell_hashes(*source);
   log_block_size();
   prefix::KvFeedFigures told = told_before_;
   for (const auto& [slot, source] : sources_) {

@@ -125,6 +125,7 @@ class KvListener final : public picker::ExpectedBlocks {
   bool decide_block_size();
   void tell_block_size(const Source& source);
   void log_block_size();
+  void tell_hashes(Source& source);
   // kv_listener_saved.cpp
   std::optional<Resumable> take_resumable(const std::string& endpoint,
                                           const fleet::KvPublisherAddress& address);

@@ -64,6 +64,27 @@ void KvListener::log_block_size() {
             block_size_of_);
 }
 
+// What the hashes of its ranks show, the first that shows anything.
+void KvListener::tell_hashes(Source& source) {
+  std::string says;
+  for (const auto& publisher : source.publishers) {
+    const prefix::KvHashAudit& audit = publisher->feed().audit();
+    // A seed of its own does no harm to routing, unless it was said to be another.
+    const bool harmless =
+        audit.verdict() == prefix::KvHashVerdict::kPrivate && !settings_.hash_seed;
+    if (harmless && !std::exchange(source.has_own_seed, true)) {
+      log_.info("endpoint {}: {}", source.name, audit.describe());
+    }
+    if (harmless || !says.empty()) continue;
+    says = audit.describe();
+    if (says.empty() || source.publishers.size() == 1) continue;
+    says = fmt::format("rank {}: {}", publisher->address().rank, says);
+  }
+  if (says == source.hashes_say) return;
+  source.hashes_say = says;
+  audits_.set(source.ref, EngineCheck::kHashes, std::move(says));
+}
+
 // What it is about an engine that nobody can be heard of.
 void KvListener::check_links(Time now) {
   for (const auto& [slot, source] : sources_) {

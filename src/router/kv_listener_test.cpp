@@ -5,8 +5,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
 #include <numeric>
 
+#include "core/codec/kv_events_writer.h"
+#include "core/prefix/vllm_hash.h"
 #include "io/net/testing/loop_fixture.h"
 #include "router/testing/fleet_fixture.h"
 #include "router/testing/telling_engine.h"
@@ -276,6 +279,65 @@ TEST_F(KvListenerTest, HashesOfAnotherSeedThanWasSaidAreAMisconfiguration) {
   ASSERT_TRUE(until([&] { return !audits_.found(pool_).empty(); }));
   EXPECT_EQ(audits_.found(pool_).at(0).check, EngineCheck::kHashes);
   EXPECT_NE(audits_.found(pool_).at(0).text.find("PYTHONHASHSEED"), std::string::npos);
+}
+
+TEST_F(KvListenerTest, WhatOneRanksHashesShowStandsWhateverTheOthersShow) {
+  settings_.bind = "tcp://127.0.0.1:*";
+  settings_.hash_seed = "42";
+  ASSERT_NO_FATAL_FAILURE(open());
+  const std::string text = sink_.text();
+  const std::size_t at = text.find("tcp://");
+  ASSERT_NE(at, std::string::npos);
+  model::Endpoint endpoint;
+  endpoint.name = "e0";
+  endpoint.host = "127.0.0.1";
+  endpoint.models = {"m"};
+  endpoint.labels = {{"fairlead/kv-ranks", "2"}};
+  pool_.endpoints.push_back(endpoint);
+  listener_->take_pool(pool_);
+  net::ZmqPublisherOptions options;
+  options.endpoint = text.substr(at, text.find_first_of(" \n", at) - at);
+  options.topic = fmt::format("127.0.0.1:{}@m", endpoint.port);
+  const auto from = net::ZmqPublisher::create(context_, listener_->loop(), options);
+  ASSERT_TRUE(from) << from.error().message;
+  const prefix::VllmHasher hasher(prefix::VllmHashAlgorithm::kSha256Cbor, "42");
+  std::vector<std::uint32_t> tokens(kBlock, 7);
+  const std::array<std::uint64_t, 2> hashes{hasher.block(hasher.none(), tokens).tail(), 1234};
+  const auto publish = [&](std::uint32_t rank) {
+    codec::KvEvent event;
+    event.hashes = std::span(hashes).subspan(rank, 1);
+    event.tokens = tokens;
+    event.block_size = kBlock;
+    codec::KvEventsWriter writer(codec::KvEncoding::kMaps);
+    writer.add(event);
+    std::string payload;
+    writer.finish(1, rank, payload);
+    (*from)->publish(std::move(payload));
+  };
+  ASSERT_TRUE(until([&] {
+    publish(1);
+    return !audits_.found(pool_).empty();
+  }));
+  EXPECT_TRUE(audits_.found(pool_).at(0).text.starts_with("rank 1: "));
+  const double applied = sum("fairlead_kv_event_batches_total{result=\"applied\"}");
+  publish(0);
+  ASSERT_TRUE(until([&] {
+    return sum("fairlead_kv_event_batches_total{result=\"applied\"}") > applied &&
+           sum("fairlead_kv_event_blocks_total{kind=\"stored\"}") > applied;
+  }));
+  EXPECT_EQ(audits_.found(pool_).size(), 1U) << "the first rank's hashes are well";
+}
+
+TEST_F(KvListenerTest, AnEngineThatHashesOtherwiseEveryTimeIsLoggedOnce) {
+  ASSERT_NO_FATAL_FAILURE(open());
+  TellingEngine& engine = add_engine();
+  for (std::uint64_t i = 1; i < 4; ++i) {
+    engine.publisher().restart();
+    engine.store(0, i);
+    const double seen = sum("fairlead_kv_index_stored_blocks_total");
+    ASSERT_TRUE(until([&] { return sum("fairlead_kv_index_stored_blocks_total") > seen; }));
+  }
+  EXPECT_EQ(sink_.count("PYTHONHASHSEED"), 1);
 }
 
 TEST_F(KvListenerTest, AnEngineAtWhoseAddressNobodyPublishesIsAMisconfiguration) {

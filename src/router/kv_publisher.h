@@ -56,8 +56,6 @@ class KvListener::Publisher final : public prefix::EventStreamSink {
   }
   std::uint32_t block_tokens() const { return block_tokens_; }  // 0: it has not told.
   std::uint64_t told_at() const { return told_at_; }
-  // To the log, what the engine's hashes show of its set-up, when that changed.
-  void tell_audit();
 
  private:
   void sync_rows();
@@ -72,7 +70,6 @@ class KvListener::Publisher final : public prefix::EventStreamSink {
   bool unproved_ = false;
   std::uint32_t block_tokens_ = 0;
   std::uint64_t told_at_ = 0;
-  prefix::KvHashVerdict told_ = prefix::KvHashVerdict::kUnchecked;
 };
 
 struct KvListener::Source {
@@ -81,6 +78,8 @@ struct KvListener::Source {
   std::string name;
   std::vector<fleet::KvPublisherAddress> addresses;
   std::vector<std::unique_ptr<Publisher>> publishers;  // By rank.
+  std::string hashes_say;                              // As told to the audits.
+  bool has_own_seed = false;                           // It was logged.
 
   // The first rank that told of its blocks; null: none did.
   const Publisher* teller() const {
