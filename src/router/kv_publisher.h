@@ -22,7 +22,7 @@ class KvListener::Publisher final : public prefix::EventStreamSink {
   Publisher(KvListener& listener, Source& source)
       : listener_(listener),
         source_(source),
-        feed_(listener.context_, {.model = {}, .expected = {{}, listener.settings_.hash_seed}}) {}
+        feed_(listener.context_, {.model = {}, .hash_seed = listener.settings_.hash_seed}) {}
   ~Publisher();
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;

@@ -113,7 +113,7 @@ KvFeed::KvFeed(KvFeedContext& context, KvFeedOptions options)
     : context_(context),
       id_(++context.feeds_),
       options_(std::move(options)),
-      audit_(options_.expected) {}
+      audit_(options_.hash_seed) {}
 
 KvFeed::~KvFeed() { retire_slots(); }
 

@@ -83,8 +83,8 @@ class KvFeedContext {
 };
 
 struct KvFeedOptions {
-  std::string model;             // Of the namespace.
-  KvHashExpectation expected{};  // For the audit.
+  std::string model;                       // Of the namespace.
+  std::optional<std::string> hash_seed{};  // That the engine is said to have; for the audit.
 };
 
 struct KvFeedFigures {

@@ -61,24 +61,6 @@ HashTerm term_of(const KvExtraItem& item, ExtrasForm form) {
 
 }  // namespace
 
-std::string_view to_string(KvHashVerdict verdict) {
-  switch (verdict) {
-    case KvHashVerdict::kUnchecked:
-      return "unchecked";
-    case KvHashVerdict::kAgrees:
-      return "agrees";
-    case KvHashVerdict::kOtherAlgorithm:
-      return "other_algorithm";
-    case KvHashVerdict::kOtherSeed:
-      return "other_seed";
-    case KvHashVerdict::kOtherBlockSize:
-      return "other_block_size";
-    case KvHashVerdict::kPrivate:
-      return "private";
-  }
-  return "unknown";
-}
-
 std::optional<std::uint64_t> vllm_first_hash(const VllmHasher& hasher, const KvEvent& event,
                                              ExtrasForm form) {
   if (!begins_a_chain(event)) return std::nullopt;
@@ -95,11 +77,11 @@ std::optional<std::uint64_t> vllm_first_hash(const VllmHasher& hasher, const KvE
   return hasher.block(hasher.none(), event.tokens.first(event.block_size), terms).tail();
 }
 
-KvHashAudit::KvHashAudit(KvHashExpectation expected) : expected_(std::move(expected)) {
+KvHashAudit::KvHashAudit(std::optional<std::string> expected) : seed_(std::move(expected)) {
   std::vector<std::string> seeds;
-  if (expected_.seed) seeds.push_back(*expected_.seed);
+  if (seed_) seeds.push_back(*seed_);
   for (const std::string_view seed : kCommonSeeds) {
-    if (!expected_.seed || *expected_.seed != seed) seeds.emplace_back(seed);
+    if (!seed_ || *seed_ != seed) seeds.emplace_back(seed);
   }
   for (const std::string& seed : seeds) {
     for (const VllmHashAlgorithm algorithm : kVllmHashAlgorithms) {
@@ -118,16 +100,9 @@ const KvHashAudit::Candidate* KvHashAudit::find(const KvEvent& event) const {
   return nullptr;
 }
 
-KvHashVerdict KvHashAudit::judge(const KvEvent& event) const {
+KvHashVerdict KvHashAudit::judge() const {
   if (!domain_) return KvHashVerdict::kPrivate;
-  if (expected_.block_tokens > 0 && expected_.block_tokens != event.block_size) {
-    return KvHashVerdict::kOtherBlockSize;
-  }
-  if (expected_.algorithm && *expected_.algorithm != domain_->algorithm) {
-    return KvHashVerdict::kOtherAlgorithm;
-  }
-  if (expected_.seed && *expected_.seed != domain_->seed) return KvHashVerdict::kOtherSeed;
-  return KvHashVerdict::kAgrees;
+  return seed_ && *seed_ != domain_->seed ? KvHashVerdict::kOtherSeed : KvHashVerdict::kAgrees;
 }
 
 void KvHashAudit::check(const KvEvent& event) {
@@ -136,8 +111,7 @@ void KvHashAudit::check(const KvEvent& event) {
   const Candidate* candidate = find(event);
   domain_.reset();
   if (candidate != nullptr) domain_ = candidate->domain;
-  block_tokens_ = event.block_size;
-  verdict_ = judge(event);
+  verdict_ = judge();
   if (verdict_ != KvHashVerdict::kAgrees) ++mismatched_;
 }
 
@@ -151,21 +125,11 @@ std::string KvHashAudit::describe() const {
     case KvHashVerdict::kUnchecked:
     case KvHashVerdict::kAgrees:
       break;
-    case KvHashVerdict::kOtherAlgorithm:
-      return fmt::format(
-          "the engine hashes its blocks with {}, not with {}: set --prefix-caching-hash-algo "
-          "there, or the expected algorithm here",
-          to_string(domain_->algorithm), to_string(*expected_.algorithm));
     case KvHashVerdict::kOtherSeed:
       return fmt::format(
           "the engine hashes its blocks with the seed \"{}\", not \"{}\": set PYTHONHASHSEED "
           "there, or tokenProcessorConfig.hashSeed here",
-          domain_->seed, *expected_.seed);
-    case KvHashVerdict::kOtherBlockSize:
-      return fmt::format(
-          "the engine announces blocks of {} tokens, not of {}: set --block-size there, or the "
-          "block size here",
-          block_tokens_, expected_.block_tokens);
+          domain_->seed, *seed_);
     case KvHashVerdict::kPrivate:
       return "the engine's block hashes follow from no known algorithm and seed: its seed is "
              "random, so set PYTHONHASHSEED to the same value on all engines, or its hash "

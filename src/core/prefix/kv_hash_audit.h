@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // KvHashAudit: makes an engine's block hashes anew from what its events say was hashed, and says in
-// plain words how the engine is set up otherwise than the router was told: another hash algorithm,
-// another seed, another block size. What the hashes cannot show, TokenAudit does: a chat template
-// or a tokenizer that makes other tokens than the router's.
+// plain words how the engine is set up otherwise than the router was told: another seed. What the
+// hashes cannot show, TokenAudit does: a chat template or a tokenizer that makes other tokens than
+// the router's.
 //
 // It also names the hash domain: engines with one algorithm and one seed give equal hashes to equal
 // blocks, so that one map can serve them all.
@@ -20,22 +20,12 @@
 
 namespace fairlead::prefix {
 
-struct KvHashExpectation {
-  // None: not told, any will do.
-  std::optional<VllmHashAlgorithm> algorithm;
-  std::optional<std::string> seed;
-  std::uint32_t block_tokens = 0;  // 0: any.
-};
-
 enum class KvHashVerdict : std::uint8_t {
   kUnchecked,  // No event that could be checked has come.
   kAgrees,
-  kOtherAlgorithm,
   kOtherSeed,
-  kOtherBlockSize,
   kPrivate,  // No known algorithm and seed: a random seed, or an algorithm that is not known.
 };
-std::string_view to_string(KvHashVerdict verdict);
 
 struct KvHashDomain {
   VllmHashAlgorithm algorithm = VllmHashAlgorithm::kSha256;
@@ -46,7 +36,8 @@ struct KvHashDomain {
 
 class KvHashAudit {
  public:
-  explicit KvHashAudit(KvHashExpectation expected);
+  // The seed that engines are said to have; none: any will do.
+  explicit KvHashAudit(std::optional<std::string> seed);
 
   // Checks the first block of an event that begins a chain; all others are passed over, and those
   // of which something was hashed that is not told: adapters' paths, extras of an unknown form.
@@ -67,13 +58,12 @@ class KvHashAudit {
     VllmHasher hasher;
   };
   const Candidate* find(const codec::KvEvent& event) const;
-  KvHashVerdict judge(const codec::KvEvent& event) const;
+  KvHashVerdict judge() const;
 
-  KvHashExpectation expected_;
+  std::optional<std::string> seed_;
   std::vector<Candidate> candidates_;
   KvHashVerdict verdict_ = KvHashVerdict::kUnchecked;
   std::optional<KvHashDomain> domain_;
-  std::uint32_t block_tokens_ = 0;  // Announced.
   std::uint64_t checked_ = 0;
   std::uint64_t mismatched_ = 0;
 };

@@ -186,27 +186,6 @@ std::uint64_t big_endian(std::span<const std::uint8_t> bytes) {
 
 }  // namespace
 
-std::string_view to_string(VllmHashAlgorithm algorithm) {
-  switch (algorithm) {
-    case VllmHashAlgorithm::kSha256:
-      return "sha256";
-    case VllmHashAlgorithm::kSha256Cbor:
-      return "sha256_cbor";
-    case VllmHashAlgorithm::kXxhash:
-      return "xxhash";
-    case VllmHashAlgorithm::kXxhashCbor:
-      return "xxhash_cbor";
-  }
-  return "unknown";
-}
-
-std::optional<VllmHashAlgorithm> parse_vllm_hash_algorithm(std::string_view name) {
-  for (const VllmHashAlgorithm algorithm : kVllmHashAlgorithms) {
-    if (to_string(algorithm) == name) return algorithm;
-  }
-  return std::nullopt;
-}
-
 std::uint64_t BlockDigest::tail() const {
   return big_endian(view().last(std::min<std::size_t>(size, 8)));
 }

@@ -27,8 +27,6 @@ enum class VllmHashAlgorithm : std::uint8_t { kSha256, kSha256Cbor, kXxhash, kXx
 inline constexpr std::array kVllmHashAlgorithms{
     VllmHashAlgorithm::kSha256, VllmHashAlgorithm::kSha256Cbor, VllmHashAlgorithm::kXxhash,
     VllmHashAlgorithm::kXxhashCbor};
-std::string_view to_string(VllmHashAlgorithm algorithm);
-std::optional<VllmHashAlgorithm> parse_vllm_hash_algorithm(std::string_view name);
 
 // What stands for PYTHONHASHSEED where it is not set, in versions from August 2026 on; xxhash then
 // has a random seed.

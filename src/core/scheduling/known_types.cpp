@@ -65,7 +65,8 @@ constexpr auto kPreciseParameters = std::to_array<ParameterRule>({
     {"tokenProcessorConfig.blockSizeTokens", kCount, kQuiet, ""},
     {"tokenProcessorConfig.blockSize", kCount, kQuiet, ""},
     {"tokenProcessorConfig.hashSeed", kText, kQuiet, ""},
-    {"tokenProcessorConfig.hashAlgorithm", kText, kQuiet, ""},
+    // Of llm-d's own keys. Those here are not seen outside; engines' hashes are told from events.
+    {"tokenProcessorConfig.hashAlgorithm", kText, kWarn, "xxh64"},
     {"indexerConfig.kvBlockIndexConfig.inMemoryConfig.size", kCount, kQuiet, ""},
     {"indexerConfig.kvBlockIndexConfig.inMemoryConfig.podCacheSize", kCount, kQuiet, ""},
     {"indexerConfig.kvBlockIndexConfig.redisConfig.address", kText, kWarn, ""},

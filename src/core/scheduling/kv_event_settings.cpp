@@ -37,9 +37,8 @@ void read_index(config::Section index, KvEventSettings& settings) {
 }
 
 void read_sockets(config::Section events, KvEventSettings& settings) {
-  settings.engine = events.choice("engineType", "vllm", {"vllm", "sglang"}) == "sglang"
-                        ? KvEngine::kSglang
-                        : KvEngine::kVllm;
+  // Which of them it is, each event shows.
+  static_cast<void>(events.choice("engineType", "vllm", {"vllm", "sglang"}));
   settings.topic_filter = events.text("topicFilter", settings.topic_filter);
   settings.bind = events.text("zmqEndpoint", "");
   config::Section pods = events.child("podDiscoveryConfig");

@@ -13,10 +13,7 @@
 
 namespace fairlead::scheduling {
 
-enum class KvEngine : std::uint8_t { kVllm, kSglang };
-
 struct KvEventSettings {
-  KvEngine engine = KvEngine::kVllm;
   std::uint32_t block_tokens = 16;
   std::optional<std::string> hash_seed;  // Engines' PYTHONHASHSEED; those of another are told of.
   // Engines connect to this address of ours, and topics name them; empty: we connect to them.

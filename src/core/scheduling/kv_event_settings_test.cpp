@@ -42,8 +42,7 @@ TEST(KvEventSettings, EveryParameterIsTaken) {
       "3s}}");
   EXPECT_EQ(read.problems, "");
   ASSERT_TRUE(read.events);
-  const KvEventSettings expected{.engine = KvEngine::kSglang,
-                                 .block_tokens = 64,
+  const KvEventSettings expected{.block_tokens = 64,
                                  .hash_seed = "0",
                                  .bind = "tcp://*:5557",
                                  .topic_filter = "",
@@ -61,6 +60,18 @@ TEST(KvEventSettings, TheScorerOfItsOwnKindCountsWhereThereIsNoProducer) {
   EXPECT_EQ(read_plugins(scorer).events->block_tokens, 32U);
   EXPECT_EQ(read_plugins(scorer + ", {type: precise-prefix-cache-producer}").events->block_tokens,
             16U);
+}
+
+TEST(KvEventSettings, AHashOfKeysThatIsNotTheOneHereIsWarnedOf) {
+  const auto problem = [](std::string_view algorithm) {
+    return read_plugins(fmt::format("{{type: precise-prefix-cache-producer, parameters: "
+                                    "{{tokenProcessorConfig: {{hashAlgorithm: {}}}}}}}",
+                                    algorithm))
+        .problems;
+  };
+  EXPECT_EQ(problem("xxh64"), "");
+  EXPECT_NE(problem("sha256_cbor").find("tokenProcessorConfig.hashAlgorithm: has no effect"),
+            std::string::npos);
 }
 
 TEST(KvEventSettings, WhatIsOutOfRangeIsNamed) {
