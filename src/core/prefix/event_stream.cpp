@@ -119,6 +119,10 @@ void EventStream::start_at(std::uint64_t sequence) {
   next_ = sequence;
 }
 
+void EventStream::count_lost(std::uint64_t until) {
+  figures_.lost += std::min(until - next_, kGapMax);
+}
+
 // In order again.
 void EventStream::settle() {
   attempts_ = 0;
@@ -135,6 +139,7 @@ void EventStream::on_batch(std::uint64_t sequence, std::string_view payload, Tim
 
 void EventStream::take_live(std::uint64_t sequence, std::string_view payload, Time now) {
   if (placed_ && sequence < next_) return on_regressed(sequence, payload, now);
+  if (marked_ > 0 && sequence - next_ > kGapMax) return restart(sequence, payload, now);
   switch (state_) {
     case StreamState::kGap:
     case StreamState::kReplaying:
@@ -153,7 +158,7 @@ void EventStream::take_live(std::uint64_t sequence, std::string_view payload, Ti
         want_replay(now);
         return hold(sequence, payload, now);
       }
-      figures_.lost += sequence - next_;
+      count_lost(sequence);
       forget();
       break;
   }
@@ -341,7 +346,7 @@ void EventStream::on_replay_batch(std::uint64_t sequence, std::string_view paylo
   if (sequence < next_) return;
   if (sequence > next_ || witness_awaited_) {
     // The publisher keeps less than what is missing.
-    figures_.lost += sequence - next_;
+    count_lost(sequence);
     if (marked_ > 0) forget();
     complete_ = false;
     witness_awaited_ = false;
@@ -388,7 +393,7 @@ void EventStream::give_up(Time now) {
     held_bytes_ -= batch.payload.size();
     if (batch.sequence < next_) continue;
     if (batch.sequence > next_ && marked_ > 0) forget();
-    figures_.lost += batch.sequence - next_;
+    count_lost(batch.sequence);
     apply(batch.sequence, batch.payload, now);
   }
   if (marked_ == 0) placed_ = false;

@@ -9,7 +9,8 @@
 //   - a number that falls behind the last one that came live, and is 0 or older than all that is
 //     remembered (live batches may trail behind a replay, which is no restart);
 //   - two numbers in a row that had been passed over;
-//   - a replay whose first batch, asked for as a witness, is not the last one applied.
+//   - a replay whose first batch, asked for as a witness, is not the last one applied;
+//   - a live number more than kGapMax ahead, which nobody comes to while a connection stands.
 // After a reconnection the witness is asked for even if no number is missing; without a replay
 // socket all is forgotten then, because a restart in between could not be told.
 //
@@ -93,7 +94,7 @@ struct EventStreamFigures {
   std::uint64_t duplicates = 0;
   std::uint64_t late = 0;  // Came after they were given up.
   std::uint64_t gaps = 0;
-  std::uint64_t lost = 0;  // Batches that were given up.
+  std::uint64_t lost = 0;  // Batches that were given up, of one gap at most kGapMax.
   std::uint64_t restarts = 0;
   std::uint64_t malformed = 0;
   std::uint64_t replays = 0;
@@ -111,6 +112,8 @@ struct SavedStream {
 
 class EventStream {
  public:
+  static constexpr std::uint64_t kGapMax = std::uint64_t{1} << 20;  // A hundred rings of vLLM's.
+
   // The sink outlives the stream.
   EventStream(EventStreamSink& sink, const EventStreamOptions& options)
       : sink_(sink), options_(options) {}
@@ -125,6 +128,7 @@ class EventStream {
   // Need not be told of: a batch proves a connection.
   void on_connected(Time now);
   void on_disconnected(Time now);
+  // Numbers are less than 2^64 - 1, which ends a replay.
   void on_batch(std::uint64_t sequence, std::string_view payload, Time now);
 
   // The first number to ask for, when a replay should be asked for now.
@@ -163,6 +167,7 @@ class EventStream {
   const Mark& last_mark() const { return marks_[(marked_ - 1) % kRemembered]; }
   void apply(std::uint64_t sequence, std::string_view payload, Time now);
   void start_at(std::uint64_t sequence);
+  void count_lost(std::uint64_t until);
   void forget();
   void settle();
   void take_live(std::uint64_t sequence, std::string_view payload, Time now);

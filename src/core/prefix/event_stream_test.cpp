@@ -408,6 +408,39 @@ TEST(EventStream, WithoutAReplayABatchThatFoundNoRoomIsHealedByClearing) {
   rig.expect(StreamState::kLive, Trust::kTrusted);
 }
 
+TEST(EventStream, ANumberFarAheadIsARestartAndCountsNoLosses) {
+  Rig rig;
+  rig.send(5);
+  rig.stream.on_batch(~std::uint64_t{1}, "x +1", rig.now);
+  rig.expect(StreamState::kDegraded, Trust::kSuspect);
+  EXPECT_EQ(rig.stream.figures().restarts, 1U);
+  EXPECT_EQ(rig.stream.figures().lost, 0U);
+  rig.send();
+  EXPECT_EQ(rig.stream.figures().restarts, 2U);
+  EXPECT_EQ(rig.stream.next_sequence(), 6U);
+  rig.stream.on_batch(6, "x clear", rig.now);
+  rig.expect(StreamState::kLive, Trust::kTrusted);
+}
+
+TEST(EventStream, ANumberFarAheadIsHealedByReplays) {
+  Rig rig(kWithReplay);
+  rig.send(5);
+  rig.stream.on_batch(~std::uint64_t{1}, "x +1", rig.now);
+  EXPECT_EQ(rig.stream.trust(), Trust::kSuspect);
+  rig.heal();
+  rig.send(3);
+  rig.expect(StreamState::kLive, Trust::kTrusted);
+  rig.expect_equal();
+  EXPECT_LE(rig.stream.figures().lost, EventStream::kGapMax);
+}
+
+TEST(EventStream, WhatOneGapCountsAsLostIsBounded) {
+  Rig rig(kWithReplay);
+  rig.stream.on_replay_asked(rig.now);
+  rig.stream.on_replay_batch(EventStream::kGapMax * 7, "x +1", rig.now);
+  EXPECT_EQ(rig.stream.figures().lost, EventStream::kGapMax);
+}
+
 TEST(EventStream, ASavedStreamGoesOnWhereThePublisherDoes) {
   Rig rig;
   rig.send(30);

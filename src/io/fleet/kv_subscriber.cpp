@@ -97,7 +97,7 @@ class KvSubscriber::Stream final : private net::ZmqObserver {
 
   void on_live(std::span<const std::string_view> frames) {
     const auto number = number_of(frames[1]);
-    if (!number) return owner_.metrics_.garbage.add();
+    if (!number || *number == kEndOfReplay) return owner_.metrics_.garbage.add();
     owner_.metrics_.messages.add();
     owner_.metrics_.bytes.add(frames[2].size());
     stream_.on_batch(*number, frames[2], owner_.loop_.now());

@@ -223,12 +223,13 @@ TEST_F(KvSubscriberTest, GarbageIsCountedAndTheStreamGoesOn) {
   send({"two", "frames"});
   send({"", "short", "payload"});
   send({"", "nine bytes", "payload"});
+  send({"", "\xff\xff\xff\xff\xff\xff\xff\xff", "the number that ends a replay"});
   send({"", "12345678", "payload", "more"});
   send(std::vector<std::string_view>(20, "x"));
   static_cast<void>(send_good());
   EXPECT_TRUE(
       run_until(*loop_, [&] { return subscriber_->stream(id)->next_sequence() == number; }));
-  EXPECT_EQ(metric("fairlead_kv_event_messages_total{kind=\"garbage\"}"), 6);
+  EXPECT_EQ(metric("fairlead_kv_event_messages_total{kind=\"garbage\"}"), 7);
 }
 
 TEST_F(KvSubscriberTest, RepliesWithoutATopicAreRead) {
