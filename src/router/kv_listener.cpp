@@ -121,6 +121,7 @@ KvListener::KvListener(const scheduling::KvEventSettings& settings, std::uint64_
       block_tokens_(settings.block_tokens),
       logged_block_tokens_(settings.block_tokens),
       loop_(std::move(loop)),
+      pools_(1),
       inbox_(kInbox),
       tick_(*loop_, [this] { tick(); }),
       publish_(*loop_, [this] { publish_metrics(); }) {
@@ -147,10 +148,7 @@ void KvListener::stop() {
 }
 
 void KvListener::set_pool(std::shared_ptr<const model::PoolSnapshot> pool) {
-  const auto posted = loop_->post([this, pool = std::move(pool)] { take_pool(*pool); });
-  if (posted != net::Posted::kQueued) {
-    log_.error("the listener to KV events is too busy to take the new endpoints");
-  }
+  pools_.push(std::move(pool));
 }
 
 std::vector<fleet::KvPublisherAddress> KvListener::addresses_of(
@@ -320,6 +318,9 @@ void KvListener::sweep() {
 }
 
 void KvListener::tick() {
+  arrived_pools_.clear();
+  pools_.drain(arrived_pools_);
+  if (!arrived_pools_.empty()) take_pool(*arrived_pools_.back());
   take_expected();
   expected_.expire(loop_->now());
   if (resumable_until_ && loop_->now() >= *resumable_until_) drop_resumable();

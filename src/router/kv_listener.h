@@ -65,7 +65,7 @@ class KvListener final : public picker::ExpectedBlocks {
   // Any thread: writes the index and the places of its streams, in slices between events.
   void save(std::shared_ptr<KvSave> save);
 
-  // Any thread.
+  // Any thread. It is taken over at the next tick.
   void set_pool(std::shared_ptr<const model::PoolSnapshot> pool);
   // Any worker. Nothing unless the settings ask for it.
   void expect(model::EndpointRef endpoint, std::span<const std::uint64_t> keys, Time now) override;
@@ -155,8 +155,10 @@ class KvListener final : public picker::ExpectedBlocks {
 
   std::unique_ptr<net::EventLoop> loop_;
   std::unique_ptr<fleet::KvSubscriber> subscriber_;
-  prefix::KvFeedFigures told_before_;                         // By publishers that are gone.
-  std::map<std::uint32_t, std::unique_ptr<Source>> sources_;  // By endpoint slot.
+  prefix::KvFeedFigures told_before_;                          // By publishers that are gone.
+  std::map<std::uint32_t, std::unique_ptr<Source>> sources_;   // By endpoint slot.
+  Handoff<std::shared_ptr<const model::PoolSnapshot>> pools_;  // The newest.
+  std::vector<std::shared_ptr<const model::PoolSnapshot>> arrived_pools_;
   Handoff<Expected> inbox_;
   std::vector<Expected> arrived_;
   std::vector<Resumable> resumable_;

@@ -407,6 +407,21 @@ TEST_F(KvListenerTest, WhatWasSentIsNotExpectedOfAnEngineThatLostItsCache) {
   ASSERT_TRUE(holds(0, 1));
 }
 
+TEST_F(KvListenerTest, ALoopThatIsBusyTakesTheNewestEndpointsLater) {
+  ASSERT_NO_FATAL_FAILURE(open());
+  while (listener_->loop().post([] {}) == net::Posted::kQueued) {
+  }
+  model::Endpoint endpoint;
+  endpoint.host = "127.0.0.1";
+  listener_->set_pool(std::make_shared<const model::PoolSnapshot>());
+  TellingEngine engine(context_, listener_->loop());
+  endpoint.labels = engine.labels();
+  pool_.endpoints.push_back(endpoint);
+  listener_->set_pool(std::make_shared<const model::PoolSnapshot>(pool_));
+  engine.store(0, 3);
+  EXPECT_TRUE(holds(0, 3));
+}
+
 TEST_F(KvListenerTest, EnginesMayConnectToUs) {
   settings_.bind = "tcp://127.0.0.1:*";
   settings_.topic_filter = "kv@";
