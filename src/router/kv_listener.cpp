@@ -323,7 +323,7 @@ void KvListener::tick() {
   if (!arrived_pools_.empty()) take_pool(*arrived_pools_.back());
   take_expected();
   expected_.expire(loop_->now());
-  if (resumable_until_ && loop_->now() >= *resumable_until_) drop_resumable();
+  check_resumable(loop_->now());
   sweep();
   save_slice();
   tick_.arm(prefix::kKvTick);

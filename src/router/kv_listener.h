@@ -82,6 +82,8 @@ class KvListener final : public picker::ExpectedBlocks {
   void take_pool(const model::PoolSnapshot& pool);
   // Tells of publishers at whose address nobody has answered for long.
   void check_links(Time now);
+  // Gives up what was saved of publishers that did not come back in time.
+  void check_resumable(Time now);
 
  private:
   class Publisher;

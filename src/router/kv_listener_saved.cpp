@@ -79,6 +79,10 @@ std::optional<KvListener::Resumable> KvListener::take_resumable(
   return taken;
 }
 
+void KvListener::check_resumable(Time now) {
+  if (resumable_until_ && now >= *resumable_until_) drop_resumable();
+}
+
 // Of endpoints that are not there any more.
 void KvListener::drop_resumable() {
   resumable_until_.reset();

@@ -441,6 +441,53 @@ TEST(EventStream, WhatOneGapCountsAsLostIsBounded) {
   EXPECT_EQ(rig.stream.figures().lost, EventStream::kGapMax);
 }
 
+TEST(EventStream, AClockThatJumpsAheadBetweenTwoBatchesChangesNothing) {
+  for (const EventStreamOptions& options : {EventStreamOptions{}, kWithReplay}) {
+    Rig rig(options);
+    rig.send(5);
+    rig.now += std::chrono::hours(24 * 365);
+    rig.stream.on_time(rig.now);
+    rig.expect(StreamState::kLive, Trust::kTrusted);
+    rig.send(5);
+    rig.expect(StreamState::kLive, Trust::kTrusted);
+    rig.expect_equal();
+    EXPECT_EQ(rig.index.forgotten(), 0);
+    EXPECT_FALSE(rig.stream.deadline());
+  }
+}
+
+TEST(EventStream, AClockThatJumpsAheadInAReplayEndsItAndTheNextOneHeals) {
+  Rig rig(kWithReplay);
+  rig.send(5);
+  rig.lose(2);
+  rig.send();
+  rig.stream.on_replay_asked(rig.now);
+  rig.now += std::chrono::hours(24 * 365);
+  rig.stream.on_time(rig.now);
+  rig.expect(StreamState::kGap, Trust::kSuspect);
+  EXPECT_EQ(rig.stream.figures().replays_failed, 1U);
+  EXPECT_LE(*rig.stream.deadline() - rig.now, std::chrono::seconds(1)) << "waits begin anew";
+  rig.heal();
+  rig.expect(StreamState::kLive, Trust::kTrusted);
+  rig.expect_equal();
+  EXPECT_EQ(rig.stream.figures().lost, 0U);
+  EXPECT_EQ(rig.index.forgotten(), 0);
+}
+
+TEST(EventStream, AClockThatJumpsAheadWithoutAConnectionForgetsAndTheNextOneHeals) {
+  Rig rig(kWithReplay);
+  rig.send(5);
+  rig.stream.on_disconnected(rig.now);
+  rig.now += std::chrono::hours(24 * 365);
+  rig.stream.on_time(rig.now);
+  rig.expect(StreamState::kJoining, Trust::kAbsent);
+  EXPECT_TRUE(rig.index.blocks().empty());
+  rig.stream.on_connected(rig.now);
+  rig.heal();
+  rig.expect(StreamState::kLive, Trust::kTrusted);
+  rig.expect_equal();
+}
+
 TEST(EventStream, ASavedStreamGoesOnWhereThePublisherDoes) {
   Rig rig;
   rig.send(30);

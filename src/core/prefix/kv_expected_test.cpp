@@ -84,5 +84,16 @@ TEST_F(KvExpectedTest, BeyondTheBoundTheOldestIsDroppedAndCounted) {
   EXPECT_EQ(held({0, 0}), 60U);
 }
 
+TEST_F(KvExpectedTest, AClockThatJumpsAheadEndsWhatWasSentBeforeItAlone) {
+  constexpr int kYear = 365 * 24 * 3600;
+  expected_.open({0, 0});
+  expected_.add({0, 0}, prompt(1000, 10), at_second(3));
+  expected_.add({0, 0}, prompt(2000, 5), at_second(kYear + 2));
+  expected_.expire(at_second(kYear));
+  EXPECT_EQ(held({0, 0}), 5U);
+  expected_.expire(at_second(kYear + 2));
+  EXPECT_EQ(held({0, 0}), 0U);
+}
+
 }  // namespace
 }  // namespace fairlead::prefix

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
+#include <thread>
 
 #include "base/random.h"
 #include "core/prefix/kv_lane.h"
@@ -55,6 +57,52 @@ TEST_F(ToldRowsTest, ARowCountsForItsEndpointWhileThatIsBelieved) {
   EXPECT_EQ(out[0].blocks + out[2].blocks, 0U);
   rows_.release(slot);
   EXPECT_EQ(told(0, scratch)[1].blocks, 0U);
+}
+
+// Without a second look at its owner, a row that was cleared and taken up by another endpoint
+// between the reader's look at the owners and its look at the index would count for the one before.
+TEST(ToldRowsRace, ARowThatChangesHandsDuringALookupIsNotCountedForTheOneBefore) {
+  constexpr std::uint32_t kRows = 8192;  // Looked at one after the other, which takes its time.
+  constexpr int kLookups = 60'000;
+  KvLane lane({.seed = kToldSeed, .budget_bytes = std::uint64_t{64} << 20, .slots_max = kRows});
+  const std::array<const KvLane*, 1> lanes{&lane};
+  const KvIndex index(lanes);
+  ToldRows rows(index, 3, 0.5);
+  rows.assign(kRows - 1, 2, ToldRows::Kind::kDevice);
+  rows.set_trust(0, Trust::kTrusted);
+  rows.set_trust(1, Trust::kTrusted);
+  const TokenKeys keys(kToldSeed);
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    for (std::uint32_t turn = 0; !done.load(); ++turn) {
+      const std::uint32_t endpoint = turn % 2;
+      const KvSlot slot = *lane.open(0);
+      const std::uint64_t content = mix64(endpoint);
+      const std::uint64_t hash = mix64(content);
+      lane.store(slot, kToldRoot, std::nullopt, std::span(&hash, 1), std::span(&content, 1));
+      rows.assign(slot, endpoint, ToldRows::Kind::kDevice);
+      rows.release(slot);
+      lane.retire(slot);
+      while (lane.sweep(1'000) > 0) {
+      }
+      lane.recycle(slot);
+    }
+  });
+  ToldScratch scratch;
+  std::uint64_t found = 0;
+  std::uint64_t wrong = 0;
+  for (int i = 0; i < kLookups || (found == 0 && i < 100 * kLookups); ++i) {
+    const std::uint32_t endpoint = static_cast<std::uint32_t>(i) % 2;
+    const std::uint64_t key = keys.chain(kToldRoot, mix64(endpoint));
+    std::array<ToldBlocks, 2> out;
+    rows.told(std::span(&key, 1), out, scratch);
+    found += out[endpoint].blocks;
+    wrong += out[1 - endpoint].blocks;
+  }
+  done.store(true);
+  writer.join();
+  EXPECT_EQ(wrong, 0U);
+  EXPECT_GT(found, 0U);
 }
 
 }  // namespace
