@@ -19,9 +19,9 @@
 // before those shared, tails first, and only so much in one call: what does not fit then is
 // refused. Engines do not announce hits, so what is forgotten is missed until stored again: the
 // index then claims less than is held, never more. Stores whose parent is unknown wait for it as
-// orphans, at most `orphan_blocks_max` and an eighth of the budget; the oldest is dropped. When the
-// parent comes they are taken in by about 128 blocks a store, the others with the next ones or in
-// sweep(). All else that fails is counted, never an error.
+// orphans, at most `orphan_blocks_max` and an eighth of the budget; of the slot of which most wait
+// the oldest is dropped. When the parent comes they are taken in by about 128 blocks a store, the
+// others with the next ones or in sweep(). All else that fails is counted, never an error.
 //
 // Threads: one writer. Readers may run beside it all the time. retire() and clear() are O(1); the
 // memory comes back through sweep(), called in slices by the writer when idle. A slot is reused by

@@ -384,6 +384,31 @@ TEST(KvLaneBudget, NoStoreForgetsMuchMoreThanItTakes) {
   EXPECT_EQ(lane.figures().refused, 0);
 }
 
+TEST_F(KvLaneTest, AFloodOfWhatWaitsPushesOutItsOwnAlone) {
+  const KvSlot quiet = open();
+  const KvSlot loud = open();
+  const KvSlot other = open();
+  const Chain mine(kSeed, 1000, 60);
+  const Chain third(kSeed, 1001, 30);
+  mine.store(lane_, quiet, 1, 60);
+  third.store(lane_, other, 1, 30);
+  for (std::uint64_t i = 0; i < 300; ++i) Chain(kSeed, i, 12).store(lane_, loud, 2, 12);
+  EXPECT_LE(lane_.figures().orphan_blocks, 200);
+  mine.store(lane_, quiet, 0, 1);
+  third.store(lane_, other, 0, 1);
+  EXPECT_EQ(depth(quiet, mine.keys), 60);
+  EXPECT_EQ(depth(other, third.keys), 30);
+  const Chain newest(kSeed, 299, 12);
+  newest.store(lane_, loud, 0, 2);
+  EXPECT_EQ(depth(loud, newest.keys), 12) << "of its own the oldest goes first";
+  // Who comes late gets room from the one that has most.
+  for (std::uint64_t i = 0; i < 30; ++i) Chain(kSeed, i, 12).store(lane_, loud, 2, 12);
+  const Chain late(kSeed, 2000, 60);
+  late.store(lane_, quiet, 1, 60);
+  late.store(lane_, quiet, 0, 1);
+  EXPECT_EQ(depth(quiet, late.keys), 60);
+}
+
 TEST_F(KvLaneTest, WhatWaitedInMassesIsTakenInByPieces) {
   KvLane lane({.seed = kSeed, .budget_bytes = 64U << 20, .slots_max = 8});
   const KvSlot a = *lane.open(0);

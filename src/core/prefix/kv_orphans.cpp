@@ -16,9 +16,13 @@ std::uint64_t KvOrphans::park(std::uint64_t parent_key, KvOrphan orphan) {
   const std::uint64_t size = orphan.hashes.size();
   if (size > blocks_max_) return size;
   std::uint64_t dropped = 0;
-  while (blocks_ + size > blocks_max_) dropped += remove(waiting_.begin()).hashes.size();
-  const std::uint64_t age = next_++;
+  while (blocks_ + size > blocks_max_) {
+    const auto oldest = waiting_.lower_bound(first_of(yields(orphan.slot, size)));
+    dropped += remove(oldest).hashes.size();
+  }
+  const std::uint64_t age = first_of(orphan.slot) | next_++;
   blocks_ += size;
+  set_share(orphan.slot, share(orphan.slot) + size);
   ++filter_[parent_key % kFilter];
   by_parent_.emplace(parent_key, age);
   orphan.gone.resize(size, 0);
@@ -28,6 +32,27 @@ std::uint64_t KvOrphans::park(std::uint64_t parent_key, KvOrphan orphan) {
   }
   waiting_.emplace(age, Waiting{parent_key, std::move(orphan)});
   return dropped;
+}
+
+std::uint64_t KvOrphans::share(std::uint16_t slot) const {
+  const auto found = shares_.find(slot);
+  return found == shares_.end() ? 0 : found->second;
+}
+
+void KvOrphans::set_share(std::uint16_t slot, std::uint64_t blocks) {
+  by_share_.erase({share(slot), slot});
+  if (blocks == 0) {
+    shares_.erase(slot);
+    return;
+  }
+  shares_[slot] = blocks;
+  by_share_.emplace(blocks, slot);
+}
+
+std::uint16_t KvOrphans::yields(std::uint16_t slot, std::uint64_t size) const {
+  const std::uint64_t own = share(slot);
+  const auto& [most, other] = *by_share_.rbegin();
+  return own > 0 && own + size >= most ? slot : other;
 }
 
 KvOrphan KvOrphans::remove(std::map<std::uint64_t, Waiting>::iterator at) {
@@ -41,6 +66,7 @@ KvOrphan KvOrphans::remove(std::map<std::uint64_t, Waiting>::iterator at) {
   }
   --filter_[parent_key % kFilter];
   blocks_ -= orphan.hashes.size();
+  set_share(orphan.slot, share(orphan.slot) - orphan.hashes.size());
   return orphan;
 }
 

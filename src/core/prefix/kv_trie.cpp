@@ -62,9 +62,11 @@ KvTrie::KvTrie(const KvLaneOptions& options)
 std::uint64_t KvTrie::pages_bytes(const KvLaneOptions& options) {
   const std::uint64_t directories =
       3 * sizeof(std::uint32_t) * (options.budget_bytes / KvMemory::kPageBytes);
-  const std::uint64_t beside = directories + KvCopies::bytes_for(copies_of(options)) +
-                               std::uint64_t{orphans_of(options)} * KvOrphans::kBytesMax +
-                               options.slots_max * sizeof(Slot);
+  const std::uint64_t beside =
+      directories + KvCopies::bytes_for(copies_of(options)) +
+      std::uint64_t{orphans_of(options)} * KvOrphans::kBytesMax +
+      std::min(orphans_of(options), options.slots_max) * KvOrphans::kSlotBytes +
+      options.slots_max * sizeof(Slot);
   FAIRLEAD_ASSERT(beside < options.budget_bytes);
   return options.budget_bytes - beside;
 }
