@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/prefix/vllm_hash.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <map>
