@@ -111,6 +111,21 @@ TEST(EventStream, AConfirmationThatFailsGivesNothingUp) {
   EXPECT_EQ(rig.stream.figures().replays_failed, 1U);
 }
 
+// Of an engine that stands still from the connection on nothing is known, and nothing is missing.
+TEST(EventStream, AFailedConfirmationOfAStreamThatNothingCameOverIsNotBelieved) {
+  Rig rig(kWithReplay);
+  rig.lose(7);
+  for (int i = 0; i < 30 && rig.stream.deadline(); ++i) {
+    rig.now = std::max(rig.now, *rig.stream.deadline());
+    rig.stream.on_time(rig.now);
+    if (rig.stream.wanted_replay(rig.now)) rig.stream.on_replay_asked(rig.now);
+    EXPECT_NE(to_string(rig.stream.trust()), to_string(Trust::kTrusted)) << i;
+  }
+  rig.heal();
+  rig.expect(StreamState::kLive, Trust::kTrusted);
+  rig.expect_equal();
+}
+
 TEST(EventStream, AGapIsReplayedFromTheWitnessOn) {
   Rig rig(kWithReplay);
   rig.send(5);
