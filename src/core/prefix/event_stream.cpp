@@ -318,7 +318,10 @@ std::optional<std::uint64_t> EventStream::wanted_replay(Time now) const {
 
 void EventStream::on_replay_asked(Time now) {
   ++figures_.replays;
-  if (!placed_) start_at(0);
+  if (!placed_) {
+    start_at(0);
+    confirming_ = false;  // Nothing is known that could be confirmed.
+  }
   witness_awaited_ = marked_ > 0;
   progress_ = false;
   state_ = StreamState::kReplaying;
