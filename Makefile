@@ -50,9 +50,9 @@ fuzz: setup ## run every fuzzer for a while [T=name] [SECONDS=20]
 	cmake --build --preset fuzz
 	@tools/fuzz $(T)
 
-sim: setup ## random worlds in virtual time [SEED=n, printed]
+sim: setup ## random worlds with faults in virtual time [SEED=n] [WORLDS=n] [MUTANTS=1]
 	@tools/configure release
-	@SEED=$(SEED) tools/sim
+	@SEED=$(SEED) WORLDS=$(WORLDS) MUTANTS=$(MUTANTS) tools/sim
 
 bench: setup ## run the benchmarks and append their figures to build/bench.jsonl [T=name] [SMOKE=1]
 	@tools/configure release

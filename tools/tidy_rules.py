@@ -22,7 +22,7 @@ LAYERS = {
 # Layers with the same number do not include each other, except for these (from, to).
 SIDEWAYS = [("lab/world", "fronts")]
 # No sockets, files, threads, clocks, environment or randomness: time and Random are arguments.
-PURE = ["core/*", "lab/engine/model/*", "lab/load/model/*", "cluster/*/decide/*"]
+PURE = ["core/*", "lab/engine/model/*", "lab/load/model/*", "lab/sim/*", "cluster/*/decide/*"]
 PURE_BANNED_HEADERS = """thread mutex shared_mutex condition_variable future semaphore latch barrier
     stop_token fstream iostream filesystem csignal ctime syncstream unistd.h fcntl.h time.h signal.h
     pthread.h poll.h sched.h dirent.h netdb.h sys/* netinet/* arpa/* linux/*""".split()

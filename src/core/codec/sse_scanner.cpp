@@ -5,6 +5,8 @@
 #include <cstring>
 #include <limits>
 
+#include "base/mutant.h"
+
 namespace fairlead::codec {
 
 namespace {
@@ -350,6 +352,10 @@ bool SseScanner::skip_known_line(std::string_view line) {
 }
 
 void SseScanner::feed(std::string_view piece) {
+  if (planted(Mutant::kSplitUsage)) {
+    line_ = Line::kField;
+    matched_ = 0;
+  }
   while (!piece.empty()) {
     const auto* const newline =
         static_cast<const char*>(std::memchr(piece.data(), '\n', piece.size()));

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/mutant.h"
 #include "core/exchange/extproc_stream.h"
 #include "core/exchange/session_token.h"
 
@@ -142,6 +143,7 @@ void ExtProcStream::swap_names(std::string_view bytes, HoldBack hold) {
 }
 
 void ExtProcStream::pass_piece(std::string_view bytes, BodyEnd end) {
+  if (planted(Mutant::kDroppedLastChunk) && end == BodyEnd::kLast) bytes = {};
   if (!swap_.active()) return send_pieces(Side::kResponse, bytes, end, Source::kPassing);
   swap_names(bytes, HoldBack::kAllowed);
   if (end == BodyEnd::kLast) swap_.finish(piece_);

@@ -8,6 +8,8 @@
 #include <map>
 #include <utility>
 
+#include "base/mutant.h"
+
 namespace fairlead::fleet {
 
 using model::Health;
@@ -93,7 +95,8 @@ void Fleet::add_effect(Effect::Kind kind, const Member& member, std::string why,
 
 std::optional<model::EndpointRef> Fleet::take_slot(Time now) {
   const auto rested = std::ranges::find_if(resting_, [&](const RestingSlot& resting) {
-    return now >= resting.free_at && !inflight_.in_use(resting.slot);
+    return planted(Mutant::kReusedSlot) ||
+           (now >= resting.free_at && !inflight_.in_use(resting.slot));
   });
   if (rested != resting_.end()) {
     const model::EndpointRef ref{rested->slot, rested->generation + 1};

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/mutant.h"
+
 namespace fairlead::fleet {
 
 using model::Health;
@@ -39,6 +41,7 @@ void HealthMachine::on_failure(Witness witness, const config::HealthSettings& se
       break;
     case Health::kHealthy:
       ++(witness == Witness::kProbe ? failed_probes_ : failed_requests_);
+      if (planted(Mutant::kMissedEjection)) break;
       if (failed_probes_ + failed_requests_ >= settings.unhealthy_after) eject(settings, now);
       break;
     case Health::kReturning:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/fleet/inflight_table.h"
 
+#include "base/mutant.h"
+
 namespace fairlead::fleet {
 
 InFlightShare::InFlightShare(InFlightTable& table, model::EndpointRef endpoint,
@@ -26,7 +28,8 @@ void InFlightShare::rebind(model::EndpointRef endpoint) {
 
 void InFlightShare::release() {
   if (table_ == nullptr) return;
-  table_->add(endpoint_.slot, held_, -1);
+  if (!planted(Mutant::kLostRelease)) table_->add(endpoint_.slot, held_, -1);
+  if (planted(Mutant::kDoubleRelease)) table_->add(endpoint_.slot, held_, -1);
   table_ = nullptr;
   held_ = {};
 }

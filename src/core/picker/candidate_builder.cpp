@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
+
 namespace fairlead::picker {
 namespace {
 
@@ -108,9 +110,10 @@ bool CandidateBuilder::select_holder(const model::InferenceRequest& request,
   if (!request.holder) return false;
   const std::uint32_t slot = request.holder->slot;
   const model::Endpoint* const holder = pool.find(slot);
-  if (holder == nullptr || !(holder->ref == *request.holder) || !holder->takes_traffic() ||
-      !holder->serves(request.model) || !is_allowed(request, slot) ||
-      std::ranges::find(tried, slot) != tried.end()) {
+  const bool same =
+      holder != nullptr && (holder->ref == *request.holder || planted(Mutant::kStaleGeneration));
+  if (!same || !holder->takes_traffic() || !holder->serves(request.model) ||
+      !is_allowed(request, slot) || std::ranges::find(tried, slot) != tried.end()) {
     return false;
   }
   chosen_.assign(1, holder);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 
 namespace fairlead::picker {
 namespace {
@@ -286,7 +287,8 @@ void Picker::on_upstream_failed(RequestId id, UpstreamFailure failure, Replay re
   mine.share.release();
   // A pooled connection that died idle says nothing about the endpoint.
   if (failure != UpstreamFailure::kStaleConnection) blame(mine.decision.endpoint, failure, now);
-  if (replay == Replay::kImpossible || !worth_another_try(failure) ||
+  const bool untouched = replay == Replay::kPossible && worth_another_try(failure);
+  if ((!untouched && !planted(Mutant::kRetryAfterByte)) ||
       mine.decision.attempts >= limits_.max_attempts) {
     reply(id, reason_of(failure), outbox);
     return;

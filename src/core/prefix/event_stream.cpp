@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mutant.h"
+
 namespace fairlead::prefix {
 namespace {
 
@@ -281,7 +283,7 @@ void EventStream::on_connected(Time now) {
   const Link before = std::exchange(link_, Link::kUp);
   if (before != Link::kUp && options_.has_replay) confirm_at_ = now + options_.confirm_after;
   if (before != Link::kDown) return;
-  forget_at_.reset();
+  if (!planted(Mutant::kUncancelledTimer)) forget_at_.reset();
   live_.reset();
   drop_held();  // Who sent it is not known; a replay brings it again.
   if (!placed_) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mutant.h"
+
 namespace fairlead::prefix {
 namespace {
 
@@ -172,7 +174,8 @@ BatchEffect KvFeed::apply(const codec::KvBatch& batch) {
     for (std::size_t ahead = i == 0 ? 1 : kAhead; ahead <= kAhead; ++ahead) {
       if (i + ahead < batch.events.size()) expect(batch.events[i + ahead]);
     }
-    const KvEvent& event = batch.events[i];
+    const bool swapped = planted(Mutant::kSwappedEvents);
+    const KvEvent& event = batch.events[swapped ? batch.events.size() - 1 - i : i];
     switch (event.kind) {
       case codec::KvEventKind::kStored: {
         const std::uint64_t not_kept = figures_.no_slot;

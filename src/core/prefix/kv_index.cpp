@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/mutant.h"
 #include "core/prefix/kv_lane.h"
 
 namespace fairlead::prefix {
@@ -20,6 +21,10 @@ KvLookup KvIndex::match(std::span<const std::uint64_t> keys, std::span<KvDepth> 
     const std::span<KvDepth> rest = depths.subspan(first_rows_[i]);
     lanes_[i]->match(keys, rest.first(std::min<std::size_t>(rest.size(), lanes_[i]->slots_max())),
                      lookup);
+  }
+  for (KvDepth& depth : depths) {
+    if (planted(Mutant::kDepthPlusOne) && depth > 0 && depth < keys.size()) ++depth;
+    if (planted(Mutant::kDepthMinusOne) && depth > 0) --depth;
   }
   return lookup;
 }

@@ -245,7 +245,7 @@ TEST(World, WhatAnEngineRefusesHasAFailedRecord) {
   }
 }
 
-// FAIRLEAD_SEED (make sim SEED=n) chooses the worlds; any failure names the one it saw.
+// FAIRLEAD_SEED, which make sim sets, chooses the worlds; any failure names the one it saw.
 std::uint64_t base_seed() {
   const char* text = std::getenv("FAIRLEAD_SEED");
   return text == nullptr ? 1 : std::strtoull(text, nullptr, 10);

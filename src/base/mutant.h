@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mutants: bugs that stand in production code on purpose, to show that the simulation's checkers
+// see them (`make sim MUTANTS=1`, docs/testing.md).
+//
+//   if (!planted(Mutant::kLostRelease)) table_->add(...);
+//
+// Without FAIRLEAD_MUTANTS, which only the program sim_mutants sets for the files named in
+// test/sim/CMakeLists.txt, planted() is the constant false and nothing of it is compiled in. Only
+// .cpp files may ask: a header would mean different things to the two builds.
+// Threads: the one in force is set before the worlds run.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace fairlead {
+
+enum class Mutant : std::uint8_t {
+  kNone,
+  kLostRelease,       // A request's in-flight share is never given back.
+  kDoubleRelease,     // It is given back twice.
+  kReusedSlot,        // A slot gets another owner while requests of the last one run.
+  kDepthPlusOne,      // The KV index tells one block too many.
+  kDepthMinusOne,     // Or one too few.
+  kRetryAfterByte,    // Another endpoint is asked though the client has part of an answer.
+  kSwappedEvents,     // The KV events of one batch change places.
+  kUncancelledTimer,  // A reconnected publisher's "forget all" is not called off.
+  kLeakedGrant,       // A key's place among its concurrent requests is not given back.
+  kMissedEjection,    // An endpoint that fails its probes keeps its traffic.
+  kStaleGeneration,   // A slot's new owner is taken for the old one.
+  kDroppedLastChunk,  // The answer's last piece loses its bytes.
+  kSplitUsage,        // Usage that comes in two pieces is not seen.
+};
+
+// By Mutant; the first is none.
+inline constexpr std::array<std::string_view, 14> kMutantNames = {"none",
+                                                                  "lost_release",
+                                                                  "double_release",
+                                                                  "reused_slot",
+                                                                  "depth_plus_one",
+                                                                  "depth_minus_one",
+                                                                  "retry_after_byte",
+                                                                  "swapped_events",
+                                                                  "uncancelled_timer",
+                                                                  "leaked_grant",
+                                                                  "missed_ejection",
+                                                                  "stale_generation",
+                                                                  "dropped_last_chunk",
+                                                                  "split_usage"};
+
+#ifdef FAIRLEAD_MUTANTS
+inline Mutant planted_mutant = Mutant::kNone;
+inline bool planted(Mutant which) { return planted_mutant == which; }
+#else
+constexpr bool planted(Mutant) { return false; }
+#endif
+
+}  // namespace fairlead

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// EngineHost: one simulated engine with its front door, its wire and its publisher of KV events,
+// and all that can go wrong with them. The engine is the laboratory's model (lab/engine/model); the
+// bytes of its answers and of its batches of events are those that engines write.
+//
+//   opener ─ kWire ─▶ open()  ─▶ model ─ tokens ─ kWire ─▶ FlowSink, through the opener's own loop
+//   ask()  ─ kWire ─▶ probe, scrape, models, replay ─ kWire ─▶ answer
+//   model's cache log ─▶ batches ─ kWire ─▶ KvListenerPort
+//
+// Partitioned, what was on its way waits, as TCP has it, but for KV events, whose connection is
+// found dead. Threads: thread-compatible.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/random.h"
+#include "core/codec/kv_events_writer.h"
+#include "core/codec/vllm_metrics.h"
+#include "lab/engine/model/engine_model.h"
+#include "lab/sim/agenda.h"
+#include "lab/sim/fault.h"
+#include "lab/sim/ledger.h"
+#include "lab/sim/prompts.h"
+
+namespace fairlead::sim {
+
+inline constexpr Duration kWire = std::chrono::microseconds(250);  // One way.
+
+// Whoever opened a flow. None is called within open() or close(), nor behind the flow's end.
+class FlowSink {
+ public:
+  virtual void on_connected() = 0;
+  virtual void on_head(int status) = 0;
+  virtual void on_piece(std::string_view bytes) = 0;
+  virtual void on_complete() = 0;
+  enum class Failure : std::uint8_t { kRefused, kReset };
+  virtual void on_flow_failed(Failure failure) = 0;
+
+ protected:
+  ~FlowSink() = default;
+};
+
+class KvListenerPort {
+ public:
+  virtual void on_linked() = 0;
+  virtual void on_unlinked() = 0;
+  virtual void on_batch(std::uint64_t sequence, std::string_view payload) = 0;
+
+ protected:
+  ~KvListenerPort() = default;
+};
+
+class EngineHost {
+ public:
+  // How tasks reach a loop, and are dropped when they are nobody's any more.
+  using Wrap = std::function<Task(Task)>;
+
+  EngineHost(Agenda& agenda, Ledger& ledger, std::uint32_t number, std::uint64_t seed);
+
+  void begin(const Fault& fault);
+
+  // `sink` lives until the flow's end or close(); its calls go through `wrap`.
+  void open(FlowId flow, const Prompt& prompt, FlowSink& sink, const Wrap& wrap);
+  void close(FlowId flow);
+  // A request that came past the router.
+  void serve_stranger(const Prompt& prompt);
+
+  // Exactly one of the two, or neither where nothing gets through.
+  void ask(Duration extra, Task answer, Task refused);
+  codec::EngineMetrics metrics();
+  Duration metrics_delay() const;
+
+  // Its batches from here on; null: nobody's. The former listener hears no more.
+  void listen(KvListenerPort* port, const Wrap& wrap);
+  // All that is kept from `from` on: `each` for every batch, then `end`.
+  void replay(std::uint64_t from, std::function<void(std::uint64_t, std::string_view)> each,
+              Task end, const Wrap& wrap);
+
+  std::uint32_t number() const { return number_; }
+  bool reachable() const { return !down_ && !stalled() && !partitioned(); }
+  // Since when, while it is not.
+  Time unreachable_since() const { return unreachable_since_; }
+  // When the last fault that KV events can feel was over; in the future while one lasts.
+  Time disturbed_until() const { return disturbed_until_; }
+  std::uint64_t published() const { return kept_.size(); }
+  std::uint32_t lives() const { return lives_; }
+  std::size_t cached_blocks(const Prompt& prompt) const {
+    return model_.cached_blocks(std::span(*prompt.hashes).first(prompt.token_keys.size()));
+  }
+
+ private:
+  struct Flow {
+    FlowSink* sink = nullptr;
+    Wrap wrap;
+    const Prompt* prompt = nullptr;
+    engine::SequenceId sequence{};
+    bool submitted = false;
+    std::uint32_t breaks_after = 0;  // Tokens; 0: it does not.
+  };
+
+  bool stalled() const { return agenda_.now() < stalled_until_; }
+  bool partitioned() const { return agenda_.now() < partitioned_until_; }
+  bool lasts(Time until) const { return agenda_.now() < until; }
+  void note_unreachable();
+  void crash(Duration length);
+  void start();
+  void stand_still(Duration length);
+  void wake();
+  void cut_wire(Duration length);
+  void heal_wire();
+  void clear_cache();
+
+  void arrive(FlowId id);
+  void refuse(FlowId id);
+  void submit(FlowId id);
+  engine::SequenceId compute(const Prompt& prompt, std::uint64_t tag);
+  void answer_error(FlowId id, int status);
+  void emit(const engine::TokenEvent& token);
+  void send_text(FlowId id, const std::string& text);
+  void reset_flow(FlowId id);
+  // To the flow's sink, as long as the flow is open.
+  void deliver(FlowId id, std::function<void(FlowSink&)> call);
+  void finish_flow(FlowId id, std::function<void(FlowSink&)> call);
+
+  void plan_step();
+  void begin_step();
+  void finish_step();
+  void publish();
+  void add_event(const engine::CacheChange& change);
+  void send_batch(std::uint64_t sequence, Duration extra);
+  void link_later();
+  void unlink();
+
+  Agenda& agenda_;
+  Ledger& ledger_;
+  std::uint32_t number_;
+  Random random_;
+  engine::EngineModel model_;
+  engine::CacheLog log_;
+  std::map<FlowId, Flow> flows_;
+  std::uint32_t lives_ = 0;  // Processes before this one.
+  bool down_ = false;
+  bool acting_ = false;  // A step is planned or under way.
+  Time stalled_until_{};
+  Time partitioned_until_{};
+  Time slow_until_{};
+  Duration slow_by_{};
+  Time lying_until_{};
+  Time failing_until_{};
+  Time breaking_until_{};
+  Time losing_until_{};
+  Time reordering_until_{};
+  Time unreachable_since_{};
+  Time disturbed_until_{};
+  std::deque<Task> asleep_;     // What waits for the end of a stall.
+  std::deque<Task> held_back_;  // What waits for the end of a partition.
+  std::vector<engine::TokenEvent> tokens_;
+
+  codec::KvEventsWriter writer_{codec::KvEncoding::kMaps};
+  std::vector<std::string> kept_;  // All batches of this process.
+  KvListenerPort* listener_ = nullptr;
+  std::uint64_t listeners_ = 0;  // So far: tells one from the next.
+  Wrap listener_wrap_;
+  bool linked_ = false;
+};
+
+}  // namespace fairlead::sim

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lab/sim/fault.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+namespace fairlead::sim {
+namespace {
+
+constexpr std::size_t kMoreFaults = 6;
+constexpr double kBeginsWithin = 26;  // Seconds.
+// Most faults are short, because long ones leave nothing to route; the long ones are what ejection
+// is for.
+constexpr double kLongestSeconds = 9;
+// The slot of who left rests for ten seconds, so that a shorter absence never shows a reuse.
+constexpr double kAwaySeconds = 10.5;
+
+Duration draw_length(Random& random, FaultKind kind) {
+  const double chance = random.uniform();
+  switch (kind) {
+    case FaultKind::kClearedCache:
+    case FaultKind::kRouterRestart:
+    case FaultKind::kReload:
+      return {};
+    case FaultKind::kClockJump:
+      return from_seconds(0.05 + 3 * chance * chance);
+    case FaultKind::kPoolChange:
+      return from_seconds(chance < 0.3 ? 1 + 6 * chance : kAwaySeconds + 3 * chance);
+    default:
+      return from_seconds(0.1 + (kLongestSeconds - 0.1) * chance * chance);
+  }
+}
+
+bool is_of_engine(FaultKind kind) {
+  return kind != FaultKind::kRouterRestart && kind != FaultKind::kClockJump &&
+         kind != FaultKind::kReload;
+}
+
+}  // namespace
+
+std::string_view to_string(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kCrash:
+      return "crash";
+    case FaultKind::kStall:
+      return "stall";
+    case FaultKind::kPartition:
+      return "partition";
+    case FaultKind::kSlowMetrics:
+      return "slow metrics";
+    case FaultKind::kLyingMetrics:
+      return "lying metrics";
+    case FaultKind::kFailing:
+      return "failing requests";
+    case FaultKind::kBreaking:
+      return "broken answers";
+    case FaultKind::kClearedCache:
+      return "cleared cache";
+    case FaultKind::kLostEvents:
+      return "lost events";
+    case FaultKind::kReorderedEvents:
+      return "reordered events";
+    case FaultKind::kRouterRestart:
+      return "router restart";
+    case FaultKind::kClockJump:
+      return "clock jump";
+    case FaultKind::kReload:
+      return "reload";
+    case FaultKind::kPoolChange:
+      return "pool change";
+  }
+  return "unknown";
+}
+
+std::vector<Fault> draw_faults(Random& random, std::uint32_t engines) {
+  std::vector<Fault> faults(kFaultsMin + random.below(kMoreFaults + 1));
+  for (Fault& fault : faults) {
+    fault.kind = static_cast<FaultKind>(random.below(kFaultKinds));
+    fault.at = kFaultsBegin + from_seconds(kBeginsWithin * random.uniform());
+    fault.lasts = draw_length(random, fault.kind);
+    fault.engine = static_cast<std::uint32_t>(random.below(engines));
+  }
+  std::ranges::sort(faults, [](const Fault& a, const Fault& b) {
+    return std::tie(a.at, a.kind, a.engine) < std::tie(b.at, b.kind, b.engine);
+  });
+  return faults;
+}
+
+std::string describe(const Fault& fault) {
+  std::string text = fmt::format("{:8.3f} s  {}", to_seconds(fault.at), to_string(fault.kind));
+  if (is_of_engine(fault.kind)) text += fmt::format(" of engine {}", fault.engine);
+  if (fault.lasts > Duration{}) text += fmt::format(" for {:.3f} s", to_seconds(fault.lasts));
+  return text;
+}
+
+}  // namespace fairlead::sim

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lab/sim/kv_follower.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace fairlead::sim {
+namespace {
+
+constexpr std::size_t kHeldMax = 400;
+constexpr Duration kLookAgain = std::chrono::milliseconds(20);
+// Between the end of what disturbs a stream and the end of what it does about it.
+constexpr Duration kEcho = std::chrono::seconds(3);
+
+prefix::EventStreamOptions stream_options() {
+  prefix::EventStreamOptions options;
+  options.has_replay = true;
+  options.held_batches_max = kHeldMax;
+  options.replay_silence_max = std::chrono::milliseconds(500);
+  options.replay_time_max = std::chrono::seconds(5);
+  options.resync_after = std::chrono::seconds(1);
+  options.disconnected_max = std::chrono::seconds(6);
+  options.confirm_after = std::chrono::milliseconds(500);
+  return options;
+}
+
+}  // namespace
+
+KvFollower::KvFollower(KvKnowledge& owner, model::EndpointRef ref, EngineHost& engine)
+    : owner_(owner),
+      ref_(ref),
+      engine_(engine),
+      feed_(owner.context_, {.model = {}}),
+      stream_(*this, stream_options()),
+      life_(engine.lives()) {
+  engine_.listen(this, [&loop = owner_.loop_](Task task) { return loop.wrap(std::move(task)); });
+}
+
+KvFollower::~KvFollower() {
+  engine_.listen(nullptr, {});
+  if (replay_) owner_.replays_left_.give_back();
+  for (const auto& slot : slots_) {
+    if (slot) owner_.rows_.release(*slot);
+  }
+}
+
+prefix::BatchEffect KvFollower::apply(std::uint64_t sequence, std::string_view payload) {
+  const prefix::BatchEffect effect = feed_.apply(sequence, payload);
+  if (effect == prefix::BatchEffect::kMalformed) {
+    owner_.ledger_.found("readable events", fmt::format("engine {}", engine_.number()));
+  }
+  if (effect == prefix::BatchEffect::kEmptied) owner_.expected_.forget(ref_);
+  if (!std::exchange(told_any_, true)) life_ = engine_.lives();
+  sync_rows();
+  return effect;
+}
+
+void KvFollower::forget() {
+  const bool disturbed = owner_.agenda_.now() < engine_.disturbed_until() + kEcho ||
+                         owner_.agenda_.now() < owner_.loop_.running_since() + kEcho;
+  if (told_any_ && !disturbed && life_ == engine_.lives()) {
+    owner_.ledger_.found("nothing forgotten without cause",
+                         fmt::format("all that engine {} told", engine_.number()));
+  }
+  life_ = engine_.lives();
+  told_any_ = false;
+  feed_.forget();
+  owner_.expected_.forget(ref_);
+  sync_rows();
+  sync_trust();
+}
+
+void KvFollower::sync_rows() {
+  if (feed_.slots_version() == slots_version_) return;
+  slots_version_ = feed_.slots_version();
+  for (std::size_t tier = 0; tier < slots_.size(); ++tier) {
+    if (slots_[tier] == feed_.slots()[tier]) continue;
+    if (slots_[tier]) owner_.rows_.release(*slots_[tier]);
+    slots_[tier] = feed_.slots()[tier];
+    if (slots_[tier]) {
+      owner_.rows_.assign(*slots_[tier], ref_.slot, prefix::ToldRows::Kind::kDevice);
+    }
+  }
+}
+
+void KvFollower::sync_trust() { owner_.rows_.set_trust(ref_.slot, stream_.trust()); }
+
+void KvFollower::on_linked() {
+  connected_ = true;
+  stream_.on_connected(owner_.agenda_.now());
+  look();
+}
+
+void KvFollower::on_unlinked() {
+  stream_.on_disconnected(owner_.agenda_.now());
+  look();
+}
+
+void KvFollower::on_batch(std::uint64_t sequence, std::string_view payload) {
+  stream_.on_batch(sequence, payload, owner_.agenda_.now());
+  look();
+}
+
+void KvFollower::look() {
+  const Time now = owner_.agenda_.now();
+  if (replay_ && !stream_.replaying()) end_replay();
+  if (connected_ && !waiting_) {
+    if (const auto from = stream_.wanted_replay(now)) ask(*from);
+  }
+  on_settled();
+  check_bounds();
+  const auto deadline = stream_.deadline();
+  const std::uint64_t mine = ++looks_;
+  if (!deadline) return;
+  const Duration wait = *deadline > now ? *deadline - now : kLookAgain;
+  owner_.loop_.after(wait, [&owner = owner_, ref = ref_, mine] {
+    const auto found = owner.followers_.find(ref.slot);
+    if (found == owner.followers_.end() || !(found->second->ref_ == ref)) return;
+    KvFollower& follower = *found->second;
+    if (mine != follower.looks_) return;
+    follower.stream_.on_time(owner.agenda_.now());
+    follower.look();
+  });
+}
+
+void KvFollower::ask(std::uint64_t from) {
+  if (!owner_.replays_left_.take()) {
+    waiting_ = true;
+    owner_.waiting_.push_back(ref_.slot);
+    return;
+  }
+  stream_.on_replay_asked(owner_.agenda_.now());
+  replay_ = ++replays_;
+  // What comes of it, unless the replay was broken off or the endpoint left meanwhile.
+  const auto here = [&owner = owner_, ref = ref_, mine = *replay_]() -> KvFollower* {
+    const auto found = owner.followers_.find(ref.slot);
+    if (found == owner.followers_.end() || !(found->second->ref_ == ref)) return nullptr;
+    return found->second->replay_ == mine ? found->second.get() : nullptr;
+  };
+  engine_.replay(
+      from,
+      [here](std::uint64_t sequence, std::string_view payload) {
+        KvFollower* const follower = here();
+        if (follower == nullptr) return;
+        follower->stream_.on_replay_batch(sequence, payload, follower->owner_.agenda_.now());
+        follower->look();
+      },
+      [here] {
+        KvFollower* const follower = here();
+        if (follower == nullptr) return;
+        follower->stream_.on_replay_end(follower->owner_.agenda_.now());
+        follower->look();
+      },
+      [&loop = owner_.loop_](Task task) { return loop.wrap(std::move(task)); });
+}
+
+void KvFollower::end_replay() {
+  replay_.reset();
+  owner_.replay_ended();
+}
+
+void KvFollower::check_bounds() {
+  if (stream_.held_batches() <= kHeldMax) return;
+  owner_.ledger_.found("bounded queues", fmt::format("{} batches of engine {} are held",
+                                                     stream_.held_batches(), engine_.number()));
+}
+
+bool KvFollower::is_caught_up() const {
+  return stream_.trust() == prefix::Trust::kTrusted && (!told_any_ || life_ == engine_.lives()) &&
+         stream_.next_sequence() == engine_.published();
+}
+
+std::size_t KvFollower::told(const Prompt& prompt) {
+  const auto slot = feed_.slots()[static_cast<std::size_t>(prefix::KvTier::kDevice)];
+  if (!slot) return 0;
+  owner_.depths_.resize(owner_.index_.rows());
+  owner_.index_.match(prompt.token_keys, owner_.depths_);
+  return owner_.depths_[*slot];
+}
+
+}  // namespace fairlead::sim

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// KvFollower: one engine's stream of KV events within a KvKnowledge.
+// Threads: thread-compatible.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "lab/sim/kv_knowledge.h"
+
+namespace fairlead::sim {
+
+class KvFollower final : public prefix::EventStreamSink, private KvListenerPort {
+ public:
+  KvFollower(KvKnowledge& owner, model::EndpointRef ref, EngineHost& engine);
+  ~KvFollower();
+  KvFollower(const KvFollower&) = delete;
+  KvFollower& operator=(const KvFollower&) = delete;
+
+  prefix::BatchEffect apply(std::uint64_t sequence, std::string_view payload) override;
+  void forget() override;
+  void on_settled() override { sync_trust(); }
+
+  model::EndpointRef ref() const { return ref_; }
+  const EngineHost& engine() const { return engine_; }
+  const prefix::EventStream& stream() const { return stream_; }
+  // Whether all that the engine published is in the index, and believed.
+  bool is_caught_up() const;
+  // Blocks of the prompt that the engine says it holds.
+  std::size_t told(const Prompt& prompt);
+  void stop_waiting() { waiting_ = false; }
+  void look();
+
+ private:
+  void on_linked() override;
+  void on_unlinked() override;
+  void on_batch(std::uint64_t sequence, std::string_view payload) override;
+  void ask(std::uint64_t from);
+  void end_replay();
+  void sync_rows();
+  void sync_trust();
+  void check_bounds();
+
+  KvKnowledge& owner_;
+  model::EndpointRef ref_;
+  EngineHost& engine_;
+  prefix::KvFeed feed_;
+  prefix::KvFeed::Slots slots_{};  // Whose rows are assigned.
+  std::uint64_t slots_version_ = 0;
+  prefix::EventStream stream_;
+  bool connected_ = false;  // It was, once.
+  bool waiting_ = false;    // For a replay of others to end.
+  std::uint64_t replays_ = 0;
+  std::optional<std::uint64_t> replay_;  // The one under way, by its number.
+  std::uint64_t looks_ = 0;              // Only the last timer counts.
+  std::uint32_t life_;                   // Of the engine, when the first of what is known was told.
+  bool told_any_ = false;
+};
+
+}  // namespace fairlead::sim

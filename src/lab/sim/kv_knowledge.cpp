@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lab/sim/kv_knowledge.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "lab/sim/kv_follower.h"
+
+namespace fairlead::sim {
+namespace {
+
+constexpr std::uint64_t kBudgetBytes = std::uint64_t{16} << 20;
+constexpr std::uint32_t kRows = 256;
+constexpr std::uint32_t kEndpointsMax = 64;
+constexpr std::size_t kReplaysMax = 2;
+constexpr std::size_t kSweepSteps = 2'000;
+constexpr Duration kExpectFor = std::chrono::seconds(2);
+
+}  // namespace
+
+KvKnowledge::KvKnowledge(RouterLoop& loop, const Agenda& agenda, Ledger& ledger)
+    : loop_(loop),
+      agenda_(agenda),
+      ledger_(ledger),
+      keys_(kKeySeed),
+      lane_({.seed = kKeySeed, .budget_bytes = kBudgetBytes, .slots_max = kRows}),
+      context_(lane_, keys_),
+      lanes_{&lane_},
+      index_(lanes_),
+      rows_(index_, kEndpointsMax, 0.8),
+      expected_(lane_),
+      replays_left_(kReplaysMax) {}
+
+KvKnowledge::~KvKnowledge() { followers_.clear(); }
+
+void KvKnowledge::set_pool(const model::PoolSnapshot& pool,
+                           const std::function<EngineHost&(const model::Endpoint&)>& engine_of) {
+  std::erase_if(followers_, [&](const auto& entry) {
+    const model::EndpointRef ref = entry.second->ref();
+    const model::Endpoint* const endpoint = pool.find(ref.slot);
+    if (endpoint != nullptr && endpoint->ref == ref) return false;
+    rows_.set_trust(ref.slot, prefix::Trust::kAbsent);
+    if (const auto expected = expected_.slot(ref)) {
+      rows_.release(*expected);
+      expected_.close(ref);
+      retired_.push_back(*expected);
+    }
+    return true;
+  });
+  wake_waiting();  // Whoever left may have had a replay under way.
+  for (const model::Endpoint& endpoint : pool.endpoints) {
+    auto& follower = followers_[endpoint.ref.slot];
+    if (follower != nullptr) continue;
+    follower = std::make_unique<KvFollower>(*this, endpoint.ref, engine_of(endpoint));
+    if (const auto expected = expected_.open(endpoint.ref)) {
+      rows_.assign(*expected, endpoint.ref.slot, prefix::ToldRows::Kind::kExpected);
+    }
+    follower->look();
+  }
+}
+
+void KvKnowledge::expect(model::EndpointRef endpoint, std::span<const std::uint64_t> keys,
+                         Time now) {
+  expected_.add(endpoint, {keys.begin(), keys.end()}, now + kExpectFor);
+}
+
+void KvKnowledge::tick() {
+  expected_.expire(agenda_.now());
+  for (const prefix::KvSlot slot : context_.take_retired()) retired_.push_back(slot);
+  lane_.sweep(kSweepSteps);
+  std::erase_if(retired_, [this](prefix::KvSlot slot) {
+    if (!lane_.swept(slot)) return false;
+    lane_.recycle(slot);
+    return true;
+  });
+}
+
+void KvKnowledge::replay_ended() {
+  replays_left_.give_back();
+  wake_waiting();
+}
+
+// Each once: whoever finds no room waits again.
+void KvKnowledge::wake_waiting() {
+  for (std::size_t left = waiting_.size(); left > 0; --left) {
+    const auto found = followers_.find(waiting_.front());
+    waiting_.pop_front();
+    if (found == followers_.end()) continue;
+    found->second->stop_waiting();
+    found->second->look();
+    if (found->second->stream().replaying()) return;
+  }
+}
+
+void KvKnowledge::check(const Prompt& prompt) {
+  for (const auto& [slot, follower] : followers_) {
+    if (!follower->is_caught_up()) continue;
+    const std::size_t told = follower->told(prompt);
+    const std::size_t held = follower->engine().cached_blocks(prompt);
+    if (told == held) continue;
+    ledger_.found("index equals the cache",
+                  fmt::format("engine {} holds {} blocks of a prompt, and {} are told of",
+                              follower->engine().number(), held, told));
+  }
+}
+
+void KvKnowledge::check_healed(std::span<const Prompt> prompts) {
+  for (const auto& [slot, follower] : followers_) {
+    if (follower->is_caught_up()) continue;
+    ledger_.found(
+        "events heal",
+        fmt::format("engine {} has published {} batches, {} are applied, the stream is {}",
+                    follower->engine().number(), follower->engine().published(),
+                    follower->stream().next_sequence(),
+                    prefix::to_string(follower->stream().state())));
+  }
+  for (const Prompt& prompt : prompts) check(prompt);
+}
+
+}  // namespace fairlead::sim

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a router believes, compared with what is so.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lab/sim/router_node.h"
+
+namespace fairlead::sim {
+namespace {
+
+// Three probes of the longest interval and time-out that a reload may set, and a tick.
+constexpr Duration kFindsOut = std::chrono::milliseconds(4'600);
+
+}  // namespace
+
+void RouterNode::hold(model::EndpointRef endpoint, int shares) { held_[endpoint.slot] += shares; }
+
+void RouterNode::note(const picker::DecisionNote& note) {
+  // An endpoint of the pool may be chosen, or there is a reason why not; but whoever holds what a
+  // request goes on from is asked alone.
+  const model::PoolSnapshot& pool = *pool_;
+  const auto holder = note.request.holder;
+  const model::Endpoint* const known = holder ? pool.find(holder->slot) : nullptr;
+  const bool held = known != nullptr && known->ref == *holder;
+  const std::size_t seen = note.table.size() + note.excluded.size();
+  if (!held && seen != pool.endpoints.size()) {
+    world_.ledger.found("whole pool", fmt::format("a decision saw {} of {} endpoints", seen,
+                                                  pool.endpoints.size()));
+  }
+  if (note.reply != model::ReplyReason::kNone) return;
+  // Who was never asked may be healthy, and is better than nobody.
+  const model::Endpoint* const chosen = pool.find(note.decision.endpoint.slot);
+  const bool in_pool = chosen != nullptr && chosen->ref == note.decision.endpoint;
+  if (!in_pool || (!chosen->takes_traffic() && chosen->asked)) {
+    return world_.ledger.found("picks within the pool",
+                               fmt::format("slot {} was picked", note.decision.endpoint.slot));
+  }
+  const EngineHost& engine = engine_of(*chosen);
+  if (engine.reachable()) return;
+  const Time since =
+      std::max({engine.unreachable_since(), born_, world_.loop.running_since()}) + kFindsOut;
+  if (now() > since) {
+    world_.ledger.found(
+        "no picks of the dead",
+        fmt::format("engine {} was picked {:.3f} s after it was out of reach", engine.number(),
+                    to_seconds(now() - engine.unreachable_since())));
+  }
+}
+
+void RouterNode::check_tables(std::size_t calls) {
+  for (const auto& [slot, shares] : held_) {
+    const fleet::InFlight row = inflight_.read(slot);
+    const bool negative = row.requests < 0 || row.uncached_tokens < 0 || row.unstarted < 0 ||
+                          row.context_tokens < 0 || row.unstarted > row.requests;
+    if (!negative && row.requests == shares) continue;
+    world_.ledger.found(
+        "in-flight", fmt::format("slot {}: {} requests, {} unstarted, {} tokens; {} are held", slot,
+                                 row.requests, row.unstarted, row.uncached_tokens, shares));
+  }
+  const auto counted = static_cast<int>(key_usage_->figures().running);
+  if (counted != running_) {
+    world_.ledger.found(
+        "grants", fmt::format("{} requests run for the key, {} are counted", running_, counted));
+  }
+  if (picker_.live() > calls || !outbox_.empty()) {
+    world_.ledger.found("bounded queues", fmt::format("the picker has {} requests, {} are open",
+                                                      picker_.live(), calls));
+  }
+}
+
+void RouterNode::check_healed(std::span<const Prompt> prompts) {
+  for (const model::Endpoint& endpoint : pool_->endpoints) {
+    if (endpoint.health == model::Health::kHealthy && !endpoint.models.empty()) continue;
+    world_.ledger.found("recovery", fmt::format("{} is {} long after the last fault", endpoint.name,
+                                                model::to_string(endpoint.health)));
+  }
+  knowledge_.check_healed(prompts);
+}
+
+void RouterNode::check_idle() {
+  const fleet::InFlight left = inflight_.total();
+  if (left.requests != 0 || left.uncached_tokens != 0 || left.unstarted != 0 ||
+      left.context_tokens != 0) {
+    world_.ledger.found("in-flight", fmt::format("{} requests and {} tokens are left at the end",
+                                                 left.requests, left.uncached_tokens));
+  }
+}
+
+}  // namespace fairlead::sim

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lab/sim/world.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "core/picker/candidate_builder.h"
+#include "core/scheduling/catalog.h"
+#include "core/scheduling/policy_config.h"
+#include "lab/sim/envoy_call.h"
+#include "lab/sim/gateway_call.h"
+
+namespace fairlead::sim {
+namespace {
+
+constexpr std::uint32_t kPoolMin = 3;
+constexpr std::uint32_t kMorePool = 3;
+constexpr std::uint32_t kSpares = 2;
+constexpr std::size_t kMoreRequests = 30;
+constexpr double kArrivalsBegin = 0.5;  // Seconds.
+constexpr double kArrivalsSpan = 40;
+constexpr double kBeforeFault = -0.25;  // Seconds.
+constexpr double kAroundFault = 0.75;
+constexpr std::size_t kBurstMax = 4;
+constexpr double kLeavingShare = 0.06;
+constexpr std::uint64_t kConversations = 8;
+constexpr std::size_t kCalmRequests = 12;
+constexpr Duration kCalmGap = std::chrono::milliseconds(200);
+constexpr Time kHealed = kFaultsOver + kRecovery;
+// An event that gets lost is missed when the next one comes: each engine has one more before then.
+constexpr Time kStrangers = kHealed - std::chrono::seconds(3);
+constexpr Time kHorizon = kHealed + std::chrono::seconds(26);
+// The total time of a request, the longest pause, and what passes on the wire.
+constexpr Duration kLongestRequest = std::chrono::seconds(24);
+
+constexpr std::string_view kPolicies[] = {"fairlead",    "fairlead-exact", "blend",
+                                          "round-robin", "least-request",  "sticky"};
+
+class World {
+ public:
+  World(std::uint64_t seed, const std::vector<scheduling::Profile>& policies);
+  WorldReport run();
+
+ private:
+  RouterConfig draw_config();
+  Time draw_arrival();
+  void draw_arrivals();
+  void arrive(std::uint32_t prompt);
+  void begin(const Fault& fault);
+  void restart_router();
+  void change_pool(std::uint32_t place, Duration length);
+  std::vector<config::EndpointSetting> members() const;
+  void sweep();
+  void check_calm();
+  WorldReport report();
+
+  std::uint64_t seed_;
+  const std::vector<scheduling::Profile>& policies_;
+  Random random_;
+  bool gateway_;
+  Agenda agenda_;
+  RouterLoop loop_{agenda_};
+  Ledger ledger_{agenda_};
+  std::vector<std::unique_ptr<EngineHost>> engines_;
+  std::vector<std::uint32_t> pool_;  // Engines by place.
+  std::deque<std::uint32_t> spares_;
+  std::vector<Fault> faults_;
+  std::vector<Prompt> prompts_;
+  std::vector<Prompt> strangers_;  // By place.
+  std::unique_ptr<RouterNode> node_;
+  std::map<ClientId, std::unique_ptr<Call>> calls_;
+  std::size_t due_ = 0;  // Clients that have not arrived yet.
+  std::uint64_t events_ = 0;
+};
+
+World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policies)
+    : seed_(seed), policies_(policies), random_(mix64(seed)), gateway_(random_.below(2) == 0) {
+  const auto places = static_cast<std::uint32_t>(kPoolMin + random_.below(kMorePool));
+  faults_ = draw_faults(random_, places);
+  prompts_ = draw_prompts(random_, kRequestsMin + random_.below(kMoreRequests) + kCalmRequests);
+  while (strangers_.size() < places) {
+    Prompt prompt = std::move(draw_prompts(random_, 1).front());
+    // Of less than a block nothing is told.
+    if (!prompt.token_keys.empty()) strangers_.push_back(std::move(prompt));
+  }
+  for (std::uint32_t i = 0; i < places + kSpares; ++i) {
+    engines_.push_back(std::make_unique<EngineHost>(agenda_, ledger_, i, random_.next()));
+    if (i < places) {
+      pool_.push_back(i);
+    } else {
+      spares_.push_back(i);
+    }
+  }
+  node_ = std::make_unique<RouterNode>(Surroundings{agenda_, loop_, ledger_, engines_},
+                                       draw_config(), members(), random_.next());
+  for (const Fault& fault : faults_) agenda_.at(fault.at, [this, fault] { begin(fault); });
+  draw_arrivals();
+}
+
+RouterConfig World::draw_config() {
+  RouterConfig config;
+  config::HealthSettings& health = config.fleet.health;
+  health.interval = std::chrono::milliseconds(random_.below(2) == 0 ? 500 : 1000);
+  health.timeout = std::chrono::milliseconds(500);
+  health.eject = std::chrono::seconds(1);
+  health.eject_max = std::chrono::seconds(4);
+  health.return_ramp = std::chrono::seconds(2);
+  config.fleet.scrape_interval = std::chrono::milliseconds(100 + random_.below(3) * 100);
+  config.fleet.models_interval = std::chrono::seconds(5);
+  config.prefix.block_bytes = std::size_t{256} << random_.below(2);
+  config.prefix.bytes_unreported = 64 * 1024;
+  config.picking.max_attempts = static_cast<std::uint32_t>(1 + random_.below(4));
+  config.key.concurrency = 16 + random_.below(32);
+  config.profile = &policies_[random_.below(policies_.size())];
+  return config;
+}
+
+// Any time, or about the time of a fault, so that each has something to break.
+Time World::draw_arrival() {
+  if (random_.below(2) == 0) {
+    return Time{from_seconds(kArrivalsBegin + kArrivalsSpan * random_.uniform())};
+  }
+  const Fault& fault = faults_[random_.below(faults_.size())];
+  return fault.at + from_seconds(kBeforeFault + kAroundFault * random_.uniform());
+}
+
+void World::draw_arrivals() {
+  const std::size_t stormy = prompts_.size() - kCalmRequests;
+  due_ = prompts_.size();
+  for (std::size_t i = 0; i < stormy;) {
+    const Time at = draw_arrival();
+    for (std::size_t burst = 1 + random_.below(kBurstMax); burst > 0 && i < stormy; --burst, ++i) {
+      agenda_.at(at, [this, i] { arrive(static_cast<std::uint32_t>(i)); });
+    }
+  }
+  agenda_.at(kStrangers, [this] {
+    for (std::size_t place = 0; place < pool_.size(); ++place) {
+      engines_[pool_[place]]->serve_stranger(strangers_[place]);
+    }
+  });
+  agenda_.at(kHealed, [this] { node_->check_healed(prompts_); });
+  Time at = kHealed;
+  for (std::size_t i = stormy; i < prompts_.size(); ++i) {
+    at += kCalmGap;
+    agenda_.at(at, [this, i] { arrive(static_cast<std::uint32_t>(i)); });
+  }
+}
+
+void World::arrive(std::uint32_t prompt) {
+  --due_;
+  node_->check_prompt(prompts_[prompt]);
+  const ClientId client = ledger_.arrive(prompt);
+  const std::uint64_t conversation = random_.below(2) == 0 ? 0 : 1 + random_.below(kConversations);
+  const std::uint64_t seed = random_.next();
+  const bool leaves = agenda_.now() < kFaultsOver && random_.uniform() < kLeavingShare;
+  std::unique_ptr<Call> call;
+  if (gateway_) {
+    call = std::make_unique<GatewayCall>(*node_, client, prompts_[prompt], conversation);
+  } else {
+    call = std::make_unique<EnvoyCall>(*node_, client, prompts_[prompt], conversation, seed);
+  }
+  calls_.emplace(client, std::move(call));
+  // The gateway's clients reach the process as all else does.
+  loop_.after({}, [this, client] {
+    const auto found = calls_.find(client);
+    if (found != calls_.end()) found->second->begin();
+  });
+  if (!leaves) return;
+  agenda_.after(from_seconds(random_.uniform()), loop_.wrap([this, client] {
+    const auto found = calls_.find(client);
+    if (found != calls_.end()) found->second->leave();
+  }));
+}
+
+void World::begin(const Fault& fault) {
+  switch (fault.kind) {
+    case FaultKind::kRouterRestart:
+      return restart_router();
+    case FaultKind::kClockJump:
+      return loop_.pause(fault.lasts);
+    case FaultKind::kReload:
+      return loop_.wrap([this, config = draw_config()] { node_->reload(config); })();
+    case FaultKind::kPoolChange:
+      return change_pool(fault.engine, fault.lasts);
+    default:
+      return engines_[pool_[fault.engine]]->begin(fault);
+  }
+}
+
+void World::restart_router() {
+  for (auto& [client, call] : calls_) call->lose();
+  calls_.clear();
+  const RouterConfig config = node_->config();
+  node_.reset();
+  loop_.restart();
+  node_ = std::make_unique<RouterNode>(Surroundings{agenda_, loop_, ledger_, engines_}, config,
+                                       members(), random_.next());
+}
+
+// Another engine takes the place for a while.
+void World::change_pool(std::uint32_t place, Duration length) {
+  if (spares_.empty()) return;
+  const std::uint32_t out = pool_[place];
+  const auto swap = [this, place](std::uint32_t with) {
+    spares_.push_back(std::exchange(pool_[place], with));
+    loop_.wrap([this] { node_->set_members(members()); })();
+  };
+  const std::uint32_t in = spares_.front();
+  spares_.pop_front();
+  swap(in);
+  agenda_.after(length, [this, swap, out] {
+    if (std::erase(spares_, out) > 0) swap(out);
+  });
+}
+
+std::vector<config::EndpointSetting> World::members() const {
+  std::vector<config::EndpointSetting> all;
+  for (const std::uint32_t engine : pool_) all.push_back(member_of(engine));
+  return all;
+}
+
+void World::sweep() {
+  std::erase_if(calls_, [](const auto& entry) { return entry.second->over(); });
+}
+
+// What came after the healing is served, whoever asked.
+void World::check_calm() {
+  const auto& clients = ledger_.clients();
+  for (std::size_t id = 0; id < clients.size(); ++id) {
+    if (clients[id].arrived < kHealed || clients[id].end == ClientEnd::kComplete) continue;
+    ledger_.found("recovery", fmt::format("request {} ended {} long after the last fault", id,
+                                          to_string(clients[id].end)));
+  }
+}
+
+WorldReport World::run() {
+  while (!ledger_.finding() && (due_ > 0 || !calls_.empty()) && agenda_.step(kHorizon)) {
+    ++events_;
+    sweep();
+    node_->check_tables(calls_.size());
+  }
+  if (!ledger_.finding()) {
+    ledger_.check_end(kLongestRequest);
+    check_calm();
+    node_->check_idle();
+  }
+  return report();
+}
+
+WorldReport World::report() {
+  WorldReport report;
+  report.seed = seed_;
+  report.faults = faults_;
+  report.requests = ledger_.clients().size();
+  report.events = events_;
+  report.gateway = gateway_;
+  report.finding = ledger_.finding();
+  report.digest = mix64(seed_ ^ events_);
+  for (const Client& client : ledger_.clients()) {
+    ++report.ends[static_cast<std::size_t>(client.end)];
+    const Time ended = client.ended.value_or(Time{});
+    report.digest =
+        mix64(report.digest ^ static_cast<std::uint64_t>(ended.time_since_epoch().count()) ^
+              XXH3_64bits(client.received.data(), client.received.size()));
+  }
+  // The calls end before what they hold on to.
+  for (auto& [client, call] : calls_) call->lose();
+  calls_.clear();
+  return report;
+}
+
+}  // namespace
+
+Result<std::vector<scheduling::Profile>> sim_policies() {
+  const scheduling::Registry registry = scheduling::builtin_registry();
+  std::vector<scheduling::Profile> profiles;
+  for (const std::string_view name : kPolicies) {
+    config::Problems problems;
+    config::Section root = config::Section::parse(scheduling::shipped_policy(name), name, problems);
+    auto built = scheduling::build_policy(root, registry, {picker::filled_columns()}, problems);
+    if (problems.has_errors()) {
+      return fail(ErrorCode::kInvalidArgument, "{}: {}", name, problems.to_string());
+    }
+    profiles.push_back(std::move(*built.profile));
+  }
+  return profiles;
+}
+
+WorldReport run_world(std::uint64_t seed, const std::vector<scheduling::Profile>& policies) {
+  return World(seed, policies).run();
+}
+
+std::string describe(const WorldReport& report) {
+  std::string text =
+      fmt::format("world {} through {}\n", report.seed, report.gateway ? "the gateway" : "Envoy");
+  bool told = !report.finding;
+  const auto tell = [&] {
+    text += fmt::format("{:8.3f} s  FOUND {}: {}\n", to_seconds(report.finding->at),
+                        report.finding->checker, report.finding->what);
+    told = true;
+  };
+  for (const Fault& fault : report.faults) {
+    if (!told && fault.at > report.finding->at) tell();
+    text += describe(fault) + "\n";
+  }
+  if (!told) tell();
+  text += fmt::format("{} requests:", report.requests);
+  for (std::size_t end = 0; end < report.ends.size(); ++end) {
+    if (report.ends[end] == 0) continue;
+    text += fmt::format(" {} {}", report.ends[end], to_string(static_cast<ClientEnd>(end)));
+  }
+  text += fmt::format("; {} events, digest {:016x}\n", report.events, report.digest);
+  return text;
+}
+
+}  // namespace fairlead::sim

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// run_world: one random world in virtual time: engines, a router in front of them, clients, and
+// faults, all drawn from one seed. Whatever goes wrong, what must hold is checked at every event
+// and when all has healed; the first thing that did not hold is in the report. The same seed gives
+// the same report, to the byte.
+//
+//   2 s .. 42 s   at least kFaultsMin faults, and requests all the time
+//   56 s          everybody is healthy, trusted and known again (kRecovery)
+//   57 s ..       requests that must all be answered
+//
+// Threads: thread-compatible; nothing is shared but the policies, which are constant.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "core/scheduling/profile.h"
+#include "lab/sim/fault.h"
+#include "lab/sim/ledger.h"
+
+namespace fairlead::sim {
+
+// The shipped policies that need nothing which a world does not have.
+Result<std::vector<scheduling::Profile>> sim_policies();
+
+inline constexpr std::size_t kRequestsMin = 60;  // In the time of faults.
+
+struct WorldReport {
+  std::uint64_t seed = 0;
+  std::vector<Fault> faults;
+  std::size_t requests = 0;
+  std::array<std::size_t, 6> ends{};  // Requests by ClientEnd.
+  std::uint64_t events = 0;
+  std::uint64_t digest = 0;  // Of all that clients got, and when.
+  bool gateway = false;      // Else through Envoy.
+  std::optional<Finding> finding;
+};
+
+WorldReport run_world(std::uint64_t seed, const std::vector<scheduling::Profile>& policies);
+
+// The faults, what was found and what became of the requests, in lines.
+std::string describe(const WorldReport& report);
+
+}  // namespace fairlead::sim

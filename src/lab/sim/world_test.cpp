@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the simulation itself must do; what it finds is `make sim`'s business.
+#include "lab/sim/world.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace fairlead::sim {
+namespace {
+
+const std::vector<scheduling::Profile>& policies() {
+  static const auto built = sim_policies();
+  EXPECT_TRUE(built.has_value());
+  return *built;
+}
+
+TEST(SimWorld, SameSeedGivesTheSameReportToTheByte) {
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+    const WorldReport once = run_world(seed, policies());
+    EXPECT_EQ(describe(once), describe(run_world(seed, policies()))) << seed;
+  }
+  EXPECT_NE(run_world(1, policies()).digest, run_world(2, policies()).digest);
+}
+
+TEST(SimWorld, HoldsWhateverFails) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const WorldReport report = run_world(seed, policies());
+    EXPECT_FALSE(report.finding) << describe(report);
+    EXPECT_GE(report.requests, kRequestsMin);
+    EXPECT_GE(report.faults.size(), kFaultsMin);
+  }
+}
+
+TEST(SimWorld, MostRequestsAreServedThroughEitherFront) {
+  std::size_t complete[2] = {};
+  std::size_t all[2] = {};
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const WorldReport report = run_world(seed, policies());
+    const std::size_t front = report.gateway ? 0 : 1;
+    complete[front] += report.ends[static_cast<std::size_t>(ClientEnd::kComplete)];
+    all[front] += report.requests;
+  }
+  for (std::size_t front = 0; front < 2; ++front) {
+    EXPECT_GT(complete[front], all[front] * 3 / 4) << front;
+    EXPECT_LT(complete[front], all[front]) << front;
+  }
+}
+
+TEST(SimFaults, AreOverInTime) {
+  Random random(7);
+  for (int i = 0; i < 1'000; ++i) {
+    const std::vector<Fault> faults = draw_faults(random, 3);
+    ASSERT_GE(faults.size(), kFaultsMin);
+    for (std::size_t at = 0; at < faults.size(); ++at) {
+      EXPECT_GE(faults[at].at, kFaultsBegin);
+      EXPECT_LE(faults[at].at + faults[at].lasts, kFaultsOver);
+      EXPECT_LT(faults[at].engine, 3U);
+      if (at > 0) {
+        EXPECT_LE(faults[at - 1].at, faults[at].at);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fairlead::sim
