@@ -10,6 +10,8 @@ namespace fairlead::sim {
 namespace {
 
 constexpr std::size_t kMoreFaults = 6;
+// Of a pool change, the last kind, against any other: a slot's next owner is rarely met.
+constexpr std::uint64_t kPoolWeight = 3;
 constexpr double kBeginsWithin = 26;  // Seconds.
 // Most faults are short, because long ones leave nothing to route; the long ones are what ejection
 // is for.
@@ -77,7 +79,8 @@ std::string_view to_string(FaultKind kind) {
 std::vector<Fault> draw_faults(Random& random, std::uint32_t engines) {
   std::vector<Fault> faults(kFaultsMin + random.below(kMoreFaults + 1));
   for (Fault& fault : faults) {
-    fault.kind = static_cast<FaultKind>(random.below(kFaultKinds));
+    fault.kind = static_cast<FaultKind>(
+        std::min<std::uint64_t>(random.below(kFaultKinds + kPoolWeight - 1), kFaultKinds - 1));
     fault.at = kFaultsBegin + from_seconds(kBeginsWithin * random.uniform());
     fault.lasts = draw_length(random, fault.kind);
     fault.engine = static_cast<std::uint32_t>(random.below(engines));
