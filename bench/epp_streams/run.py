@@ -149,7 +149,8 @@ def run_scripted(wanted, connections, more):
         client.go_on()
         finished = client.reached("finished")
         peer.wait_until(lambda: before.at_rest(), "the streams to end")
-        counted = most_of(before, r"fairlead_grpc_refusals_total\{kind=\"too_many_calls\"\}", more)
+        refusals = r"fairlead_grpc_refusals_total\{kind=\"too_many_calls\"\}"
+        counted = most_of(before, refusals, more)
         client.go_on()
         asked = client.reached("asked")
         client.go_on()
