@@ -106,7 +106,7 @@ void EngineHost::unlink() {
 void EngineHost::replay(std::uint64_t from,
                         std::function<void(std::uint64_t, std::string_view)> each, Task end,
                         const Wrap& wrap) {
-  ask({}, wrap([this, from, each = std::move(each), end] {
+  ask({}, wrap([this, from, each = std::move(each), end = std::move(end)] {
         for (std::uint64_t sequence = from; sequence < kept_.size(); ++sequence) {
           each(sequence, kept_[sequence]);
         }

@@ -28,7 +28,7 @@ config::EndpointSetting member_of(std::uint32_t engine) {
 }
 
 RouterNode::RouterNode(const Surroundings& world, const RouterConfig& config,
-                       std::vector<config::EndpointSetting> members, std::uint64_t seed)
+                       const std::vector<config::EndpointSetting>& members, std::uint64_t seed)
     : world_(world),
       config_(config),
       history_(config.prefix.block_bytes, kHistoryBytes),
@@ -36,7 +36,7 @@ RouterNode::RouterNode(const Surroundings& world, const RouterConfig& config,
       fleet_(config.fleet, config.prefix, inflight_, Random(mix64(seed))),
       picker_(ports(), config.picking, seed),
       born_(world.agenda.now()) {
-  set_members(std::move(members));
+  set_members(members);
 }
 
 RouterNode::~RouterNode() = default;
@@ -69,7 +69,7 @@ void RouterNode::reload(const RouterConfig& config) {
   tick();
 }
 
-void RouterNode::set_members(std::vector<config::EndpointSetting> members) {
+void RouterNode::set_members(const std::vector<config::EndpointSetting>& members) {
   const auto set = fleet_.set_members(members, now());
   FAIRLEAD_ASSERT(set.has_value());
   tick();

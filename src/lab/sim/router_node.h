@@ -69,13 +69,13 @@ class RouterNode final : private picker::ObservationSink,
                          private picker::DecisionSink {
  public:
   RouterNode(const Surroundings& world, const RouterConfig& config,
-             std::vector<config::EndpointSetting> members, std::uint64_t seed);
-  ~RouterNode();
+             const std::vector<config::EndpointSetting>& members, std::uint64_t seed);
+  ~RouterNode() override;
   RouterNode(const RouterNode&) = delete;
   RouterNode& operator=(const RouterNode&) = delete;
 
   void reload(const RouterConfig& config);
-  void set_members(std::vector<config::EndpointSetting> members);
+  void set_members(const std::vector<config::EndpointSetting>& members);
 
   // For the requests.
   Time now() const { return world_.agenda.now(); }
