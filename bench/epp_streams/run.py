@@ -110,8 +110,8 @@ def settled(picker):
 
 
 def most_of(figures, pattern, due):
-    """The most that was counted until `due` was reached. The picker reports a few times a second,
-    so a figure may be older than what it counts; answers that are held last longer than this waits."""
+    """The most that was counted until `due` was reached. The picker reports now and then, so
+    a figure may be older than what it counts; answers that are held last longer than this."""
     most, deadline = figures.metric(pattern), time.monotonic() + 1.5
     while most < due and time.monotonic() < deadline:
         time.sleep(0.05)
