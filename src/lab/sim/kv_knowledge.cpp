@@ -44,7 +44,7 @@ void KvKnowledge::set_pool(const model::PoolSnapshot& pool,
     if (const auto expected = expected_.slot(ref)) {
       rows_.release(*expected);
       expected_.close(ref);
-      retired_.push_back(*expected);
+      context_.add_retired(*expected);
     }
     return true;
   });
@@ -67,13 +67,8 @@ void KvKnowledge::expect(model::EndpointRef endpoint, std::span<const std::uint6
 
 void KvKnowledge::tick() {
   expected_.expire(agenda_.now());
-  for (const prefix::KvSlot slot : context_.take_retired()) retired_.push_back(slot);
   lane_.sweep(kSweepSteps);
-  std::erase_if(retired_, [this](prefix::KvSlot slot) {
-    if (!lane_.swept(slot)) return false;
-    lane_.recycle(slot);
-    return true;
-  });
+  context_.recycle_swept();
 }
 
 void KvKnowledge::replay_ended() {

@@ -71,7 +71,6 @@ class KvKnowledge final : public picker::ExpectedBlocks {
   prefix::ReplayLimit replays_left_;
   std::deque<std::uint32_t> waiting_;  // Slots of endpoints whose replay waits for another's end.
   std::map<std::uint32_t, std::unique_ptr<KvFollower>> followers_;  // By the endpoint's slot.
-  std::vector<prefix::KvSlot> retired_;
   std::vector<prefix::KvDepth> depths_;
 };
 
