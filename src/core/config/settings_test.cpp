@@ -65,6 +65,7 @@ limits:
   tunnels: 12
   tunnelIdle: 6500ms
   retry: {maxAttempts: 1, budgetRatio: 0.5, minPerSecond: 1.25, bufferBytes: 2Mi}
+  waiting: {requestsMax: 5, patience: 7s}
   overload: {memoryBytes: 512Mi, loopLag: 500ms, stopKeepalive: 0.5, tightenBuffers: 0.55,
              dropIdle: 0.6, shedRequests: 0.7, refuseConnections: 0.8, hysteresis: 0.1}
 fleet:
@@ -123,6 +124,7 @@ TEST(Settings, ReadsEveryKey) {
   EXPECT_EQ(s.limits.tunnels, 12U);
   EXPECT_EQ(s.limits.tunnel_idle, 6500ms);
   EXPECT_EQ(s.limits.retry, (RetrySettings{1, 0.5, 1.25, 2U << 20}));
+  EXPECT_EQ(s.limits.waiting, (WaitingSettings{5, std::chrono::seconds(7)}));
   EXPECT_EQ(s.limits.buffered_bytes, 4U << 20);
   EXPECT_EQ(s.limits.overload,
             (OverloadSettings{512U << 20, 500ms, 0.5, 0.55, 0.6, 0.7, 0.8, 0.1}));
@@ -192,7 +194,7 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
   EXPECT_NE(text.find("  overload:\n    memoryBytes: auto\n    loopLag: 2s\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 88);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 91);
 }
 
 TEST(Settings, AModelHasOneTokenizer) {

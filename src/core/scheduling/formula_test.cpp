@@ -146,7 +146,7 @@ TEST(KvRoomAdmitter, AsksToWaitWhereNobodyHasRoom) {
   const auto admit = [&] { return admitter->admit(prompt_of(200), table.candidates, random); };
   table.candidates.inflight_requests = {1, 1};
   table.candidates.kv_tokens = {1000, 1000};
-  table.candidates.kv_usage = {0.8, 0.7};
+  table.candidates.kv_usage = {0.8F, 0.7F};
   table.candidates.own_uncached_tokens = {200, 200};
   EXPECT_EQ(admit(), Admission::kAdmitted);  // 700 + 200 of 900.
   table.candidates.kv_usage[1] = 0.71F;

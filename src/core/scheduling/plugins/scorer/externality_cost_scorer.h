@@ -12,7 +12,7 @@
 // inputs but used and capacity are this router's own accounting, changed at the moment of the
 // decision, so that a burst does not herd. Absence: an engine that never told its capacity has no
 // knee.
-// Parameters: ownWeight 1; waitingWeight 1; decodeWeight 0.1; decodeSlotTokens 1000 tokens;
+// Parameters: ownWeight 1; waitingWeight 1; decodeWeight 0.1; decodeSlotTokens 300 tokens;
 // kvKnee 0.7 of the capacity; kvWeight 0.2.
 #pragma once
 
