@@ -226,7 +226,7 @@ TEST(BoundedHashScorer, TheBestIsTheFirstWithinTheBoundAlongTheRing) {
     ASSERT_EQ(std::ranges::count(out, out[best]), 1) << round;
     if (round % 2 == 0) ++idle[best];
   }
-  for (const auto& [row, count] : idle) EXPECT_NEAR(count, 2000 / 7, 90) << row;
+  for (const auto& [row, count] : idle) EXPECT_NEAR(count, 2000.0 / 7, 90) << row;
 }
 
 TEST(BoundedHashScorer, MoreLeadingBlocksHashTheLastOfThem) {
