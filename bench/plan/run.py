@@ -36,7 +36,7 @@ WORST_BARS = {"ttft_mean": 1.10, "ttft_p95": 1.10, "ttft_p99": 1.25}
 RIVAL_BAR, WON_BAR = 0.97, 2 / 3
 THROUGHPUT_BAR = 0.97  # Of the static partition, where a workload has one.
 HIT_BAR, HIT_BAR_FROM = 0.95, 600_000  # Of the pooled LRU, from so many tokens on.
-# What a run costs: CPU seconds of the longest, on one core.
+# What a run costs: CPU seconds on one core.
 TIMED = {"mooncake_hour_s": ["--trace", "mooncake_conversation", "--kv-tokens", "307000"],
          "b2b_ladder_s": ["--workload", "b2b", "--kv-tokens", "307000"]}  # fmt: skip
 TIMED_BARS = {"": 2, "exact_": 3}
@@ -60,7 +60,7 @@ def by_seed(found, policy, figure):
     return None
 
 
-def mean_ratio(ours, theirs):
+def paired_ratio(ours, theirs):
     """(median, low, high) of paired ratios."""
     ratios = [mine / yours for mine, yours in zip(ours, theirs)]
     draw = random.Random(1)
@@ -101,8 +101,8 @@ def report_workload(found, name, kv_tokens, report):
     for ours, prefix in OURS.items():
         for short, figure in FIGURES.items():
             rival = best_rival(found, figure)
-            ratio, low, high = mean_ratio(by_seed(found, ours, figure),
-                                          by_seed(found, rival, figure))  # fmt: skip
+            ratio, low, high = paired_ratio(by_seed(found, ours, figure),
+                                            by_seed(found, rival, figure))  # fmt: skip
             report.add(f"{prefix}{short}_vs_best_rival_{cell}", ratio, WORST_BARS[short],
                        peer=rival, more=f"({low:.2f} to {high:.2f}) {rival}")  # fmt: skip
         report_bounds(found, ours, f"{prefix}{{}}_{cell}", kv_tokens, report)
@@ -112,7 +112,7 @@ def report_bounds(found, ours, metric, kv_tokens, report):
     rate = "output_tokens_per_s"
     oracle = by_seed(found, "static-partition", rate)
     if oracle:
-        ratio, low, high = mean_ratio(by_seed(found, ours, rate), oracle)
+        ratio, low, high = paired_ratio(by_seed(found, ours, rate), oracle)
         report.add(metric.format("throughput_vs_oracle"), ratio, THROUGHPUT_BAR, "least",
                    more=f"({low:.2f} to {high:.2f})")  # fmt: skip
     for one in found["policies"]:
@@ -128,8 +128,8 @@ def report_rivals(cells, report):
         for rival in RIVALS:
             for short in ("ttft_mean", "ttft_p95"):
                 ratios = [
-                    mean_ratio(by_seed(found, ours, FIGURES[short]),
-                               by_seed(found, rival, FIGURES[short]))[0]
+                    paired_ratio(by_seed(found, ours, FIGURES[short]),
+                                 by_seed(found, rival, FIGURES[short]))[0]
                     for found in cells
                 ]  # fmt: skip
                 mean = math.exp(statistics.mean(map(math.log, ratios)))

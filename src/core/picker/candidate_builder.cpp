@@ -186,6 +186,7 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
     table_.waiting[row] = load.waiting;
     table_.running[row] = load.running;
     table_.kv_usage[row] = load.kv_usage;
+    table_.kv_tokens[row] = load.kv_tokens;
     table_.inflight_requests[row] = static_cast<float>(inflight.requests);
     table_.inflight_tokens[row] = static_cast<float>(inflight.uncached_tokens);
     table_.unstarted[row] = static_cast<float>(inflight.unstarted);
@@ -204,9 +205,9 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
 void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time now,
                                    scheduling::Columns wanted) {
   using scheduling::Column;
-  for (auto* column : {&table_.metrics_age, &table_.adapter, &table_.adapter_room,
-                       &table_.media_cached, &table_.media_items, &table_.inflight_context,
-                       &table_.placed_tokens, &table_.kv_tokens, &table_.reuse}) {
+  for (auto* column :
+       {&table_.metrics_age, &table_.adapter, &table_.adapter_room, &table_.media_cached,
+        &table_.media_items, &table_.inflight_context, &table_.placed_tokens, &table_.reuse}) {
     std::ranges::fill(*column, 0.0F);
   }
   if (wanted.has(Column::kMetricsAge)) {
@@ -224,11 +225,6 @@ void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time 
     for (std::size_t row = 0; row < chosen_.size(); ++row) {
       const fleet::InFlight inflight = shared_.inflight.read(chosen_[row]->ref.slot);
       table_.inflight_context[row] = static_cast<float>(inflight.context_tokens);
-    }
-  }
-  if (wanted.has(Column::kKvTokens)) {
-    for (std::size_t row = 0; row < chosen_.size(); ++row) {
-      table_.kv_tokens[row] = shared_.load.read(chosen_[row]->ref.slot).kv_tokens;
     }
   }
   if (wanted.has(Column::kPlacedTokens)) fill_placed();

@@ -111,14 +111,13 @@ void RelayHost::decode_later(Relay& relay) {
 
 void RelayHost::expect_turns() {
   metrics_.set_waiting(picker_.waiting());
-  if (!turn_timer_.armed()) turn_timer_.arm(picker::kTurnPeriod);
+  if (picker_.waiting() > 0 && !turn_timer_.armed()) turn_timer_.arm(picker::kTurnPeriod);
 }
 
 void RelayHost::deal_turns() {
   picker_.on_tick(actions_.outbox());
   actions_.run();
-  metrics_.set_waiting(picker_.waiting());
-  if (picker_.waiting() > 0 && !turn_timer_.armed()) turn_timer_.arm(picker::kTurnPeriod);
+  expect_turns();
 }
 
 void RelayHost::decode_next() {
