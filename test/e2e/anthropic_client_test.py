@@ -3,8 +3,6 @@
 import anthropic
 import pytest
 
-from conftest import start, stop, wait_for
-
 
 @pytest.fixture(name="client")
 def fixture_client(router):
@@ -74,14 +72,10 @@ def test_errors_of_the_engine_arrive(client):
         client.messages.create(model="tiny", max_tokens=0, messages=ask("hi"))
 
 
-def test_no_engine_is_a_typed_error():
-    serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-                  "-e", "127.0.0.1:9")
-    gateway = wait_for(serve, r"serving on \S+:(\d+), admin").group(1)
+def test_no_engine_is_a_typed_error(engineless):
     client = anthropic.Anthropic(
-        base_url=f"http://127.0.0.1:{gateway}", api_key="x", max_retries=0)
+        base_url=engineless.base_url.removesuffix("/v1"), api_key="x", max_retries=0)
     with pytest.raises(anthropic.APIStatusError) as caught:
         client.messages.create(model="m", max_tokens=1, messages=ask("hi"))
     assert caught.value.status_code == 503
     assert caught.value.body["error"]["type"] == "overloaded_error"
-    assert stop(serve) == 0

@@ -51,10 +51,12 @@ class Router:
         self.base_url = f"http://127.0.0.1:{gateway_port}/v1"
         self.client = openai.OpenAI(base_url=self.base_url, api_key="none", max_retries=0)
 
-    def inflight(self):
+    def endpoints(self):
         with urllib.request.urlopen(self.admin + "/debug/endpoints", timeout=5) as reply:
-            rows = json.load(reply)["endpoints"]
-        return sum(row["inflight_requests"] for row in rows)
+            return json.load(reply)["endpoints"]
+
+    def inflight(self):
+        return sum(row["inflight_requests"] for row in self.endpoints())
 
     def wait_until_ready(self):
         def ready():
@@ -87,3 +89,15 @@ def router():
     router.wait_until(lambda: router.inflight() == 0)
     assert stop(serve) == 0
     assert stop(engines) == 0
+
+
+@pytest.fixture()
+def engineless():
+    """A router whose one engine is known not to answer: before its first health check a request is
+    tried on it, and fails as 502."""
+    serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "-e", "127.0.0.1:9")
+    gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
+    router = Router([], gateway, admin)
+    router.wait_until(lambda: "refused" in router.endpoints()[0]["trouble"])
+    yield router
+    assert stop(serve) == 0
