@@ -126,8 +126,9 @@ Result<void> ZmqSocket::watch(const ZmqContext& context) {
     return failed("cannot watch a ZeroMQ socket");
   }
   monitor_ = zmq_socket(context.get(), ZMQ_PAIR);
+  // libzmq's thread, which serves all sockets, waits while the news have no room.
   if (monitor_ == nullptr || set(monitor_, ZMQ_LINGER, 0) != 0 ||
-      zmq_connect(monitor_, name.c_str()) != 0) {
+      set(monitor_, ZMQ_RCVHWM, 0) != 0 || zmq_connect(monitor_, name.c_str()) != 0) {
     return failed("cannot watch a ZeroMQ socket");
   }
   const int fd = descriptor_of(monitor_);
@@ -145,7 +146,12 @@ void ZmqSocket::close() {
   if (monitor_fd_ >= 0) loop_.remove(monitor_fd_, *this);
   fd_ = -1;
   monitor_fd_ = -1;
-  if (socket_ != nullptr) zmq_close(std::exchange(socket_, nullptr));
+  // News of a connection that nobody takes any more would stop libzmq's thread, and with it every
+  // socket: there must be none before their reader goes.
+  if (socket_ != nullptr) {
+    zmq_socket_monitor(socket_, nullptr, 0);
+    zmq_close(std::exchange(socket_, nullptr));
+  }
   if (monitor_ != nullptr) zmq_close(std::exchange(monitor_, nullptr));
 }
 
