@@ -121,9 +121,16 @@ struct GrpcConnection::Callbacks {
     at.ration(Http2Flood::kResets);
   }
 
-  static int on_invalid_frame(nghttp2_session* session, const nghttp2_frame* frame, int,
+  static int on_invalid_frame(nghttp2_session* session, const nghttp2_frame* frame, int error,
                               void* user) {
     if (frame->hd.type == NGHTTP2_HEADERS) connection(user).head_open_ = false;
+    // A client that has not read yet how many calls it may make at a time, such as Envoy on a new
+    // connection, did nothing wrong; one that never does is ended for it all the same.
+    if (error == NGHTTP2_ERR_REFUSED_STREAM) {
+      connection(user).server_.count(GrpcRefusal::kTooManyCalls);
+      connection(user).ration(Http2Flood::kStreamErrors);
+      return 0;
+    }
     if (GrpcStream* const of = stream(session, frame->hd.stream_id)) of->blamed_ = true;
     connection(user).on_stream_error();
     return 0;

@@ -197,6 +197,22 @@ TEST_F(GrpcLimitsTest, MoreCallsThanAllowedAreRefusedAndTheRestRecovers) {
   client->raw().abort();
 }
 
+TEST_F(GrpcLimitsTest, CallsBeyondTheBoundBeforeTheClientKnowsItAreRefusalsAndNoErrors) {
+  serve({.streams_max = 4});
+  auto client = connect();
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < 6; ++i) ids.push_back(client->request(grpc_head("/test.T/Hold"), {}, false));
+  client->pump();
+  ASSERT_TRUE(client->run_until([&] { return counters().calls_running == 4; }));
+  for (std::size_t i = 4; i < 6; ++i) {
+    EXPECT_EQ(client->wait(ids[i]).reset, std::uint32_t{NGHTTP2_REFUSED_STREAM});
+  }
+  EXPECT_EQ(refused(GrpcRefusal::kTooManyCalls), 2U);
+  EXPECT_EQ(counters().stream_errors, 0U);
+  client->raw().abort();
+  expect_service();
+}
+
 TEST_F(GrpcLimitsTest, TenThousandCallsOnOneConnection) {
   serve();
   auto client = connect();
