@@ -37,6 +37,11 @@ void declare(CLI::App& command, FleetFlags& flags) {
       .add_option("--kv-tokens", flags.kv_tokens, "KV cache of an engine; default: the profile's")
       ->check(whole_number(1, 1'000'000'000));
   command
+      .add_option("--speeds", flags.speeds,
+                  "How fast the engines are, in turn and over again: 1 is the profile's speed")
+      ->delimiter(',')
+      ->check(CLI::Range(0.01, 1.0));
+  command
       .add_option("--routers", flags.routers,
                   "Replicas of the router, each with its own part of the requests")
       ->check(whole_number(1, kRoutersMax))
@@ -75,6 +80,7 @@ Result<plan::StudySettings> settings_of(const FleetFlags& flags, std::uint64_t f
     return with_context(good.error(), "--kv-tokens");
   }
   settings.world.engines = flags.engines;
+  settings.world.speeds = flags.speeds;
   settings.world.routers = flags.routers;
   settings.world.scrape_interval = from_seconds(flags.scrape_ms / 1000);
   settings.first_seed = first_seed;

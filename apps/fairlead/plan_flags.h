@@ -21,6 +21,7 @@ struct FleetFlags {
   double scrape_ms = 50;
   std::string profile = "qwen3-32b-2xh100";
   std::int64_t kv_tokens = 0;  // 0: the profile's.
+  std::vector<double> speeds;  // Of the engines in turn; empty: all have the profile's.
   std::uint32_t seeds = 5;
   std::uint32_t threads;  // As many as there are processors.
 

@@ -195,6 +195,7 @@ void Control::reset_slot(std::uint32_t slot) {
   router_.ledger().forget(slot);
   router_.load().write(slot, {});
   router_.traffic().reset(slot);
+  router_.speeds().forget(slot);
 }
 
 void Control::apply(const fleet::Effect& effect) {

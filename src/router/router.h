@@ -96,6 +96,7 @@ class Router final : public picker::ObservationSink {
   fleet::LoadTable& load() { return load_; }
   fleet::PlacementLedger& ledger() { return ledger_; }
   fleet::TrafficTable& traffic() { return traffic_; }
+  fleet::SpeedTable& speeds() { return speeds_; }
   SharedHistory& history() { return history_; }
   // Which media were sent where, each item a prompt of one key.
   SharedHistory& media() { return media_; }
@@ -140,6 +141,7 @@ class Router final : public picker::ObservationSink {
   fleet::InFlightTable inflight_;
   fleet::LoadTable load_;
   fleet::PlacementLedger ledger_;
+  fleet::SpeedTable speeds_;
   fleet::TrafficTable traffic_;
   SharedHistory history_;
   SharedHistory media_{1, model::kMediaItemsKept};

@@ -229,6 +229,14 @@ void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time 
   }
   if (wanted.has(Column::kPlacedTokens)) fill_placed();
   if (wanted.has(Column::kReuse)) std::ranges::fill(table_.reuse, reuse_.share());
+  std::ranges::fill(table_.slowness, 1.0F);
+  if (wanted.has(Column::kSlowness) && shared_.speeds != nullptr) fill_slowness(now);
+}
+
+void CandidateBuilder::fill_slowness(Time now) {
+  for (std::size_t row = 0; row < chosen_.size(); ++row) {
+    table_.slowness[row] = shared_.speeds->slowness(chosen_[row]->ref.slot, now);
+  }
 }
 
 // Told from the least, because sums without an end outgrow what a float tells apart.

@@ -16,6 +16,7 @@
 #include "core/fleet/inflight_table.h"
 #include "core/fleet/load_table.h"
 #include "core/fleet/placement_ledger.h"
+#include "core/fleet/speed_table.h"
 #include "core/model/request.h"
 #include "core/picker/reuse_meter.h"
 #include "core/prefix/prefix_knowledge.h"
@@ -33,6 +34,8 @@ struct SharedState {
   const prefix::PrefixKnowledge* media = nullptr;
   // What engines tell of their caches. Null: nobody listens.
   const prefix::ToldKnowledge* told = nullptr;
+  // How fast endpoints turned out to be. Null: nobody measures.
+  fleet::SpeedTable* speeds = nullptr;
 };
 
 // Why an endpoint of the pool is no row of the table.
@@ -94,6 +97,7 @@ class CandidateBuilder {
   void raise_stale_load();
   void fill_media(std::span<const model::MediaItem> media);
   void fill_placed();
+  void fill_slowness(Time now);
   void rank_cold_placements();
 
   SharedState shared_;

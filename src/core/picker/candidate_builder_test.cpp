@@ -61,6 +61,27 @@ TEST_F(CandidateBuilderTest, ColumnsTellAdaptersAndTheAgeOfMetrics) {
   EXPECT_FALSE(filled_columns().has(scheduling::Column::kHeaders)) << "a front adds these";
 }
 
+TEST_F(CandidateBuilderTest, EndpointsAreEquallyFastUnlessSomebodyMeasuresAndAsks) {
+  fleet::SpeedTable speeds;
+  for (int i = 0; i < 400; ++i) {
+    now += std::chrono::seconds(1);
+    for (std::uint32_t slot = 0; slot < 4; ++slot) {
+      speeds.first_token(slot, now, 1000, now + std::chrono::milliseconds(slot == 1 ? 900 : 100));
+    }
+  }
+  SharedState shared{inflight, load, ledger, history};
+  Random random(1);
+  CandidateBuilder blind(shared);
+  EXPECT_EQ(blind.build(request, pool, {}, {}, now, random).slowness, std::vector<float>(4, 1.0F));
+  shared.speeds = &speeds;
+  CandidateBuilder builder(shared);
+  const auto& table = builder.build(request, pool, {}, {}, now, random);
+  EXPECT_GT(table.slowness[1], 2);
+  EXPECT_EQ(table.slowness[0], table.slowness[3]);
+  const auto& unwanted = builder.build(request, pool, {}, {}, now, random, {});
+  EXPECT_EQ(unwanted.slowness, std::vector<float>(4, 1.0F));
+}
+
 TEST_F(CandidateBuilderTest, ContextAndPlacedTokensAreTheEndpointsOwnAndPlacedFromTheLeast) {
   const fleet::InFlightShare share(inflight, {2, 0}, 10, 700);
   // More than a float tells apart.

@@ -88,6 +88,7 @@ RequestId Picker::allocate() {
   State& fresh = states_[index];
   fresh.live = true;
   fresh.decision = {};
+  fresh.sent.reset();
   return {index, ++fresh.generation};
 }
 
@@ -144,6 +145,7 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
   if (builder_.cold()) ports_.shared.ledger.note_cold(endpoint.slot);
   take_share(mine, endpoint, table.own_uncached_tokens[choice.row], request, profile);
   mine.tried[decision.attempts] = endpoint.slot;
+  mine.computed = table.own_uncached_tokens[choice.row];
   builder_.learn(table.cached_tokens[choice.row], table.own_uncached_tokens[choice.row]);
   if (ports_.media != nullptr && profile.reads.has(scheduling::Column::kMediaCached)) {
     for (const model::MediaItem& item : request.media) {
@@ -242,7 +244,10 @@ void Picker::reply(RequestId id, model::ReplyReason reason, Outbox& outbox) cons
 }
 
 void Picker::on_dispatched(RequestId id, const model::InferenceRequest& request, Time now) {
-  record(state(id).decision.endpoint, request, now);
+  State& mine = state(id);
+  record(mine.decision.endpoint, request, now);
+  mine.sent.reset();
+  if (request.streaming == model::Streaming::kStreamed) mine.sent = now;
 }
 
 void Picker::record(model::EndpointRef endpoint, const model::InferenceRequest& request, Time now) {
@@ -252,7 +257,15 @@ void Picker::record(model::EndpointRef endpoint, const model::InferenceRequest& 
   }
 }
 
-void Picker::on_first_token(RequestId id) { state(id).share.first_token(); }
+void Picker::on_first_token(RequestId id, std::optional<Time> generated) {
+  State& mine = state(id);
+  mine.share.first_token();
+  if (mine.sent && generated && ports_.shared.speeds != nullptr) {
+    ports_.shared.speeds->first_token(mine.decision.endpoint.slot, *mine.sent, mine.computed,
+                                      *generated);
+  }
+  mine.sent.reset();
+}
 
 void Picker::on_served(RequestId id, model::EndpointRef endpoint,
                        const model::InferenceRequest& request, Time now) {
@@ -265,6 +278,7 @@ void Picker::on_served(RequestId id, model::EndpointRef endpoint,
     blame(decision.fallbacks[i], UpstreamFailure::kResetBeforeResponse, now);
   }
   mine.share.rebind(endpoint);
+  mine.sent.reset();  // When it came there is not known.
   decision.endpoint = endpoint;
   record(endpoint, request, now);
 }

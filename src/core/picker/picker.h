@@ -19,6 +19,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/random.h"
@@ -189,7 +190,9 @@ class Picker {
   // there from here on, and those asked before it have failed.
   void on_served(RequestId id, model::EndpointRef endpoint, const model::InferenceRequest& request,
                  Time now);
-  void on_first_token(RequestId id);
+  // `generated`: when an answer's first token came; nothing: prefill is over without one, as where
+  // the answer is an error.
+  void on_first_token(RequestId id, std::optional<Time> generated);
   void on_upstream_failed(RequestId id, model::UpstreamFailure failure, Replay replay,
                           const model::InferenceRequest& request, const model::PoolSnapshot& pool,
                           const scheduling::Profile& profile, Time now, Outbox& outbox);
@@ -211,6 +214,10 @@ class Picker {
     fleet::InFlightShare share;
     Decision decision;
     std::uint32_t tried[kMaxAttempts] = {};
+    // Of the present try: when it was sent, where a first token would tell how fast the endpoint
+    // is, and the prompt tokens that it had to compute.
+    std::optional<Time> sent;
+    float computed = 0;
   };
 
   State& state(RequestId id);

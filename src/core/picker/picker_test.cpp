@@ -37,7 +37,7 @@ TEST_F(PickerTest, ContextAndPlacedTokensAreCountedForPoliciesThatReadThem) {
   profile.reads = {scheduling::Column::kInFlightContext, scheduling::Column::kPlacedTokens};
   history.record(0, std::span(keys).first(3));
   const RequestId id = start();
-  picker.on_first_token(id);
+  picker.on_first_token(id, std::nullopt);
   EXPECT_EQ(inflight.total().context_tokens, 1024) << "of one, cached or not, to its end";
   EXPECT_EQ(ledger.placed(outbox[0].endpoint.slot), 256U) << "what it did not hold";
   for (const RequestId each : {unread, id}) picker.on_end(each, Outcome::kCompleted, now);
@@ -48,7 +48,7 @@ TEST_F(PickerTest, FirstTokenReleasesPrefillWorkButNotTheRequest) {
   const RequestId id = start();
   const std::uint32_t slot = outbox[0].endpoint.slot;
   EXPECT_EQ(inflight.read(slot).uncached_tokens, 1024);
-  picker.on_first_token(id);
+  picker.on_first_token(id, std::nullopt);
   EXPECT_EQ(inflight.read(slot).uncached_tokens, 0);
   EXPECT_EQ(inflight.read(slot).unstarted, 0);
   EXPECT_EQ(inflight.read(slot).requests, 1);
@@ -82,7 +82,7 @@ TEST_F(PickerTest, AFallBackOfTheProxyTakesOverShareAndHistoryAndTheFirstChoiceI
   EXPECT_NE(outbox[0].endpoint, first);
   EXPECT_NE(outbox[0].endpoint, decision.fallbacks[0]);
   picker.on_end(next, Outcome::kCompleted, now);
-  picker.on_first_token(id);
+  picker.on_first_token(id, std::nullopt);
   EXPECT_EQ(inflight.read(served.slot).uncached_tokens, 0);
   picker.on_end(id, Outcome::kCompleted, now);
   EXPECT_EQ(sink.seen.back().endpoint, served);
@@ -146,7 +146,7 @@ TEST_F(PickerTest, HistoryIsWrittenAfterDispatchAndBringsTheNextTurnBack) {
   EXPECT_EQ(history.held_blocks(slot), 0U);
   picker.on_dispatched(first, request, now);
   EXPECT_EQ(history.held_blocks(slot), 4U);
-  picker.on_first_token(first);
+  picker.on_first_token(first, std::nullopt);
   const RequestId second = start();
   EXPECT_EQ(outbox[0].endpoint.slot, slot);
   // The last token of a prompt is always computed.
@@ -397,6 +397,33 @@ TEST_F(PickerTest, NewPrefixesArePlacedInTurn) {
   for (const auto& [slot, count] : per_slot) EXPECT_EQ(count, 10) << slot;
 }
 
+TEST_F(PickerTest, OnlyTheFirstTokensOfStreamsTellHowFastAnEndpointIs) {
+  fleet::SpeedTable speeds;
+  Ports measured{{inflight, load, ledger, history}, recorder, sink};
+  measured.shared.speeds = &speeds;
+  Picker timed(measured, {}, 1);
+  // Long on the first endpoint that is asked, and at once elsewhere: as a stream, as one piece, and
+  // as an error.
+  const auto ask = [&](model::Streaming streaming, bool generated) {
+    request.streaming = streaming;
+    for (int i = 0; i < 400; ++i) {
+      outbox.clear();
+      const RequestId id = timed.on_request(request, pool, profile, now, outbox);
+      const std::uint32_t slot = outbox[0].endpoint.slot;
+      timed.on_dispatched(id, request, now);
+      const Time at = now + std::chrono::milliseconds(slot == 0 ? 800 : 100);
+      timed.on_first_token(id, generated ? std::optional(at) : std::nullopt);
+      timed.on_end(id, Outcome::kCompleted, at);
+      now += std::chrono::seconds(1);
+    }
+    return speeds.slowness(0, now);
+  };
+  profile.picker = make(scheduling::builtin_registry().picker("round-robin-picker"));
+  EXPECT_EQ(ask(model::Streaming::kWhole, true), 1);
+  EXPECT_EQ(ask(model::Streaming::kStreamed, false), 1);
+  EXPECT_GT(ask(model::Streaming::kStreamed, true), 2);
+}
+
 // Any order of events leaves the accounting exact; the tear-down checks it.
 TEST_F(PickerTest, RandomLifecyclesBalance) {
   Random random(99);
@@ -416,7 +443,7 @@ TEST_F(PickerTest, RandomLifecyclesBalance) {
     }
     const std::size_t at = random.below(live.size());
     const RequestId id = live[at];
-    if (what == 4) picker.on_first_token(id);
+    if (what == 4) picker.on_first_token(id, std::nullopt);
     if (what == 5) picker.on_dispatched(id, request, now);
     bool ended = what >= 7;
     if (what == 6) {

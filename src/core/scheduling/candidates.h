@@ -46,9 +46,10 @@ enum class Column : std::uint32_t {
   kInFlightContext = 1U << 19,  // Prompt tokens in flight, cached or not, up to the requests' ends.
   // Uncached prompt tokens ever placed there, above the least of the rows.
   kPlacedTokens = 1U << 20,
+  kKvTokens = 1U << 21,  // What all KV blocks of the engine hold, scraped; 0: it never said.
   // Share of the prompt tokens lately placed anywhere that were cached there: one for all rows.
   kReuse = 1U << 22,
-  kKvTokens = 1U << 21,  // What all KV blocks of the engine hold, scraped; 0: it never said.
+  kSlowness = 1U << 23,  // Times as long as others it takes for a prompt, learnt; 1: like them.
 };
 
 class Columns {
@@ -75,7 +76,7 @@ inline constexpr Columns kAllColumns{
     Column::kColdOrder,      Column::kHealth,    Column::kLabels,       Column::kModels,
     Column::kMetricsAge,     Column::kAdapter,   Column::kAdapterRoom,  Column::kMediaCached,
     Column::kHeaders,        Column::kPriority,  Column::kCacheTrust,   Column::kInFlightContext,
-    Column::kPlacedTokens,   Column::kKvTokens,  Column::kReuse};
+    Column::kPlacedTokens,   Column::kKvTokens,  Column::kReuse,        Column::kSlowness};
 
 // Values of the column `adapter`.
 inline constexpr float kAdapterNowhere = 0;
@@ -111,6 +112,7 @@ struct Candidates {
   std::vector<float> placed_tokens;
   std::vector<float> kv_tokens;
   std::vector<float> reuse;
+  std::vector<float> slowness;
   std::vector<float> media_items;  // Of the request's media, those cached; for metrics.
 
   std::size_t size() const { return endpoint.size(); }
@@ -143,6 +145,7 @@ inline constexpr std::array kFigures = {
     Figure{"placed_tokens", &Candidates::placed_tokens},
     Figure{"kv_tokens", &Candidates::kv_tokens},
     Figure{"reuse", &Candidates::reuse},
+    Figure{"slowness", &Candidates::slowness},
 };
 
 }  // namespace fairlead::scheduling

@@ -125,6 +125,14 @@ TEST(ExternalityCostScorer, PricesWhatIsPushedOutOfAFullMemory) {
             (Values{750, 500, 500}));
 }
 
+TEST(ExternalityCostScorer, CountsWhatASlowEndpointTakesLongerFor) {
+  Table table(2);
+  table.candidates.inflight_tokens = {100, 300};
+  table.candidates.own_uncached_tokens = {50, 50};
+  table.candidates.slowness = {3, 1};
+  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(50)), (Values{600, 400}));
+}
+
 TEST(ColdPlacementCostScorer, PricesTheOrderByHowMuchIsAskedForAgain) {
   Table table(2);
   table.candidates.cold_order = {3, 0};
@@ -161,6 +169,14 @@ TEST(KvRoomAdmitter, AsksToWaitWhereNobodyHasRoom) {
   table.candidates.inflight_requests[0] = 1;
   table.candidates.kv_tokens[1] = 0;  // It never said: only its queue counts.
   EXPECT_EQ(admit(), Admission::kAdmitted);
+}
+
+TEST(ExternalityCostScorer, CountsWhatASlowEndpointTakesLongerFor) {
+  Table table(2);
+  table.candidates.inflight_tokens = {100, 300};
+  table.candidates.own_uncached_tokens = {50, 50};
+  table.candidates.slowness = {3, 1};
+  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(50)), (Values{600, 400}));
 }
 
 TEST(ColdPlacementCostScorer, PricesTheOrderOfColdPlacements) {

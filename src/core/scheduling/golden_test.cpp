@@ -103,6 +103,7 @@ struct Case {
         {"placed", &Candidates::placed_tokens},
         {"capacity", &Candidates::kv_tokens},
         {"reuse", &Candidates::reuse},
+        {"slowness", &Candidates::slowness},
         {"cached", &Candidates::cached_tokens},
         {"own", &Candidates::own_uncached_tokens},
         {"cold", &Candidates::cold_order},

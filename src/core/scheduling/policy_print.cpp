@@ -27,7 +27,7 @@ constexpr std::array kProviders = {
     Provider{"precise-prefix-cache-producer", kPrefixColumns},
     Provider{"inflight-load-producer",
              {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
-              Column::kInFlightContext}},
+              Column::kInFlightContext, Column::kSlowness}},
     Provider{"mm-embeddings-cache-producer", {Column::kMediaCached}},
     Provider{"core-metrics-extractor",
              {Column::kWaiting, Column::kRunning, Column::kKvUsage, Column::kMetricsAge,

@@ -303,9 +303,9 @@ void ExtProcCall::on_response_head(int status, std::string_view endpoint) {
 
 void ExtProcCall::on_first_token() {
   if (!has_id_) return;
-  host_.picker().on_first_token(id_);
-  if (stream_.response_status() != 200) return;
+  if (stream_.response_status() != 200) return host_.picker().on_first_token(id_, std::nullopt);
   const Time now = host_.loop().now();
+  host_.picker().on_first_token(id_, now);
   first_token_at_ = last_piece_at_ = now;
   trace_.on_first_token(now);
   const model::Streaming streaming = stream_.request().inference.streaming;

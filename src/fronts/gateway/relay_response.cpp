@@ -105,9 +105,9 @@ void Relay::hold_engine_back() {
 
 void Relay::note_first_token() {
   first_token_noted_ = true;
-  host_.picker().on_first_token(id_);
-  if (response_.status() != 200) return;
+  if (response_.status() != 200) return host_.picker().on_first_token(id_, std::nullopt);
   first_token_at_ = host_.loop().now();
+  host_.picker().on_first_token(id_, first_token_at_);
   trace_.on_first_token(*first_token_at_);
   host_.metrics().on_first_token(facts_.request().streaming,
                                  *first_token_at_ - exchange_->received_at());

@@ -97,7 +97,7 @@ bool Relay::read_query_model() {
 
 void Relay::open_tunnel() {
   phase_ = Phase::kTunnel;
-  host_.picker().on_first_token(id_);
+  host_.picker().on_first_token(id_, std::nullopt);
   host_.metrics().on_tunnel_open();
   exchange_->upgrade(response_.headers());
   tunnel_timer_.arm(generation_->settings.limits.tunnel_idle);

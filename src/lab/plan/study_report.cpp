@@ -144,7 +144,8 @@ std::string study_json(const StudyResult& result, const StudySettings& settings)
                 {{"engines", settings.world.engines},
                  {"profile", settings.world.engine.name},
                  {"kv_tokens", settings.world.engine.kv_tokens},
-                 {"block_size", settings.world.engine.block_size}}}};
+                 {"block_size", settings.world.engine.block_size},
+                 {"speeds", settings.world.speeds}}}};
   const Bounds bounds = mean_bounds(result);
   json["policies"] = Json::array();
   for (const PolicyFigures& policy : result.policies) {

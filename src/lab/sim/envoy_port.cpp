@@ -104,8 +104,9 @@ void EnvoyCall::on_response_head(int status, std::string_view endpoint) {
 
 void EnvoyCall::on_first_token() {
   if (!has_id_) return;
-  node_.picker().on_first_token(id_);
-  if (stream_.response_status() != 200 || conversation_ == 0) return;
+  const bool good = stream_.response_status() == 200;
+  node_.picker().on_first_token(id_, good ? std::optional(node_.now()) : std::nullopt);
+  if (!good || conversation_ == 0) return;
   node_.holders().note(conversation_, node_.picker().decision(id_).endpoint, node_.now());
 }
 

@@ -104,7 +104,7 @@ void GatewayCall::on_piece(std::string_view bytes) {
 
 void GatewayCall::note_first_token() {
   first_token_noted_ = true;
-  node_.picker().on_first_token(id_);
+  node_.picker().on_first_token(id_, status_ == 200 ? std::optional(node_.now()) : std::nullopt);
   if (status_ != 200 || conversation_ == 0) return;
   node_.holders().note(conversation_, node_.picker().decision(id_).endpoint, node_.now());
 }

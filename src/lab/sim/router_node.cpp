@@ -44,6 +44,7 @@ RouterNode::~RouterNode() = default;
 picker::Ports RouterNode::ports() {
   picker::Ports ports{{inflight_, load_, placements_, history_}, *this, *this, this};
   ports.shared.told = &knowledge_.rows();
+  ports.shared.speeds = &speeds_;
   ports.expected = &knowledge_;
   return ports;
 }
@@ -103,6 +104,7 @@ void RouterNode::reset_slot(std::uint32_t slot) {
   placements_.forget(slot);
   load_.write(slot, {});
   traffic_.reset(slot);
+  speeds_.forget(slot);
 }
 
 void RouterNode::apply(const fleet::Effect& effect) {

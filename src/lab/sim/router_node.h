@@ -127,6 +127,7 @@ class RouterNode final : private picker::ObservationSink,
   fleet::InFlightTable inflight_;
   fleet::LoadTable load_;
   fleet::PlacementLedger placements_;
+  fleet::SpeedTable speeds_;
   fleet::TrafficTable traffic_;
   fleet::ResponseHolders holders_;
   prefix::RoutedHistory history_;

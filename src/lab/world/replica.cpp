@@ -34,6 +34,7 @@ Replica::Replica(const PreparedWorkload& prepared, const scheduling::Profile& po
 
 picker::Ports Replica::ports() {
   picker::Ports ports{{inflight_, load_, ledger_, history_}, recorder_, observations_};
+  ports.shared.speeds = &speeds_;
   if (told_) {
     ports.shared.told = &told_->knowledge();
     ports.expected = told_.get();
@@ -97,11 +98,11 @@ void Replica::dispatch(const picker::Action& action, const model::InferenceReque
   picker_.on_dispatched(action.request, request, now);
 }
 
-void Replica::first_token(picker::RequestId id, std::uint64_t cached) {
+void Replica::first_token(picker::RequestId id, std::uint64_t cached, Time now) {
   const std::uint64_t predicted = picker_.decision(id).cached_tokens;
   predicted_tokens_ += predicted;
   misjudged_tokens_ += std::max(predicted, cached) - std::min(predicted, cached);
-  picker_.on_first_token(id);
+  picker_.on_first_token(id, now);
 }
 
 RouterResult Replica::result() const {

@@ -35,7 +35,7 @@ class Replica {
   std::span<const Bound> take_turns(Time now);
   std::size_t waiting() const { return picker_.waiting(); }
   // `cached` are the prompt tokens that the engine had.
-  void first_token(picker::RequestId id, std::uint64_t cached);
+  void first_token(picker::RequestId id, std::uint64_t cached, Time now);
   void end(picker::RequestId id, model::Outcome outcome, Time now) {
     picker_.on_end(id, outcome, now);
   }
@@ -73,6 +73,7 @@ class Replica {
   fleet::InFlightTable inflight_;
   fleet::LoadTable load_;
   fleet::PlacementLedger ledger_;
+  fleet::SpeedTable speeds_;
   prefix::RoutedHistory history_;
   std::unique_ptr<ToldCaches> told_;  // Null: it does not listen.
   Recorder recorder_{history_};

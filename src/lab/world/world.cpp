@@ -124,7 +124,9 @@ Run::Run(const PreparedWorkload& prepared, const scheduling::Profile& policy,
     endpoint.models = {settings.engine.model};
     result_.records.endpoints.push_back(endpoint.name);
     pool_.endpoints.push_back(std::move(endpoint));
-    engines_.emplace_back(settings.engine, mix64(settings.seed) + slot);
+    const double speed =
+        settings.speeds.empty() ? 1 : settings.speeds[slot % settings.speeds.size()];
+    engines_.emplace_back(engine::at_speed(settings.engine, speed), mix64(settings.seed) + slot);
     if (settings.events) engines_.back().log_cache_to(&log_);
   }
   for (std::uint32_t router = 0; router < settings.routers; ++router) {
@@ -250,7 +252,7 @@ void Run::take_answer() {
   load::RequestRecord& record = result_.records.requests[answer.request];
   if (answer.kind == Answer::Kind::kFirstToken) {
     record.first_token = now_;
-    router.first_token(flight.id, record.cached_tokens);
+    router.first_token(flight.id, record.cached_tokens, now_);
     return;
   }
   router.end(flight.id, model::Outcome::kCompleted, now_);

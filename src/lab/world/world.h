@@ -32,6 +32,9 @@ namespace fairlead::world {
 struct WorldSettings {
   std::uint32_t engines = 8;  // At most model::kMaxEndpoints.
   engine::EngineProfile engine;
+  // How fast the engines are, in turn and over again, in (0, 1]: 1 is the profile's speed. Empty:
+  // all are.
+  std::vector<double> speeds{};
   Duration scrape_interval = std::chrono::milliseconds(50);
   // Prompt bytes of history kept per endpoint; 0 takes what the engine's KV cache holds. Without
   // effect where routers listen.

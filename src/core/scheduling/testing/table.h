@@ -13,10 +13,11 @@
 
 namespace fairlead::scheduling::testing {
 
-// A table of `rows` endpoints named e0, e1, ..., all columns 0.
+// A table of `rows` endpoints named e0, e1, ..., all columns 0, all equally fast.
 struct Table {
   explicit Table(std::size_t rows) {
     candidates.resize(rows);
+    candidates.slowness.assign(rows, 1);
     for (std::size_t row = 0; row < rows; ++row) {
       auto endpoint = std::make_unique<model::Endpoint>();
       endpoint->ref = {static_cast<std::uint32_t>(row), 0};

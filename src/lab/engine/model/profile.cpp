@@ -91,6 +91,14 @@ void read_field(config::Section& root, const Field& field, EngineProfile& profil
 
 }  // namespace
 
+EngineProfile at_speed(EngineProfile profile, double speed) {
+  for (double* const seconds : {&profile.step_floor_s, &profile.per_token_s, &profile.attention_s,
+                                &profile.kv_read_s, &profile.per_sequence_s}) {
+    *seconds /= speed;
+  }
+  return profile;
+}
+
 Result<void> validate(const EngineProfile& profile) {
   std::string message;
   for (const Fault& fault : find_faults(profile)) {

@@ -37,6 +37,9 @@ struct EngineProfile {
   double noise_sigma = 0;      // Lognormal factor of mean 1 on each step; 0 is exact.
 };
 
+// The same engine on hardware of `speed` times the speed, above 0: all of a step but not the host.
+EngineProfile at_speed(EngineProfile profile, double speed);
+
 // Whether an engine could run with these numbers: a request of max_model_len must fit the cache.
 [[nodiscard]] Result<void> validate(const EngineProfile& profile);
 

@@ -25,7 +25,7 @@ class ColdPlacementCostScorer final : public Scorer {
 
 std::unique_ptr<Scorer> create_cold_placement_cost_scorer(config::Section& parameters) {
   const double tokens = parameters.number("tokensPerRank", 0, 0, 1e9);
-  const double share = parameters.number("reuseShare", 2, 0, 1000);
+  const double share = parameters.number("reuseShare", 1, 0, 1000);
   return std::make_unique<ColdPlacementCostScorer>(static_cast<float>(tokens),
                                                    static_cast<float>(share));
 }

@@ -7,7 +7,7 @@
 // that were cached, which is how likely what is placed now will be asked for again. Without it,
 // placement follows momentary load and stays uneven for as long as the prefixes live; where nothing
 // is asked for again, momentary load is right. Parameters: tokensPerRank 0 prompt tokens;
-// reuseShare 2.
+// reuseShare 1.
 #pragma once
 
 #include "core/scheduling/plugin.h"

@@ -29,9 +29,10 @@ class ExternalityCostScorer final : public Scorer {
       const float decoding = table.inflight_requests[row] - table.unstarted[row];
       const float delayed =
           1 + weights_.own + weights_.waiting * crowd + weights_.decode * decoding;
-      out[i] = table.inflight_tokens[row] + table.own_uncached_tokens[row] * delayed +
-               weights_.slot_tokens * decoding +
-               weights_.kv_weight * (1 + weights_.own) * beyond_knee(table, row);
+      const float tokens = table.inflight_tokens[row] + table.own_uncached_tokens[row] * delayed +
+                           weights_.slot_tokens * decoding +
+                           weights_.kv_weight * (1 + weights_.own) * beyond_knee(table, row);
+      out[i] = table.slowness[row] * tokens;
     }
   }
 
@@ -52,7 +53,7 @@ std::unique_ptr<Scorer> create_externality_cost_scorer(config::Section& paramete
   };
   return std::make_unique<ExternalityCostScorer>(
       Weights{read("ownWeight", 1), read("waitingWeight", 1), read("decodeWeight", 0.1),
-              read("decodeSlotTokens", 300),
+              read("decodeSlotTokens", 0),
               static_cast<float>(parameters.number("kvKnee", 0.7, 0, 1)), read("kvWeight", 0.2)});
 }
 
@@ -62,7 +63,7 @@ ScorerSpec externality_cost_scorer_spec() {
   return {"externality-cost-scorer",
           Stability::kBeta,
           {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
-           Column::kOwnUncachedTokens, Column::kKvUsage, Column::kKvTokens},
+           Column::kOwnUncachedTokens, Column::kKvUsage, Column::kKvTokens, Column::kSlowness},
           ScoreKind::kTokens,
           create_externality_cost_scorer};
 }
