@@ -329,6 +329,7 @@ std::uint32_t Engine::take_slot() {
 }
 
 void Engine::on_step(const FinishedStep& step) {
+  metrics_.observe(Sample::kStepTime, step.duration);
   metrics_.observe(Sample::kLag, step.lag);
   metrics_.observe(Sample::kStepTokens, step.tokens);
   for (const TokenEvent& event : step.events) {

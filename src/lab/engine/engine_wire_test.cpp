@@ -328,6 +328,9 @@ TEST_F(EngineWire, MetricsAreReadBack) {
   has("vllm:inter_token_latency_seconds_count{engine=\"0\",model_name=\"tiny\"} 6\n");
   has("vllm:e2e_request_latency_seconds_bucket{engine=\"0\",model_name=\"tiny\",le=\"+Inf\"} 2\n");
   has("vllm:gpu_cache_usage_perc{");
+  has("fairlead_engine_step_seconds_count{");
+  EXPECT_EQ(page.find("fairlead_engine_step_seconds_sum{engine=\"0\",model_name=\"tiny\"} 0\n"),
+            std::string::npos);
   has("fairlead_engine_lag_seconds_count{");
 
   const double started = *metrics.process_start_time;

@@ -78,6 +78,8 @@ ServingMetrics::ServingMetrics(const EngineIdentity& identity)
                   "From leaving the queue to the first token.", request_bounds());
   build_histogram(Sample::kDecodeTime, "vllm:request_decode_time_seconds",
                   "From the first to the last token.", request_bounds());
+  build_histogram(Sample::kStepTime, "fairlead_engine_step_seconds",
+                  "How long a step takes by the latency model.", token_time_bounds());
   build_histogram(Sample::kLag, "fairlead_engine_lag_seconds",
                   "By how much a step ended later than the latency model says.", lag_bounds());
 }

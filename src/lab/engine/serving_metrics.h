@@ -40,9 +40,10 @@ enum class Sample : std::uint8_t {
   kInferenceTime,
   kPrefillTime,
   kDecodeTime,
+  kStepTime,
   kLag,
 };
-inline constexpr std::size_t kSampleCount = 12;
+inline constexpr std::size_t kSampleCount = 13;
 
 // What is true at the moment of the scrape and kept elsewhere.
 struct EngineReadings {

@@ -65,6 +65,7 @@ bool StepDriver::take_step(Time now) {
     const auto step = model_.begin_step(*at);
     if (!step) return false;
     step_end_ = *at + step->duration;
+    step_duration_ = from_seconds(to_seconds(step->duration) / speed_);
     step_tokens_ = step->prefill_tokens + step->decode_tokens;
     if (on_begun_) on_begun_();
     return step_end_ <= now;
@@ -75,6 +76,7 @@ bool StepDriver::take_step(Time now) {
   cursor_ = step_end_;
   on_step_({.events = events_,
             .lag = std::max(loop_.now() - real_time_of(step_end_), Duration::zero()),
+            .duration = step_duration_,
             .tokens = step_tokens_});
   return true;
 }

@@ -23,6 +23,7 @@ namespace fairlead::engine {
 struct FinishedStep {
   std::span<const TokenEvent> events;  // Valid during the call.
   Duration lag{};                      // Real time by which the step ended late.
+  Duration duration{};                 // Real time that the step takes by the model.
   std::uint32_t tokens = 0;            // Computed, prompt and output.
 };
 
@@ -65,6 +66,7 @@ class StepDriver {
   bool running_steps_ = false;
   Time cursor_{};    // Model time at which the last step ended.
   Time step_end_{};  // While the model is stepping.
+  Duration step_duration_{};
   std::uint32_t step_tokens_ = 0;
   std::vector<TokenEvent> events_;
 };

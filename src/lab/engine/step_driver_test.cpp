@@ -37,9 +37,11 @@ class Driving : public ::testing::Test {
   EngineModel model_{profile(), 1};
   std::vector<Time> planned_ends_;  // Real time.
   Duration lag_{};
+  Duration busy_{};
   StepDriver driver_{*loop_, model_, 2, [this](const FinishedStep& step) {
                        planned_ends_.push_back(loop_->now() - step.lag);
                        lag_ = std::max(lag_, step.lag);
+                       busy_ += step.duration;
                      }};
 };
 
@@ -53,6 +55,7 @@ TEST_F(Driving, LateTimersNeverMoveTheNextStep) {
     EXPECT_NEAR(to_seconds(planned_ends_[i] - planned_ends_[i - 1]), kStep / 2, 2e-8) << i;
   }
   EXPECT_GE(lag_, std::chrono::milliseconds(5));
+  EXPECT_NEAR(to_seconds(busy_), 12 * kStep / 2, 1e-6) << "lateness is not work";
 }
 
 TEST_F(Driving, NoTimePassesForAPausedModel) {

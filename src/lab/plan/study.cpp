@@ -24,7 +24,8 @@ double imbalance_of(const load::Summary& summary) {
   return sum == 0 ? 1 : most * static_cast<double>(summary.endpoints.size()) / sum;
 }
 
-RunFigures figures_of(const load::Summary& summary, const world::WorldResult& result) {
+RunFigures figures_of(const load::Summary& summary, const world::WorldResult& result,
+                      std::uint32_t engines) {
   RunFigures figures;
   const load::Section& all = summary.overall;
   figures.ttft = all.ttft;
@@ -33,12 +34,15 @@ RunFigures figures_of(const load::Summary& summary, const world::WorldResult& re
   figures.request_latency = all.request_latency;
   for (const load::Section& stage : summary.stages) {
     if (stage.kind != load::StageKind::kMeasured) continue;
+    figures.stages.push_back({stage.requested_rate, stage.sent, stage.ttft.mean, stage.ttft.p90(),
+                              stage.output_tokens_per_s});
     figures.worst_stage_ttft_mean = std::max(figures.worst_stage_ttft_mean, stage.ttft.mean);
   }
   figures.output_tokens_per_s = all.output_tokens_per_s;
   figures.stage_mean_output_tokens_per_s = summary.stage_mean_output_tokens_per_s;
   figures.requests_per_s = all.requests_per_s;
   figures.hit_rate = all.hit_rate;
+  if (all.benchmark_s > 0) figures.utilisation = result.busy_s / (all.benchmark_s * engines);
   figures.imbalance = imbalance_of(summary);
   figures.requests = all.sent;
   figures.failed = all.failed;
@@ -181,12 +185,12 @@ void StudyRun::run_policy(Seed& seed, std::size_t column, const scheduling::Prof
   world::WorldResult result = world::run_world(*seed.prepared, profile, world);
   const double spent = cpu_now() - before;
   load::Summary summary = load::summarize(seed.prepared->workload(), result.records, {});
-  RunFigures figures = figures_of(summary, result);
+  RunFigures figures = figures_of(summary, result, world.engines);
   figures.seed = seed.seed;
   figures.cpu_s = spent;
   const std::lock_guard lock(mutex_);
   PolicyFigures& policy = results_[seed.workload].policies[column];
-  policy.runs[seed.row] = figures;
+  policy.runs[seed.row] = std::move(figures);
   if (settings_.with_records && seed.row == 0) {
     policy.records = std::move(result.records);
     policy.summary = std::move(summary);

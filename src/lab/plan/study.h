@@ -41,6 +41,15 @@ struct StudySettings {
   std::function<double()> cpu_clock;
 };
 
+// A measured stage of a run.
+struct StageFigures {
+  double rate = 0;  // Offered, requests a second.
+  std::uint64_t requests = 0;
+  double ttft_mean = 0;
+  double ttft_p90 = 0;
+  double output_tokens_per_s = 0;
+};
+
 // One run.
 struct RunFigures {
   std::uint64_t seed = 0;
@@ -48,11 +57,13 @@ struct RunFigures {
   load::Distribution tpot;
   load::Distribution itl;
   load::Distribution request_latency;
+  std::vector<StageFigures> stages;
   double worst_stage_ttft_mean = 0;
   double output_tokens_per_s = 0;
   double stage_mean_output_tokens_per_s = 0;  // As ladders are quoted.
   double requests_per_s = 0;
   double hit_rate = 0;
+  double utilisation = 0;  // Share of the engines' time that they spent in steps.
   double imbalance = 1;  // Uncached prompt and output tokens of the busiest endpoint over the mean.
   std::uint64_t requests = 0;
   std::uint64_t failed = 0;

@@ -8,6 +8,7 @@
 
 #include "lab/load/model/number_text.h"
 #include "lab/load/model/text_table.h"
+#include "lab/plan/paired_ratio.h"
 
 namespace fairlead::plan {
 namespace {
@@ -41,6 +42,7 @@ constexpr std::array kFigures = {
                 [](const RunFigures& run) { return run.stage_mean_output_tokens_per_s; }},
     NamedFigure{"requests_per_s", [](const RunFigures& run) { return run.requests_per_s; }},
     NamedFigure{"hit_rate", [](const RunFigures& run) { return run.hit_rate; }},
+    NamedFigure{"utilisation", [](const RunFigures& run) { return run.utilisation; }},
     NamedFigure{"imbalance", [](const RunFigures& run) { return run.imbalance; }},
     NamedFigure{"requests",
                 [](const RunFigures& run) { return static_cast<double>(run.requests); }},
@@ -85,7 +87,46 @@ Json ratios(const PolicyFigures& policy, const Bounds& bounds) {
   return json;
 }
 
-Json policy_json(const PolicyFigures& policy, const Bounds& bounds) {
+// Its figures over those of the first policy, seed by seed. A figure that a run has not, because
+// all of its requests failed, is left out.
+Json ratios_to_first(const PolicyFigures& policy, const PolicyFigures& first) {
+  constexpr std::array kCompared = {
+      NamedFigure{"ttft_mean", ttft_mean},
+      NamedFigure{"ttft_p95", [](const RunFigures& run) { return run.ttft.p95(); }},
+      NamedFigure{"ttft_p99", [](const RunFigures& run) { return run.ttft.p99(); }},
+  };
+  Json json = Json::object();
+  for (const NamedFigure& compared : kCompared) {
+    std::vector<double> ratios;
+    for (std::size_t seed = 0; seed < policy.runs.size(); ++seed) {
+      const double value = compared.figure(policy.runs[seed]);
+      const double base = compared.figure(first.runs[seed]);
+      if (value > 0 && base > 0) ratios.push_back(value / base);
+    }
+    if (ratios.size() < policy.runs.size()) continue;
+    const PairedRatio paired = paired_ratio(ratios, first.runs.front().seed);
+    json[compared.key] = {{"mean", paired.mean},
+                          {"low", paired.interval.low},
+                          {"high", paired.interval.high},
+                          {"median", paired.median},
+                          {"worst", paired.worst}};
+  }
+  return json;
+}
+
+Json stages_json(const RunFigures& run) {
+  Json json = Json::array();
+  for (const StageFigures& stage : run.stages) {
+    json.push_back({{"rate", stage.rate},
+                    {"requests", stage.requests},
+                    {"ttft_mean_s", stage.ttft_mean},
+                    {"ttft_p90_s", stage.ttft_p90},
+                    {"output_tokens_per_s", stage.output_tokens_per_s}});
+  }
+  return json;
+}
+
+Json policy_json(const PolicyFigures& policy, const PolicyFigures& first, const Bounds& bounds) {
   Json json = {{"policy", policy.policy}};
   for (const NamedFigure& figure : kFigures) {
     json["mean"][figure.key] = mean_of(policy, figure.figure);
@@ -94,10 +135,12 @@ Json policy_json(const PolicyFigures& policy, const Bounds& bounds) {
       {"ttft_mean_s", worst_of(policy, ttft_mean)},
       {"ttft_p95_s", worst_of(policy, [](const RunFigures& run) { return run.ttft.p95(); })}};
   json["ratio_to_bound"] = ratios(policy, bounds);
+  if (&policy != &first) json["ratio_to_first"] = ratios_to_first(policy, first);
   json["seeds"] = Json::array();
   for (const RunFigures& run : policy.runs) {
     Json seed = {{"seed", run.seed}};
     for (const NamedFigure& figure : kFigures) seed[figure.key] = figure.figure(run);
+    if (run.stages.size() > 1) seed["stages"] = stages_json(run);
     json["seeds"].push_back(std::move(seed));
   }
   return json;
@@ -149,7 +192,7 @@ std::string study_json(const StudyResult& result, const StudySettings& settings)
   const Bounds bounds = mean_bounds(result);
   json["policies"] = Json::array();
   for (const PolicyFigures& policy : result.policies) {
-    json["policies"].push_back(policy_json(policy, bounds));
+    json["policies"].push_back(policy_json(policy, result.policies.front(), bounds));
   }
   json["bounds"] = bounds_json(bounds);
   return json.dump(2) + "\n";

@@ -12,7 +12,7 @@ namespace fairlead::plan {
 std::string study_table(const StudyResult& result);
 
 // {"workload", "fleet", "policies": [{"policy", "mean", "worst_seed", "ratio_to_bound",
-// "seeds": [...]}], "bounds"}; latencies in seconds.
+// "ratio_to_first" (not of the first), "seeds": [...]}], "bounds"}; latencies in seconds.
 std::string study_json(const StudyResult& result, const StudySettings& settings);
 
 }  // namespace fairlead::plan

@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <vector>
+
 #include "lab/plan/static_partition.h"
 #include "lab/plan/study_report.h"
 #include "lab/world/testing/small_world.h"
@@ -67,8 +72,50 @@ TEST(Study, NobodyPassesTheBounds) {
       EXPECT_LE(run.output_tokens_per_s, bounds.fluid_output_tokens_per_s);
       EXPECT_LE(bounds.pooled_hit_rate, bounds.belady_hit_rate);
       EXPECT_GE(run.imbalance, 1);
+      EXPECT_GT(run.utilisation, 0);
+      EXPECT_LE(run.utilisation, 1);
     }
   }
+}
+
+TEST(StudyJson, PairsEachPolicyWithTheFirst) {
+  const StudyResult result = study(2);
+  const auto json = nlohmann::json::parse(study_json(result, {}));
+  EXPECT_FALSE(json["policies"][0].contains("ratio_to_first"));
+  const auto& ratio = json["policies"][1]["ratio_to_first"]["ttft_p95"];
+  std::vector<double> ratios;
+  for (std::size_t seed = 0; seed < 3; ++seed) {
+    ratios.push_back(result.policies[1].runs[seed].ttft.p95() /
+                     result.policies[0].runs[seed].ttft.p95());
+  }
+  std::ranges::sort(ratios);
+  EXPECT_DOUBLE_EQ(ratio["median"].get<double>(), ratios[1]);
+  EXPECT_DOUBLE_EQ(ratio["worst"].get<double>(), ratios[2]);
+  EXPECT_NEAR(ratio["mean"].get<double>(), std::cbrt(ratios[0] * ratios[1] * ratios[2]), 1e-12);
+  EXPECT_LE(ratio["low"], ratio["mean"]);
+  EXPECT_GE(ratio["high"], ratio["mean"]);
+}
+
+TEST(StudyJson, LeavesOutTheRatioOfAFigureThatARunHasNot) {
+  StudyResult result = study(2);
+  result.policies[1].runs[2].ttft = {};
+  const auto json = nlohmann::json::parse(study_json(result, {}));
+  EXPECT_TRUE(json["policies"][1]["ratio_to_first"].empty());
+  EXPECT_FALSE(json["policies"][2]["ratio_to_first"].empty());
+}
+
+TEST(StudyJson, TellsTheStagesOfALadder) {
+  StudyResult result = study(2);
+  RunFigures& run = result.policies[0].runs[0];
+  ASSERT_EQ(run.stages.size(), 1U);
+  EXPECT_EQ(run.stages.front().requests, run.requests);
+  EXPECT_EQ(run.stages.front().ttft_mean, run.ttft.mean);
+  EXPECT_EQ(run.stages.front().ttft_p90, run.ttft.p90());
+  run.stages.push_back({.rate = 20, .requests = 7});
+  const auto seeds = nlohmann::json::parse(study_json(result, {}))["policies"][0]["seeds"];
+  EXPECT_EQ(seeds[0]["stages"][1]["rate"], 20);
+  EXPECT_EQ(seeds[0]["stages"][1]["requests"], 7);
+  EXPECT_FALSE(seeds[1].contains("stages")) << "one stage is the run itself";
 }
 
 TEST(Study, APlannerThatFailsEndsIt) {

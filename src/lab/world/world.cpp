@@ -290,8 +290,9 @@ void Run::act(std::uint32_t engine) {
   FAIRLEAD_ASSERT(plan.has_value());
   clock_.set(engine, now_ + plan->duration);
   if (prepared_.workload().stages[pacer_.stage()].kind == load::StageKind::kMeasured) {
-    result_.gaps.add(to_seconds(plan->duration) / plan->steps,
-                     std::uint64_t{plan->decode_tokens} * plan->steps);
+    const double seconds = to_seconds(plan->duration);
+    result_.busy_s += seconds;
+    result_.gaps.add(seconds / plan->steps, std::uint64_t{plan->decode_tokens} * plan->steps);
   }
   if (log_.empty()) return;
   batches_.push_back({now_ + settings_.event_delay, engine, std::move(log_)});

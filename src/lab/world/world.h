@@ -70,6 +70,7 @@ struct WorldResult {
   load::RunRecords records;
   // Of measured stages, from step to step; waits of preempted sequences are not among them.
   GapHistogram gaps;
+  double busy_s = 0;  // Of measured stages: time in steps, over all engines.
   std::uint64_t steps = 0;
   std::uint64_t preemptions = 0;
   std::uint64_t inflight_left = 0;  // Over all routers.
