@@ -31,10 +31,12 @@ enum class Mutant : std::uint8_t {
   kStaleGeneration,   // A slot's new owner is taken for the old one.
   kDroppedLastChunk,  // The answer's last piece loses its bytes.
   kSplitUsage,        // Usage that comes in two pieces is not seen.
+  kForgottenTail,     // With a block in a chain's midst the KV index forgets those behind it.
+  kUnconfirmedLink,   // What was published before a subscription took effect is never asked for.
 };
 
 // By Mutant; the first is none.
-inline constexpr std::array<std::string_view, 14> kMutantNames = {"none",
+inline constexpr std::array<std::string_view, 16> kMutantNames = {"none",
                                                                   "lost_release",
                                                                   "double_release",
                                                                   "reused_slot",
@@ -47,7 +49,9 @@ inline constexpr std::array<std::string_view, 14> kMutantNames = {"none",
                                                                   "missed_ejection",
                                                                   "stale_generation",
                                                                   "dropped_last_chunk",
-                                                                  "split_usage"};
+                                                                  "split_usage",
+                                                                  "forgotten_tail",
+                                                                  "unconfirmed_link"};
 
 #ifdef FAIRLEAD_MUTANTS
 inline Mutant planted_mutant = Mutant::kNone;

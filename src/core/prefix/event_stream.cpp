@@ -281,7 +281,9 @@ bool EventStream::drain(Time now) {
 
 void EventStream::on_connected(Time now) {
   const Link before = std::exchange(link_, Link::kUp);
-  if (before != Link::kUp && options_.has_replay) confirm_at_ = now + options_.confirm_after;
+  if (before != Link::kUp && options_.has_replay && !planted(Mutant::kUnconfirmedLink)) {
+    confirm_at_ = now + options_.confirm_after;
+  }
   if (before != Link::kDown) return;
   if (!planted(Mutant::kUncancelledTimer)) forget_at_.reset();
   live_.reset();

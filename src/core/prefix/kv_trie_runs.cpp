@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/mutant.h"
 #include "core/prefix/kv_trie.h"
 
 namespace fairlead::prefix {
@@ -305,7 +306,8 @@ void KvTrie::remove(KvSlot slot, std::span<const std::uint64_t> hashes) {
   for (std::size_t from = 0, count = 0; from < hashes.size(); from += count) {
     count = std::min(window(), hashes.size() - from);
     const auto names = hashes.subspan(from, count);
-    const Holes holes = make_room(count) == Room::kNone ? Holes::kForget : Holes::kSplit;
+    const bool forgets = make_room(count) == Room::kNone || planted(Mutant::kForgottenTail);
+    const Holes holes = forgets ? Holes::kForget : Holes::kSplit;
     // Stretches need only their first entry here: kill() fetches the others.
     for (std::size_t i = 1; i < std::min(names.size(), kAhead / 4); ++i) {
       engine_.prefetch(names[i] ^ salt);

@@ -15,6 +15,8 @@ constexpr double kLateSeconds = 0.06;
 // After which a subscriber that lost its publisher has tried again.
 constexpr double kLinkSecondsMin = 0.02;
 constexpr double kLinkSecondsMore = 0.4;
+// What is published before a subscription takes effect reaches nobody.
+constexpr double kEffectSeconds = 0.3;
 
 }  // namespace
 
@@ -25,19 +27,46 @@ void EngineHost::clear_cache() {
 
 void EngineHost::publish() {
   if (log_.empty()) return;
-  for (const engine::CacheChange& change : log_) add_event(change);
+  for (const engine::CacheChange& change : log_) {
+    add_event(change);
+    count_copies(change);
+  }
   log_.clear();
   std::string payload;
   writer_.finish(to_seconds(agenda_.now()) + 1e6 * lives_, 0, payload);
   kept_.push_back(std::move(payload));
-  const std::uint64_t sequence = kept_.size() - 1;
-  if (!linked_ || listener_ == nullptr) return;
-  if (lasts(losing_until_) && random_.uniform() < kLostShare) return;
-  const bool late = lasts(reordering_until_) && random_.uniform() < kLateShare;
-  send_batch(sequence, late ? from_seconds(kLateSeconds * random_.uniform()) : Duration{});
-  if (lasts(reordering_until_) && random_.uniform() < kTwiceShare) {
-    send_batch(sequence, from_seconds(kLateSeconds * random_.uniform()));
+  for (Subscriber& subscriber : subscribers_) {
+    if (subscriber.hears) send(subscriber, kept_.size() - 1);
   }
+}
+
+void EngineHost::send(Subscriber& subscriber, std::uint64_t sequence) {
+  if (lasts(losing_until_) && random_.uniform() < kLostShare) {
+    subscriber.misses = true;
+    return;
+  }
+  if (std::exchange(subscriber.misses, false)) subscriber.can_tell_since = agenda_.now();
+  const bool late = lasts(reordering_until_) && random_.uniform() < kLateShare;
+  send_batch(subscriber, sequence,
+             late ? from_seconds(kLateSeconds * random_.uniform()) : Duration{});
+  if (lasts(reordering_until_) && random_.uniform() < kTwiceShare) {
+    send_batch(subscriber, sequence, from_seconds(kLateSeconds * random_.uniform()));
+  }
+}
+
+void EngineHost::count_copies(const engine::CacheChange& change) {
+  using Kind = engine::CacheChange::Kind;
+  if (change.kind == Kind::kCleared) copies_.clear();
+  if (change.kind == Kind::kRemoved) --copies_[change.hash].now;
+  for (const std::uint64_t hash : change.hashes) {
+    Copies& copies = copies_[hash];
+    copies.most = std::max(copies.most, ++copies.now);
+  }
+}
+
+std::uint32_t EngineHost::copies_of(std::uint64_t hash) const {
+  const auto found = copies_.find(hash);
+  return found == copies_.end() ? 0 : found->second.most;
 }
 
 void EngineHost::add_event(const engine::CacheChange& change) {
@@ -68,39 +97,69 @@ void EngineHost::add_event(const engine::CacheChange& change) {
   writer_.add(event);
 }
 
-void EngineHost::send_batch(std::uint64_t sequence, Duration extra) {
-  agenda_.after(kWire + extra,
-                listener_wrap_([this, sequence, payload = kept_[sequence], mine = listeners_] {
-                  if (mine == listeners_ && listener_ != nullptr && linked_) {
-                    listener_->on_batch(sequence, payload);
-                  }
-                }));
+void EngineHost::send_batch(const Subscriber& subscriber, std::uint64_t sequence, Duration extra) {
+  agenda_.after(kWire + extra, subscriber.wrap([this, sequence, payload = kept_[sequence],
+                                                mine = subscriber.link] {
+    Subscriber* const now = linked(mine);
+    if (now != nullptr) now->port->on_batch(sequence, payload);
+  }));
 }
 
-void EngineHost::listen(KvListenerPort* port, const Wrap& wrap) {
-  listener_ = port;
-  listener_wrap_ = wrap;
-  ++listeners_;
-  linked_ = false;
-  if (port != nullptr) link_later();
+void EngineHost::listen(KvListenerPort& port, const Wrap& wrap) {
+  subscribers_.push_back({.port = &port, .wrap = wrap, .number = ++subscriptions_});
+  link_later(subscribers_.back());
 }
 
-void EngineHost::link_later() {
+void EngineHost::stop_listening(const KvListenerPort& port) {
+  std::erase_if(subscribers_, [&](const Subscriber& one) { return one.port == &port; });
+}
+
+EngineHost::Subscriber* EngineHost::linked(std::uint64_t link) {
+  const auto found = std::ranges::find(subscribers_, link, &Subscriber::link);
+  return found == subscribers_.end() || !found->linked ? nullptr : &*found;
+}
+
+// The subscription takes effect a while after the connection stands.
+void EngineHost::link_later(Subscriber& subscriber) {
+  if (subscriber.linked) return;
+  const std::uint64_t mine = subscriber.link = ++links_;
   const Duration delay = from_seconds(kLinkSecondsMin + kLinkSecondsMore * random_.uniform());
-  agenda_.after(delay, [this, mine = listeners_] {
-    if (mine != listeners_ || listener_ == nullptr || linked_ || down_ || partitioned()) return;
-    linked_ = true;
-    agenda_.after(kWire, listener_wrap_([this, mine] {
-                    if (mine == listeners_ && listener_ != nullptr) listener_->on_linked();
-                  }));
+  const Duration effect = from_seconds(kEffectSeconds * random_.uniform());
+  agenda_.after(delay, [this, mine, effect] {
+    const auto found = std::ranges::find(subscribers_, mine, &Subscriber::link);
+    if (found == subscribers_.end() || down_ || partitioned()) return;
+    found->linked = true;
+    tell_link(*found, &KvListenerPort::on_linked);
+    agenda_.after(effect, [this, mine] {
+      Subscriber* const now = linked(mine);
+      if (now != nullptr) now->hears = true;
+    });
   });
 }
 
-void EngineHost::unlink() {
-  if (!std::exchange(linked_, false) || listener_ == nullptr) return;
-  agenda_.after(kWire, listener_wrap_([this, mine = listeners_] {
-                  if (mine == listeners_ && listener_ != nullptr) listener_->on_unlinked();
-                }));
+void EngineHost::tell_link(const Subscriber& subscriber, void (KvListenerPort::*what)()) {
+  agenda_.after(kWire, subscriber.wrap([this, what, number = subscriber.number] {
+    const auto found = std::ranges::find(subscribers_, number, &Subscriber::number);
+    if (found != subscribers_.end()) (found->port->*what)();
+  }));
+}
+
+void EngineHost::link_all_later() {
+  for (Subscriber& subscriber : subscribers_) link_later(subscriber);
+}
+
+void EngineHost::unlink_all() {
+  for (Subscriber& subscriber : subscribers_) {
+    if (!std::exchange(subscriber.linked, false)) continue;
+    subscriber.hears = subscriber.misses = false;
+    tell_link(subscriber, &KvListenerPort::on_unlinked);
+  }
+}
+
+Time EngineHost::can_tell_since(const KvListenerPort& port) const {
+  const auto found = std::ranges::find(subscribers_, &port, &Subscriber::port);
+  if (found == subscribers_.end() || found->misses) return Time::max();
+  return std::max(disturbed_until_, found->can_tell_since);
 }
 
 void EngineHost::replay(std::uint64_t from,

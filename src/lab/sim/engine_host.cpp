@@ -103,18 +103,19 @@ void EngineHost::crash(Duration length) {
   model_.reset();
   log_.clear();
   kept_.clear();
+  copies_.clear();
   for (auto& [id, flow] : flows_) {
     flow.submitted = false;  // The model has forgotten it.
     reset_flow(id);
   }
   disturbed_until_ = std::max(disturbed_until_, agenda_.now() + length);
-  unlink();
+  unlink_all();
   agenda_.after(length, [this] { start(); });
 }
 
 void EngineHost::start() {
   down_ = false;
-  link_later();
+  link_all_later();
 }
 
 void EngineHost::stand_still(Duration length) {
@@ -135,14 +136,14 @@ void EngineHost::cut_wire(Duration length) {
   note_unreachable();
   partitioned_until_ = std::max(partitioned_until_, agenda_.now() + length);
   disturbed_until_ = std::max(disturbed_until_, partitioned_until_);
-  unlink();
+  unlink_all();
   agenda_.at(partitioned_until_, [this] { heal_wire(); });
 }
 
 void EngineHost::heal_wire() {
   if (partitioned()) return;
   for (Task& task : std::exchange(held_back_, {})) agenda_.after(kWire, std::move(task));
-  link_later();
+  link_all_later();
 }
 
 void EngineHost::open(FlowId id, const Prompt& prompt, FlowSink& sink, const Wrap& wrap) {

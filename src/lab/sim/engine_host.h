@@ -76,8 +76,9 @@ class EngineHost {
   codec::EngineMetrics metrics();
   Duration metrics_delay() const;
 
-  // Its batches from here on; null: nobody's. The former listener hears no more.
-  void listen(KvListenerPort* port, const Wrap& wrap);
+  // `port` hears its batches from here on, until it stops.
+  void listen(KvListenerPort& port, const Wrap& wrap);
+  void stop_listening(const KvListenerPort& port);
   // All that is kept from `from` on: `each` for every batch, then `end`.
   void replay(std::uint64_t from, std::function<void(std::uint64_t, std::string_view)> each,
               Task end, const Wrap& wrap);
@@ -88,11 +89,18 @@ class EngineHost {
   Time unreachable_since() const { return unreachable_since_; }
   // When the last fault that KV events can feel was over; in the future while one lasts.
   Time disturbed_until() const { return disturbed_until_; }
+  // Since when nothing hinders the listener from knowing all: what got lost is missed when the next
+  // batch comes, before which this is in the future.
+  Time can_tell_since(const KvListenerPort& port) const;
   std::uint64_t published() const { return kept_.size(); }
   std::uint32_t lives() const { return lives_; }
   std::size_t cached_blocks(const Prompt& prompt) const {
     return model_.cached_blocks(std::span(*prompt.hashes).first(prompt.token_keys.size()));
   }
+  // Of every block of prompts that it holds.
+  void list_cached(std::vector<std::uint64_t>& hashes) const { model_.list_logged(hashes); }
+  // How often it held a block at the same time, at most, since its cache was empty.
+  std::uint32_t copies_of(std::uint64_t hash) const;
 
  private:
   struct Flow {
@@ -102,6 +110,21 @@ class EngineHost {
     engine::SequenceId sequence{};
     bool submitted = false;
     std::uint32_t breaks_after = 0;  // Tokens; 0: it does not.
+  };
+
+  struct Subscriber {
+    KvListenerPort* port = nullptr;
+    Wrap wrap;
+    std::uint64_t number = 0;
+    std::uint64_t link = 0;  // Its connection, or the next one.
+    bool linked = false;
+    bool hears = false;
+    bool misses = false;  // A batch got lost, and none came since.
+    Time can_tell_since{};
+  };
+  struct Copies {
+    std::uint32_t now = 0;
+    std::uint32_t most = 0;
   };
 
   bool stalled() const { return agenda_.now() < stalled_until_; }
@@ -133,9 +156,14 @@ class EngineHost {
   void finish_step();
   void publish();
   void add_event(const engine::CacheChange& change);
-  void send_batch(std::uint64_t sequence, Duration extra);
-  void link_later();
-  void unlink();
+  void count_copies(const engine::CacheChange& change);
+  void send(Subscriber& subscriber, std::uint64_t sequence);
+  void send_batch(const Subscriber& subscriber, std::uint64_t sequence, Duration extra);
+  Subscriber* linked(std::uint64_t link);
+  void tell_link(const Subscriber& subscriber, void (KvListenerPort::*what)());
+  void link_later(Subscriber& subscriber);
+  void link_all_later();
+  void unlink_all();
 
   Agenda& agenda_;
   Ledger& ledger_;
@@ -163,11 +191,12 @@ class EngineHost {
   std::vector<engine::TokenEvent> tokens_;
 
   codec::KvEventsWriter writer_{codec::KvEncoding::kMaps};
-  std::vector<std::string> kept_;  // All batches of this process.
-  KvListenerPort* listener_ = nullptr;
-  std::uint64_t listeners_ = 0;  // So far: tells one from the next.
-  Wrap listener_wrap_;
-  bool linked_ = false;
+  std::vector<std::string> kept_;           // All batches of this process.
+  std::map<std::uint64_t, Copies> copies_;  // By hash.
+  std::vector<Subscriber> subscribers_;
+  // So far: they tell one from the next.
+  std::uint64_t subscriptions_ = 0;
+  std::uint64_t links_ = 0;
 };
 
 }  // namespace fairlead::sim

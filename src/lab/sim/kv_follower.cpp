@@ -14,6 +14,8 @@ constexpr std::size_t kHeldMax = 400;
 constexpr Duration kLookAgain = std::chrono::milliseconds(20);
 // Between the end of what disturbs a stream and the end of what it does about it.
 constexpr Duration kEcho = std::chrono::seconds(3);
+// Shorter than this it is behind all the time.
+constexpr Duration kBehind = std::chrono::milliseconds(100);
 
 prefix::EventStreamOptions stream_options() {
   prefix::EventStreamOptions options;
@@ -35,12 +37,14 @@ KvFollower::KvFollower(KvKnowledge& owner, model::EndpointRef ref, EngineHost& e
       engine_(engine),
       feed_(owner.context_, {.model = {}}),
       stream_(*this, stream_options()),
-      life_(engine.lives()) {
-  engine_.listen(this, [&loop = owner_.loop_](Task task) { return loop.wrap(std::move(task)); });
+      life_(engine.lives()),
+      born_(owner.agenda_.now()),
+      caught_up_(born_) {
+  engine_.listen(*this, [&loop = owner_.loop_](Task task) { return loop.wrap(std::move(task)); });
 }
 
 KvFollower::~KvFollower() {
-  engine_.listen(nullptr, {});
+  engine_.stop_listening(*this);
   if (replay_) owner_.replays_left_.give_back();
   for (const auto& slot : slots_) {
     if (slot) owner_.rows_.release(*slot);
@@ -173,12 +177,27 @@ bool KvFollower::is_caught_up() const {
          stream_.next_sequence() == engine_.published();
 }
 
+bool KvFollower::note_healing() {
+  const Time now = owner_.agenda_.now();
+  if (is_caught_up()) return now - std::exchange(caught_up_, now) > kBehind;
+  const Time quiet =
+      std::max({engine_.can_tell_since(*this), owner_.loop_.running_since(), born_, caught_up_});
+  if (quiet >= now) return false;
+  const Duration disturbed = quiet - caught_up_;
+  if (now - quiet > kHealsIn + disturbed) {
+    owner_.ledger_.found(
+        "events heal in time",
+        fmt::format("{:.3f} s after the last disturbance the stream of engine {} is {}",
+                    to_seconds(now - quiet), engine_.number(), prefix::to_string(stream_.state())));
+  }
+  return false;
+}
+
 std::size_t KvFollower::told(const Prompt& prompt) {
-  const auto slot = feed_.slots()[static_cast<std::size_t>(prefix::KvTier::kDevice)];
-  if (!slot) return 0;
+  if (!slot()) return 0;
   owner_.depths_.resize(owner_.index_.rows());
   owner_.index_.match(prompt.token_keys, owner_.depths_);
-  return owner_.depths_[*slot];
+  return owner_.depths_[*slot()];
 }
 
 }  // namespace fairlead::sim

@@ -27,6 +27,12 @@ class KvFollower final : public prefix::EventStreamSink, private KvListenerPort 
   const prefix::EventStream& stream() const { return stream_; }
   // Whether all that the engine published is in the index, and believed.
   bool is_caught_up() const;
+  // The device's slot; none before anything is stored.
+  std::optional<prefix::KvSlot> slot() const {
+    return feed_.slots()[static_cast<std::size_t>(prefix::KvTier::kDevice)];
+  }
+  // Every so often. True when it has caught up again after a while.
+  bool note_healing();
   // Blocks of the prompt that the engine says it holds.
   std::size_t told(const Prompt& prompt);
   void stop_waiting() { waiting_ = false; }
@@ -56,6 +62,8 @@ class KvFollower final : public prefix::EventStreamSink, private KvListenerPort 
   std::uint64_t looks_ = 0;              // Only the last timer counts.
   std::uint32_t life_;                   // Of the engine, when the first of what is known was told.
   bool told_any_ = false;
+  Time born_;
+  Time caught_up_;  // When it was seen so last; when it began.
 };
 
 }  // namespace fairlead::sim

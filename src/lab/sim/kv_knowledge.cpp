@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lab/sim/kv_knowledge.h"
 
-#include <fmt/format.h>
-
 #include <utility>
 
 #include "lab/sim/kv_follower.h"
@@ -12,17 +10,18 @@ namespace {
 
 constexpr std::uint64_t kBudgetBytes = std::uint64_t{16} << 20;
 constexpr std::uint32_t kRows = 256;
-constexpr std::uint32_t kEndpointsMax = 64;
 constexpr std::size_t kReplaysMax = 2;
 constexpr std::size_t kSweepSteps = 2'000;
 constexpr Duration kExpectFor = std::chrono::seconds(2);
 
 }  // namespace
 
-KvKnowledge::KvKnowledge(RouterLoop& loop, const Agenda& agenda, Ledger& ledger)
+KvKnowledge::KvKnowledge(RouterLoop& loop, const Agenda& agenda, Ledger& ledger,
+                         const PromptBlocks& blocks)
     : loop_(loop),
       agenda_(agenda),
       ledger_(ledger),
+      blocks_(blocks),
       keys_(kKeySeed),
       lane_({.seed = kKeySeed, .budget_bytes = kBudgetBytes, .slots_max = kRows}),
       context_(lane_, keys_),
@@ -69,6 +68,9 @@ void KvKnowledge::tick() {
   expected_.expire(agenda_.now());
   lane_.sweep(kSweepSteps);
   context_.recycle_swept();
+  bool healed = false;
+  for (const auto& [slot, follower] : followers_) healed |= follower->note_healing();
+  if (healed) check_blocks();
 }
 
 void KvKnowledge::replay_ended() {
@@ -86,31 +88,6 @@ void KvKnowledge::wake_waiting() {
     found->second->look();
     if (found->second->stream().replaying()) return;
   }
-}
-
-void KvKnowledge::check(const Prompt& prompt) {
-  for (const auto& [slot, follower] : followers_) {
-    if (!follower->is_caught_up()) continue;
-    const std::size_t told = follower->told(prompt);
-    const std::size_t held = follower->engine().cached_blocks(prompt);
-    if (told == held) continue;
-    ledger_.found("index equals the cache",
-                  fmt::format("engine {} holds {} blocks of a prompt, and {} are told of",
-                              follower->engine().number(), held, told));
-  }
-}
-
-void KvKnowledge::check_healed(std::span<const Prompt> prompts) {
-  for (const auto& [slot, follower] : followers_) {
-    if (follower->is_caught_up()) continue;
-    ledger_.found(
-        "events heal",
-        fmt::format("engine {} has published {} batches, {} are applied, the stream is {}",
-                    follower->engine().number(), follower->engine().published(),
-                    follower->stream().next_sequence(),
-                    prefix::to_string(follower->stream().state())));
-  }
-  for (const Prompt& prompt : prompts) check(prompt);
 }
 
 }  // namespace fairlead::sim

@@ -5,8 +5,10 @@
 // that matter are written again here, in the same order.
 //
 // Checked: a stream that is trusted and has applied all that its engine published tells of every
-// prompt exactly what the engine's cache holds; nothing that an engine told is forgotten unless the
-// engine, its wire or its events were disturbed; held batches and replays stay within their bounds.
+// prompt exactly what the engine's cache holds, and holds the same blocks, those that no prompt
+// leads to included; it is so again no later than kHealsIn after whatever disturbed it, and what
+// that lasted; nothing that an engine told is forgotten unless the engine, its wire or its events
+// were disturbed; held batches and replays stay within their bounds.
 // Threads: thread-compatible.
 #pragma once
 
@@ -14,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/model/endpoint.h"
@@ -30,12 +33,16 @@
 
 namespace fairlead::sim {
 
+// From the end of what disturbs a stream until the index equals the cache again. What could not be
+// had is asked for again at intervals that double, so the time that it took already comes on top.
+inline constexpr Duration kHealsIn = std::chrono::seconds(2);
+
 class KvFollower;
 
 class KvKnowledge final : public picker::ExpectedBlocks {
  public:
   // All but the engines are the world's, and outlive this.
-  KvKnowledge(RouterLoop& loop, const Agenda& agenda, Ledger& ledger);
+  KvKnowledge(RouterLoop& loop, const Agenda& agenda, Ledger& ledger, const PromptBlocks& blocks);
   ~KvKnowledge() override;
   KvKnowledge(const KvKnowledge&) = delete;
   KvKnowledge& operator=(const KvKnowledge&) = delete;
@@ -54,13 +61,23 @@ class KvKnowledge final : public picker::ExpectedBlocks {
 
  private:
   friend class KvFollower;
+  using Held = std::pair<prefix::KvSlot, std::uint64_t>;  // A block, by its key.
+  static constexpr std::uint32_t kEndpointsMax = 64;
 
   void replay_ended();
   void wake_waiting();
+  // kv_blocks.cpp
+  void list_held();
+  void check_blocks();
+  void check_blocks(const KvFollower& follower);
+  void check_depth(const KvFollower& follower, const Prompt& prompt, std::size_t told);
+  bool may_miss(const KvFollower& follower, const PromptBlocks::Block& block) const;
+  bool is_somebodys(prefix::KvSlot slot) const;
 
   RouterLoop& loop_;
   const Agenda& agenda_;
   Ledger& ledger_;
+  const PromptBlocks& blocks_;
   prefix::TokenKeys keys_;
   prefix::KvLane lane_;
   prefix::KvFeedContext context_;
@@ -72,6 +89,7 @@ class KvKnowledge final : public picker::ExpectedBlocks {
   std::deque<std::uint32_t> waiting_;  // Slots of endpoints whose replay waits for another's end.
   std::map<std::uint32_t, std::unique_ptr<KvFollower>> followers_;  // By the endpoint's slot.
   std::vector<prefix::KvDepth> depths_;
+  std::vector<Held> held_;
 };
 
 }  // namespace fairlead::sim

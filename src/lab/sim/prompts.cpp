@@ -71,4 +71,21 @@ std::vector<Prompt> draw_prompts(Random& random, std::size_t count) {
   return prompts;
 }
 
+void PromptBlocks::add(std::span<const Prompt> prompts) {
+  for (const Prompt& prompt : prompts) {
+    for (std::size_t i = 0; i < prompt.token_keys.size(); ++i) {
+      blocks_.push_back(
+          {(*prompt.hashes)[i], prompt.token_keys[i], i == 0 ? 0 : (*prompt.hashes)[i - 1]});
+    }
+  }
+  std::ranges::sort(blocks_, {}, &Block::hash);
+  const auto same = std::ranges::unique(blocks_, {}, &Block::hash);
+  blocks_.erase(same.begin(), same.end());
+}
+
+const PromptBlocks::Block* PromptBlocks::find(std::uint64_t hash) const {
+  const auto found = std::ranges::lower_bound(blocks_, hash, {}, &Block::hash);
+  return found == blocks_.end() || found->hash != hash ? nullptr : &*found;
+}
+
 }  // namespace fairlead::sim

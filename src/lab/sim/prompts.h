@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,5 +29,22 @@ struct Prompt {
 };
 
 std::vector<Prompt> draw_prompts(Random& random, std::size_t count);
+
+// The blocks of all prompts of a world, by their engine hash.
+class PromptBlocks {
+ public:
+  struct Block {
+    std::uint64_t hash = 0;
+    std::uint64_t key = 0;     // The index's name of it.
+    std::uint64_t parent = 0;  // The hash of the block before; 0: it is a prompt's first.
+  };
+
+  void add(std::span<const Prompt> prompts);
+  // Null: of no prompt.
+  const Block* find(std::uint64_t hash) const;
+
+ private:
+  std::vector<Block> blocks_;  // Ascending.
+};
 
 }  // namespace fairlead::sim

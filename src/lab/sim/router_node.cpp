@@ -32,7 +32,7 @@ RouterNode::RouterNode(const Surroundings& world, const RouterConfig& config,
     : world_(world),
       config_(config),
       history_(config.prefix.block_bytes, kHistoryBytes),
-      knowledge_(world.loop, world.agenda, world.ledger),
+      knowledge_(world.loop, world.agenda, world.ledger, world.blocks),
       fleet_(config.fleet, config.prefix, inflight_, Random(mix64(seed))),
       picker_(ports(), config.picking, seed),
       born_(world.agenda.now()) {

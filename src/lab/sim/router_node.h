@@ -62,6 +62,7 @@ struct Surroundings {
   RouterLoop& loop;
   Ledger& ledger;
   std::vector<std::unique_ptr<EngineHost>>& engines;
+  const PromptBlocks& blocks;
 };
 
 class RouterNode final : private picker::ObservationSink,

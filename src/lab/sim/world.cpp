@@ -73,6 +73,7 @@ class World {
   std::vector<Fault> faults_;
   std::vector<Prompt> prompts_;
   std::vector<Prompt> strangers_;  // By place.
+  PromptBlocks blocks_;
   std::unique_ptr<RouterNode> node_;
   std::map<ClientId, std::unique_ptr<Call>> calls_;
   std::size_t due_ = 0;  // Clients that have not arrived yet.
@@ -89,6 +90,8 @@ World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policie
     // Of less than a block nothing is told.
     if (!prompt.token_keys.empty()) strangers_.push_back(std::move(prompt));
   }
+  blocks_.add(prompts_);
+  blocks_.add(strangers_);
   for (std::uint32_t i = 0; i < places + kSpares; ++i) {
     engines_.push_back(std::make_unique<EngineHost>(agenda_, ledger_, i, random_.next()));
     if (i < places) {
@@ -97,7 +100,7 @@ World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policie
       spares_.push_back(i);
     }
   }
-  node_ = std::make_unique<RouterNode>(Surroundings{agenda_, loop_, ledger_, engines_},
+  node_ = std::make_unique<RouterNode>(Surroundings{agenda_, loop_, ledger_, engines_, blocks_},
                                        draw_config(), members(), random_.next());
   for (const Fault& fault : faults_) agenda_.at(fault.at, [this, fault] { begin(fault); });
   draw_arrivals();
@@ -199,8 +202,8 @@ void World::restart_router() {
   const RouterConfig config = node_->config();
   node_.reset();
   loop_.restart();
-  node_ = std::make_unique<RouterNode>(Surroundings{agenda_, loop_, ledger_, engines_}, config,
-                                       members(), random_.next());
+  node_ = std::make_unique<RouterNode>(Surroundings{agenda_, loop_, ledger_, engines_, blocks_},
+                                       config, members(), random_.next());
 }
 
 // Another engine takes the place for a while.

@@ -83,6 +83,12 @@ void BlockPool::forget_all() {
   std::fill(slots_.begin(), slots_.end(), kNone);
 }
 
+void BlockPool::list_announced(std::vector<std::uint64_t>& hashes) const {
+  for (const Block& block : blocks_) {
+    if (block.announced) hashes.push_back(block.hash);
+  }
+}
+
 void BlockPool::unpublish(std::uint32_t block) {
   Block& gone = blocks_[block];
   gone.published = false;

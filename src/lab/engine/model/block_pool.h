@@ -38,6 +38,9 @@ class BlockPool {
   void publish(std::uint32_t block, std::uint64_t hash);
   // The content was told of: its end is written to the log.
   void announce(std::uint32_t block) { blocks_[block].announced = true; }
+  // Appends the content of every block that was told of and has not ended; duplicates are told
+  // each.
+  void list_announced(std::vector<std::uint64_t>& hashes) const;
   // Where evictions of announced blocks and forget_all() are written; null: nowhere.
   void log_to(CacheLog* log) { log_ = log; }
   // Drops one holder of each, the last block first.

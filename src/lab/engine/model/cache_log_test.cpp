@@ -85,6 +85,12 @@ TEST(CacheLog, SaysWhatTheCacheHolds) {
         ASSERT_EQ(change.hashes, expected);
       }
       log.clear();
+      std::map<std::uint64_t, int> listed;
+      std::vector<std::uint64_t> hashes;
+      model.list_logged(hashes);
+      for (const std::uint64_t hash : hashes) ++listed[hash];
+      std::erase_if(held, [](const auto& entry) { return entry.second == 0; });
+      ASSERT_EQ(listed, held);
       for (const auto& [hash, count] : held) {
         ASSERT_EQ(model.cached_blocks(std::span(&hash, 1)), count > 0 ? 1U : 0U);
       }

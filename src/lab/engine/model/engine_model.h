@@ -136,6 +136,9 @@ class EngineModel {
 
   // How many leading blocks of a prompt the cache holds now.
   std::size_t cached_blocks(std::span<const std::uint64_t> block_hashes) const;
+  // Appends the hashes of all blocks that whoever reads the log believes to be there; one that is
+  // there twice is told twice.
+  void list_logged(std::vector<std::uint64_t>& hashes) const { pool_.list_announced(hashes); }
 
   // As a restart: every sequence, block and counter is gone, a step under way too.
   void reset();
