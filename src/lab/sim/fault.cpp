@@ -65,7 +65,7 @@ std::string_view to_string(FaultKind kind) {
     case FaultKind::kReorderedEvents:
       return "reordered events";
     case FaultKind::kRouterRestart:
-      return "router restart";
+      return "restart";
     case FaultKind::kClockJump:
       return "clock jump";
     case FaultKind::kReload:
@@ -76,24 +76,26 @@ std::string_view to_string(FaultKind kind) {
   return "unknown";
 }
 
-std::vector<Fault> draw_faults(Random& random, std::uint32_t engines) {
+std::vector<Fault> draw_faults(Random& random, std::uint32_t engines, std::uint32_t routers) {
   std::vector<Fault> faults(kFaultsMin + random.below(kMoreFaults + 1));
   for (Fault& fault : faults) {
     fault.kind = static_cast<FaultKind>(
         std::min<std::uint64_t>(random.below(kFaultKinds + kPoolWeight - 1), kFaultKinds - 1));
     fault.at = kFaultsBegin + from_seconds(kBeginsWithin * random.uniform());
     fault.lasts = draw_length(random, fault.kind);
-    fault.engine = static_cast<std::uint32_t>(random.below(engines));
+    const std::uint32_t all = is_of_engine(fault.kind) ? engines : routers;
+    fault.whose = static_cast<std::uint32_t>(random.below(all));
   }
   std::ranges::sort(faults, [](const Fault& a, const Fault& b) {
-    return std::tie(a.at, a.kind, a.engine) < std::tie(b.at, b.kind, b.engine);
+    return std::tie(a.at, a.kind, a.whose) < std::tie(b.at, b.kind, b.whose);
   });
   return faults;
 }
 
 std::string describe(const Fault& fault) {
-  std::string text = fmt::format("{:8.3f} s  {}", to_seconds(fault.at), to_string(fault.kind));
-  if (is_of_engine(fault.kind)) text += fmt::format(" of engine {}", fault.engine);
+  std::string text =
+      fmt::format("{:8.3f} s  {} of {} {}", to_seconds(fault.at), to_string(fault.kind),
+                  is_of_engine(fault.kind) ? "engine" : "router", fault.whose);
   if (fault.lasts > Duration{}) text += fmt::format(" for {:.3f} s", to_seconds(fault.lasts));
   return text;
 }

@@ -25,9 +25,9 @@ enum class FaultKind : std::uint8_t {
   kClearedCache,     // Its prefix cache is emptied, which it tells.
   kLostEvents,       // Some of its KV events get lost.
   kReorderedEvents,  // Some come late or twice.
-  kRouterRestart,    // The router's process ends and starts anew.
-  kClockJump,        // The router's process stands still: its clock jumps.
-  kReload,           // The router gets another configuration.
+  kRouterRestart,    // A router's process ends and starts anew.
+  kClockJump,        // A router's process stands still: its clock jumps.
+  kReload,           // A router gets another configuration.
   kPoolChange,       // The engine leaves the pool, and another one takes its place.
 };
 inline constexpr std::size_t kFaultKinds = 14;
@@ -37,14 +37,14 @@ struct Fault {
   Time at{};
   Duration lasts{};  // Zero: it is over at once.
   FaultKind kind = FaultKind::kCrash;
-  std::uint32_t engine = 0;  // Of faults that are one engine's.
+  std::uint32_t whose = 0;  // An engine's place in the pool, or a router.
 };
 
 // In the order of time: at least kFaultsMin, all over by kFaultsOver.
 inline constexpr std::size_t kFaultsMin = 4;
 inline constexpr Time kFaultsBegin{std::chrono::seconds(2)};
 inline constexpr Time kFaultsOver{std::chrono::seconds(42)};
-std::vector<Fault> draw_faults(Random& random, std::uint32_t engines);
+std::vector<Fault> draw_faults(Random& random, std::uint32_t engines, std::uint32_t routers);
 
 // One line, "  4.210 s  crash of engine 2 for 1.300 s".
 std::string describe(const Fault& fault);

@@ -35,6 +35,14 @@ ClientId Ledger::arrive(std::uint32_t prompt) {
   return static_cast<ClientId>(clients_.size() - 1);
 }
 
+bool Ledger::ask_again(ClientId client) {
+  Client& mine = clients_[client];
+  if (mine.end != ClientEnd::kLost || !mine.received.empty()) return false;
+  mine = {.prompt = mine.prompt, .arrived = agenda_.now()};
+  ++open_;
+  return true;
+}
+
 FlowId Ledger::begin_flow(ClientId client) {
   if (!clients_[client].received.empty()) {
     found("no retry after a byte",

@@ -63,6 +63,9 @@ class Ledger {
   const std::optional<Finding>& finding() const { return finding_; }
 
   ClientId arrive(std::uint32_t prompt);
+  // A client whose router ended before it got anything asks anew. False: it did get something, or
+  // nobody was lost.
+  bool ask_again(ClientId client);
   Client& client(ClientId id) { return clients_[id]; }
   const std::vector<Client>& clients() const { return clients_; }
   std::size_t open() const { return open_; }

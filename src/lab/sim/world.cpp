@@ -2,6 +2,7 @@
 #include "lab/sim/world.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -29,6 +30,10 @@ constexpr double kBeforeFault = -0.25;  // Seconds.
 constexpr double kAroundFault = 0.75;
 constexpr std::size_t kBurstMax = 4;
 constexpr double kLeavingShare = 0.06;
+constexpr double kAsksAgainShare = 0.7;
+constexpr Duration kAsksAgainAfter = std::chrono::milliseconds(20);
+// Routers learn one after the other that the pool has changed.
+constexpr double kPoolNewsSeconds = 0.4;
 constexpr std::uint64_t kConversations = 8;
 constexpr std::size_t kCalmRequests = 12;
 constexpr Duration kCalmGap = std::chrono::milliseconds(200);
@@ -42,6 +47,20 @@ constexpr Duration kLongestRequest = std::chrono::seconds(24);
 constexpr std::string_view kPolicies[] = {"fairlead",    "fairlead-exact", "blend",
                                           "round-robin", "least-request",  "sticky"};
 
+// Where one router's process runs.
+struct Site {
+  explicit Site(Agenda& agenda) : loop(agenda) {}
+  RouterLoop loop;
+  std::unique_ptr<RouterNode> node;
+  std::size_t calls = 0;  // That are not over.
+  std::size_t asked = 0;
+};
+
+struct OpenCall {
+  std::size_t router = 0;
+  std::unique_ptr<Call> call;
+};
+
 class World {
  public:
   World(std::uint64_t seed, const std::vector<scheduling::Profile>& policies);
@@ -52,8 +71,11 @@ class World {
   Time draw_arrival();
   void draw_arrivals();
   void arrive(std::uint32_t prompt);
+  void ask(ClientId client);
   void begin(const Fault& fault);
-  void restart_router();
+  std::unique_ptr<RouterNode> start_router(Site& site, const RouterConfig& config);
+  void restart(std::size_t router);
+  void tell_pool();
   void change_pool(std::uint32_t place, Duration length);
   std::vector<config::EndpointSetting> members() const;
   void sweep();
@@ -65,7 +87,6 @@ class World {
   Random random_;
   bool gateway_;
   Agenda agenda_;
-  RouterLoop loop_{agenda_};
   Ledger ledger_{agenda_};
   std::vector<std::unique_ptr<EngineHost>> engines_;
   std::vector<std::uint32_t> pool_;  // Engines by place.
@@ -74,8 +95,8 @@ class World {
   std::vector<Prompt> prompts_;
   std::vector<Prompt> strangers_;  // By place.
   PromptBlocks blocks_;
-  std::unique_ptr<RouterNode> node_;
-  std::map<ClientId, std::unique_ptr<Call>> calls_;
+  std::vector<std::unique_ptr<Site>> sites_;  // By router.
+  std::map<ClientId, OpenCall> calls_;
   std::size_t due_ = 0;  // Clients that have not arrived yet.
   std::uint64_t events_ = 0;
 };
@@ -83,7 +104,8 @@ class World {
 World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policies)
     : seed_(seed), policies_(policies), random_(mix64(seed)), gateway_(random_.below(2) == 0) {
   const auto places = static_cast<std::uint32_t>(kPoolMin + random_.below(kMorePool));
-  faults_ = draw_faults(random_, places);
+  const auto routers = static_cast<std::uint32_t>(1 + random_.below(kRoutersMax));
+  faults_ = draw_faults(random_, places, routers);
   prompts_ = draw_prompts(random_, kRequestsMin + random_.below(kMoreRequests) + kCalmRequests);
   while (strangers_.size() < places) {
     Prompt prompt = std::move(draw_prompts(random_, 1).front());
@@ -100,8 +122,11 @@ World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policie
       spares_.push_back(i);
     }
   }
-  node_ = std::make_unique<RouterNode>(Surroundings{agenda_, loop_, ledger_, engines_, blocks_},
-                                       draw_config(), members(), random_.next());
+  const RouterConfig config = draw_config();
+  while (sites_.size() < routers) {
+    sites_.push_back(std::make_unique<Site>(agenda_));
+    sites_.back()->node = start_router(*sites_.back(), config);
+  }
   for (const Fault& fault : faults_) agenda_.at(fault.at, [this, fault] { begin(fault); });
   draw_arrivals();
 }
@@ -147,7 +172,9 @@ void World::draw_arrivals() {
       engines_[pool_[place]]->serve_stranger(strangers_[place]);
     }
   });
-  agenda_.at(kHealed, [this] { node_->check_healed(prompts_); });
+  agenda_.at(kHealed, [this] {
+    for (const auto& site : sites_) site->node->check_healed(prompts_);
+  });
   Time at = kHealed;
   for (std::size_t i = stormy; i < prompts_.size(); ++i) {
     at += kCalmGap;
@@ -156,54 +183,91 @@ void World::draw_arrivals() {
 }
 
 void World::arrive(std::uint32_t prompt) {
-  --due_;
-  node_->check_prompt(prompts_[prompt]);
+  for (const auto& site : sites_) site->node->check_prompt(prompts_[prompt]);
   const ClientId client = ledger_.arrive(prompt);
+  const bool leaves = agenda_.now() < kFaultsOver && random_.uniform() < kLeavingShare;
+  ask(client);
+  if (!leaves) return;
+  agenda_.after(from_seconds(random_.uniform()), [this, client] {
+    const auto found = calls_.find(client);
+    if (found == calls_.end()) return;
+    sites_[found->second.router]->loop.after({}, [this, client] {
+      const auto open = calls_.find(client);
+      if (open != calls_.end()) open->second.call->leave();
+    });
+  });
+}
+
+// Any of the routers.
+void World::ask(ClientId client) {
+  --due_;
+  const std::size_t router = random_.below(sites_.size());
+  Site& site = *sites_[router];
+  const Prompt& prompt = prompts_[ledger_.client(client).prompt];
   const std::uint64_t conversation = random_.below(2) == 0 ? 0 : 1 + random_.below(kConversations);
   const std::uint64_t seed = random_.next();
-  const bool leaves = agenda_.now() < kFaultsOver && random_.uniform() < kLeavingShare;
   std::unique_ptr<Call> call;
   if (gateway_) {
-    call = std::make_unique<GatewayCall>(*node_, client, prompts_[prompt], conversation);
+    call = std::make_unique<GatewayCall>(*site.node, client, prompt, conversation);
   } else {
-    call = std::make_unique<EnvoyCall>(*node_, client, prompts_[prompt], conversation, seed);
+    call = std::make_unique<EnvoyCall>(*site.node, client, prompt, conversation, seed);
   }
-  calls_.emplace(client, std::move(call));
+  calls_.emplace(client, OpenCall{router, std::move(call)});
+  ++site.asked;
   // The gateway's clients reach the process as all else does.
-  loop_.after({}, [this, client] {
+  site.loop.after({}, [this, client] {
     const auto found = calls_.find(client);
-    if (found != calls_.end()) found->second->begin();
+    if (found != calls_.end()) found->second.call->begin();
   });
-  if (!leaves) return;
-  agenda_.after(from_seconds(random_.uniform()), loop_.wrap([this, client] {
-    const auto found = calls_.find(client);
-    if (found != calls_.end()) found->second->leave();
-  }));
 }
 
 void World::begin(const Fault& fault) {
   switch (fault.kind) {
     case FaultKind::kRouterRestart:
-      return restart_router();
+      return restart(fault.whose);
     case FaultKind::kClockJump:
-      return loop_.pause(fault.lasts);
+      return sites_[fault.whose]->loop.pause(fault.lasts);
     case FaultKind::kReload:
-      return loop_.wrap([this, config = draw_config()] { node_->reload(config); })();
+      return sites_[fault.whose]->loop.wrap([node = sites_[fault.whose]->node.get(),
+                                             config = draw_config()] { node->reload(config); })();
     case FaultKind::kPoolChange:
-      return change_pool(fault.engine, fault.lasts);
+      return change_pool(fault.whose, fault.lasts);
     default:
-      return engines_[pool_[fault.engine]]->begin(fault);
+      return engines_[pool_[fault.whose]]->begin(fault);
   }
 }
 
-void World::restart_router() {
-  for (auto& [client, call] : calls_) call->lose();
-  calls_.clear();
-  const RouterConfig config = node_->config();
-  node_.reset();
-  loop_.restart();
-  node_ = std::make_unique<RouterNode>(Surroundings{agenda_, loop_, ledger_, engines_, blocks_},
-                                       config, members(), random_.next());
+std::unique_ptr<RouterNode> World::start_router(Site& site, const RouterConfig& config) {
+  return std::make_unique<RouterNode>(Surroundings{agenda_, site.loop, ledger_, engines_, blocks_},
+                                      config, members(), random_.next());
+}
+
+void World::restart(std::size_t router) {
+  Site& site = *sites_[router];
+  std::vector<ClientId> lost;
+  std::erase_if(calls_, [&](auto& entry) {
+    if (entry.second.router != router) return false;
+    entry.second.call->lose();
+    lost.push_back(entry.first);
+    return true;
+  });
+  const RouterConfig config = site.node->config();
+  site.node.reset();
+  site.loop.restart();
+  site.node = start_router(site, config);
+  for (const ClientId client : lost) {
+    if (random_.uniform() >= kAsksAgainShare || !ledger_.ask_again(client)) continue;
+    ++due_;
+    agenda_.after(kAsksAgainAfter, [this, client] { ask(client); });
+  }
+}
+
+void World::tell_pool() {
+  for (const auto& site : sites_) {
+    agenda_.after(
+        from_seconds(kPoolNewsSeconds * random_.uniform()),
+        site->loop.wrap([this, node = site->node.get()] { node->set_members(members()); }));
+  }
 }
 
 // Another engine takes the place for a while.
@@ -212,7 +276,7 @@ void World::change_pool(std::uint32_t place, Duration length) {
   const std::uint32_t out = pool_[place];
   const auto swap = [this, place](std::uint32_t with) {
     spares_.push_back(std::exchange(pool_[place], with));
-    loop_.wrap([this] { node_->set_members(members()); })();
+    tell_pool();
   };
   const std::uint32_t in = spares_.front();
   spares_.pop_front();
@@ -229,7 +293,12 @@ std::vector<config::EndpointSetting> World::members() const {
 }
 
 void World::sweep() {
-  std::erase_if(calls_, [](const auto& entry) { return entry.second->over(); });
+  for (const auto& site : sites_) site->calls = 0;
+  std::erase_if(calls_, [&](const auto& entry) {
+    if (entry.second.call->over()) return true;
+    ++sites_[entry.second.router]->calls;
+    return false;
+  });
 }
 
 // What came after the healing is served, whoever asked.
@@ -246,12 +315,12 @@ WorldReport World::run() {
   while (!ledger_.finding() && (due_ > 0 || !calls_.empty()) && agenda_.step(kHorizon)) {
     ++events_;
     sweep();
-    node_->check_tables(calls_.size());
+    for (const auto& site : sites_) site->node->check_tables(site->calls);
   }
   if (!ledger_.finding()) {
     ledger_.check_end(kLongestRequest);
     check_calm();
-    node_->check_idle();
+    for (const auto& site : sites_) site->node->check_idle();
   }
   return report();
 }
@@ -261,6 +330,7 @@ WorldReport World::report() {
   report.seed = seed_;
   report.faults = faults_;
   report.requests = ledger_.clients().size();
+  for (const auto& site : sites_) report.asked.push_back(site->asked);
   report.events = events_;
   report.gateway = gateway_;
   report.finding = ledger_.finding();
@@ -273,7 +343,7 @@ WorldReport World::report() {
               XXH3_64bits(client.received.data(), client.received.size()));
   }
   // The calls end before what they hold on to.
-  for (auto& [client, call] : calls_) call->lose();
+  for (auto& [client, open] : calls_) open.call->lose();
   calls_.clear();
   return report;
 }
@@ -300,8 +370,8 @@ WorldReport run_world(std::uint64_t seed, const std::vector<scheduling::Profile>
 }
 
 std::string describe(const WorldReport& report) {
-  std::string text =
-      fmt::format("world {} through {}\n", report.seed, report.gateway ? "the gateway" : "Envoy");
+  std::string text = fmt::format("world {} through {}, {} routers\n", report.seed,
+                                 report.gateway ? "the gateway" : "Envoy", report.asked.size());
   bool told = !report.finding;
   const auto tell = [&] {
     text += fmt::format("{:8.3f} s  FOUND {}: {}\n", to_seconds(report.finding->at),
@@ -313,7 +383,8 @@ std::string describe(const WorldReport& report) {
     text += describe(fault) + "\n";
   }
   if (!told) tell();
-  text += fmt::format("{} requests:", report.requests);
+  text +=
+      fmt::format("{} requests, {} by router:", report.requests, fmt::join(report.asked, " and "));
   for (std::size_t end = 0; end < report.ends.size(); ++end) {
     if (report.ends[end] == 0) continue;
     text += fmt::format(" {} {}", report.ends[end], to_string(static_cast<ClientEnd>(end)));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// run_world: one random world in virtual time: engines, a router in front of them, clients, and
-// faults, all drawn from one seed. Whatever goes wrong, what must hold is checked at every event
-// and when all has healed; the first thing that did not hold is in the report. The same seed gives
-// the same report, to the byte.
+// run_world: one random world in virtual time: engines, one to three routers in front of them that
+// know nothing of each other, clients, and faults, all drawn from one seed. Whatever goes wrong,
+// what must hold is checked at every event and when all has healed; the first thing that did not
+// hold is in the report. The same seed gives the same report, to the byte.
 //
 //   2 s .. 42 s   at least kFaultsMin faults, and requests all the time
 //   56 s          everybody is healthy, trusted and known again (kRecovery)
@@ -27,11 +27,13 @@ namespace fairlead::sim {
 Result<std::vector<scheduling::Profile>> sim_policies();
 
 inline constexpr std::size_t kRequestsMin = 60;  // In the time of faults.
+inline constexpr std::size_t kRoutersMax = 3;
 
 struct WorldReport {
   std::uint64_t seed = 0;
   std::vector<Fault> faults;
   std::size_t requests = 0;
+  std::vector<std::size_t> asked;     // By router: requests, those asked again included.
   std::array<std::size_t, 6> ends{};  // Requests by ClientEnd.
   std::uint64_t events = 0;
   std::uint64_t digest = 0;  // Of all that clients got, and when.

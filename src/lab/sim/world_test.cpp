@@ -47,15 +47,30 @@ TEST(SimWorld, MostRequestsAreServedThroughEitherFront) {
   }
 }
 
+TEST(SimWorld, SeveralRoutersShareTheRequests) {
+  std::size_t worlds[kRoutersMax] = {};
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const WorldReport report = run_world(seed, policies());
+    ++worlds[report.asked.size() - 1];
+    std::size_t asked = 0;
+    for (const std::size_t one : report.asked) {
+      EXPECT_GT(one, report.requests / kRoutersMax / 2) << seed;
+      asked += one;
+    }
+    EXPECT_GE(asked, report.requests) << seed;  // Who lost a router asks another one.
+  }
+  for (const std::size_t count : worlds) EXPECT_GT(count, 2U);
+}
+
 TEST(SimFaults, AreOverInTime) {
   Random random(7);
   for (int i = 0; i < 1'000; ++i) {
-    const std::vector<Fault> faults = draw_faults(random, 3);
+    const std::vector<Fault> faults = draw_faults(random, 3, 2);
     ASSERT_GE(faults.size(), kFaultsMin);
     for (std::size_t at = 0; at < faults.size(); ++at) {
       EXPECT_GE(faults[at].at, kFaultsBegin);
       EXPECT_LE(faults[at].at + faults[at].lasts, kFaultsOver);
-      EXPECT_LT(faults[at].engine, 3U);
+      EXPECT_LT(faults[at].whose, 3U);
       if (at > 0) {
         EXPECT_LE(faults[at - 1].at, faults[at].at);
       }
