@@ -219,8 +219,8 @@ void KvListener::add(const model::Endpoint& endpoint,
     std::optional<Resumable> saved = take_resumable(endpoint.name, address);
     std::optional<prefix::SavedStream> place;
     if (saved) {
-      place = saved->stream;
-      publisher->resume(std::move(saved->feed));
+      place = saved->known.stream;
+      publisher->resume(std::move(saved->known.feed));
     }
     const auto id = subscriber_->add(address, *publisher, place);
     if (!id) {

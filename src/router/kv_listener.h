@@ -33,6 +33,7 @@
 #include "core/prefix/kv_feed.h"
 #include "core/prefix/kv_index.h"
 #include "core/prefix/kv_lane.h"
+#include "core/prefix/kv_saved.h"
 #include "core/prefix/token_keys.h"
 #include "core/prefix/told_rows.h"
 #include "core/scheduling/kv_event_settings.h"
@@ -92,8 +93,7 @@ class KvListener final : public picker::ExpectedBlocks {
   struct Resumable {
     std::string endpoint;
     fleet::KvPublisherAddress address;
-    prefix::KvFeed::Saved feed;
-    prefix::SavedStream stream;
+    prefix::KvSavedPublisher known;
   };
   // Where a publisher was when a save began.
   struct SavedPlace {
@@ -131,7 +131,6 @@ class KvListener final : public picker::ExpectedBlocks {
   // kv_listener_saved.cpp
   std::optional<Resumable> take_resumable(const std::string& endpoint,
                                           const fleet::KvPublisherAddress& address);
-  void import_publisher(const codec::RestartPublisher& one, std::vector<std::uint32_t>& slots);
   void drop_resumable();
   void begin_save(std::shared_ptr<KvSave> save);
   void save_slice();

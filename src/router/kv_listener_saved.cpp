@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What of a KvListener outlives the process.
-//
-// A save takes its time, and events go on being applied meanwhile. So a stream's place is noted
-// when the save begins, and what came until its end may be in the file or not: it is told again by
-// the replay from that place, and then a block that is there already is no copy
-// (KvFeed::Saved::settled). A publisher whose caches changed hands in between is left out.
+// What of a KvListener outlives the process; core/prefix/kv_saved.h says how it fits together
+// again.
 #include <algorithm>
 
 #include "router/kv_publisher.h"
@@ -27,45 +23,14 @@ void KvListener::restore(const codec::RestartImage& image) {
                  image.head.tokens_asked, settings_.block_tokens);
     return;
   }
-  while (lane_.domains() < image.head.domains) lane_.new_domain();
-  for (const codec::RestartDomain& one : image.domains) {
-    if (one.algorithm >= prefix::kVllmHashAlgorithms.size()) continue;
-    context_.restore_domain({prefix::kVllmHashAlgorithms[one.algorithm], one.seed}, one.domain);
-  }
   if (image.head.tokens_told != 0) block_tokens_ = image.head.tokens_told;
-  std::vector<std::uint32_t> slots(std::size_t{1} << 16, prefix::KvLane::kNoSlot);
-  for (const codec::RestartPublisher& one : image.publishers) import_publisher(one, slots);
-  codec::RestartRun run;
-  for (codec::RestartRuns runs = image.runs; runs.next(run);) lane_.import_run(run, slots);
+  std::vector<prefix::KvSavedPublisher> known = prefix::restore_index(image, context_);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    const codec::RestartPublisher& one = image.publishers[i];
+    resumable_.push_back(
+        {one.endpoint, {one.events, one.replay, one.topic, one.rank}, std::move(known[i])});
+  }
   resumable_until_ = clock_.now() + kFoundWithin;
-}
-
-void KvListener::import_publisher(const codec::RestartPublisher& one,
-                                  std::vector<std::uint32_t>& slots) {
-  Resumable kept;
-  kept.endpoint = one.endpoint;
-  kept.address = {one.events, one.replay, one.topic, one.rank};
-  kept.stream = {one.next, one.witness, one.complete};
-  kept.feed.block_tokens = one.block_tokens;
-  kept.feed.settled = one.settled;
-  if (one.domain != codec::kRestartNone) kept.feed.domain = one.domain;
-  for (const codec::RestartPublisher::Group& group : one.groups) {
-    using Kind = prefix::KvFeed::Group::Kind;
-    kept.feed.groups.push_back({group.number, group.kind == 0 ? Kind::kMain : Kind::kOther});
-  }
-  for (std::size_t tier = 0; tier < std::min(one.slots.size(), prefix::kKvTiers); ++tier) {
-    const std::uint32_t old = one.slots[tier];
-    if (old == codec::kRestartNone) continue;
-    const bool is_known =
-        old < slots.size() && slots[old] == prefix::KvLane::kNoSlot && kept.feed.domain;
-    if (is_known) kept.feed.slots[tier] = lane_.open(*kept.feed.domain);
-    if (kept.feed.slots[tier]) {
-      slots[old] = *kept.feed.slots[tier];
-    } else {
-      kept.stream = {};  // What it held there is not kept, so that all is to be told anew.
-    }
-  }
-  resumable_.push_back(std::move(kept));
 }
 
 std::optional<KvListener::Resumable> KvListener::take_resumable(
@@ -88,11 +53,7 @@ void KvListener::drop_resumable() {
   resumable_until_.reset();
   for (const Resumable& one : resumable_) {
     cells_.not_continued.add();
-    for (const auto& slot : one.feed.slots) {
-      if (!slot) continue;
-      lane_.retire(*slot);
-      context_.add_retired(*slot);
-    }
+    prefix::forget_saved(one.known, context_);
   }
   resumable_.clear();
 }
@@ -151,17 +112,11 @@ void KvListener::save_slice() {
 }
 
 void KvListener::finish_save(KvSave::End end) {
-  for (const auto& [hashes, domain] : context_.domains()) {
-    if (domain >= saved_domains_) continue;
-    const auto algorithm = std::ranges::find(prefix::kVllmHashAlgorithms, hashes.algorithm);
-    save_->writer().add(codec::RestartDomain{
-        static_cast<std::uint32_t>(algorithm - prefix::kVllmHashAlgorithms.begin()), hashes.seed,
-        domain});
-  }
+  prefix::save_domains(context_, saved_domains_, save_->writer());
   for (const SavedPlace& place : saved_places_) save_publisher(place);
   // Those that were not found yet are as they came.
   for (const Resumable& one : resumable_) {
-    if (one.stream.next != 0) save_->writer().add(to_save(one));
+    if (one.known.stream.next != 0) save_->writer().add(to_save(one));
   }
   lane_.end_export();
   cells_.save_pause.set(longest_pause_);
@@ -169,22 +124,12 @@ void KvListener::finish_save(KvSave::End end) {
 }
 
 codec::RestartPublisher KvListener::to_save(const Resumable& one) {
-  codec::RestartPublisher out;
+  codec::RestartPublisher out = prefix::to_record(one.known);
   out.endpoint = one.endpoint;
   out.events = one.address.events;
   out.replay = one.address.replay;
   out.topic = one.address.topic;
   out.rank = one.address.rank;
-  out.next = one.stream.next;
-  out.witness = one.stream.witness;
-  out.complete = one.stream.complete;
-  out.settled = one.feed.settled;
-  for (const auto& slot : one.feed.slots) out.slots.push_back(slot ? *slot : codec::kRestartNone);
-  for (const prefix::KvFeed::Group& group : one.feed.groups) {
-    out.groups.push_back({group.number, static_cast<std::uint8_t>(group.kind)});
-  }
-  out.block_tokens = one.feed.block_tokens;
-  out.domain = one.feed.domain.value_or(codec::kRestartNone);
   return out;
 }
 
@@ -198,9 +143,9 @@ void KvListener::save_publisher(const SavedPlace& place) {
   const prefix::KvFeed& feed = (*found)->feed();
   const prefix::EventStream* const stream = subscriber_->stream(place.id);
   if (stream == nullptr || feed.slots_version() != place.slots_version) return;
-  Resumable one{source->second->name, (*found)->address(), feed.save(), place.stream};
-  one.feed.settled = std::max(stream->next_sequence(), one.feed.settled);
-  save_->writer().add(to_save(one));
+  save_->writer().add(
+      to_save({source->second->name, (*found)->address(),
+               prefix::save_publisher(feed, place.stream, stream->next_sequence())}));
 }
 
 }  // namespace fairlead::router
