@@ -216,11 +216,19 @@ void EngineHost::ask(Duration extra, Task answer, Task refused) {
     if (partitioned()) return;
     if (down_) return agenda_.after(kWire, refused);
     if (stalled()) {
-      asleep_.push_back([this, extra, answer] { agenda_.after(kWire + extra, answer); });
+      asleep_.push_back([this, extra, answer] { reply(extra, answer); });
     } else {
-      agenda_.after(kWire + extra, answer);
+      reply(extra, answer);
     }
   });
+}
+
+void EngineHost::reply(Duration extra, const Task& answer) {
+  if (partitioned()) {
+    held_back_.push_back(answer);
+  } else {
+    agenda_.after(kWire + extra, answer);
+  }
 }
 
 codec::EngineMetrics EngineHost::metrics() {

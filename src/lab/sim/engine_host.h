@@ -144,6 +144,7 @@ class EngineHost {
   void submit(FlowId id);
   engine::SequenceId compute(const Prompt& prompt, std::uint64_t tag);
   void answer_error(FlowId id, int status);
+  void reply(Duration extra, const Task& answer);
   void emit(const engine::TokenEvent& token);
   void send_text(FlowId id, const std::string& text);
   void reset_flow(FlowId id);
