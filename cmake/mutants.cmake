@@ -4,6 +4,7 @@
 # for the libraries' own, each of these is a translation unit of its own in joined builds too.
 set(FAIRLEAD_MUTATED
   core/access/key_usage.cpp
+  core/codec/restart_file.cpp
   core/codec/sse_scanner.cpp
   core/exchange/extproc_response.cpp
   core/fleet/fleet.cpp

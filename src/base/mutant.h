@@ -32,11 +32,14 @@ enum class Mutant : std::uint8_t {
   kDroppedLastChunk,  // The answer's last piece loses its bytes.
   kSplitUsage,        // Usage that comes in two pieces is not seen.
   kForgottenTail,     // With a block in a chain's midst the KV index forgets those behind it.
+  kUncheckedFile,     // A damaged file of a restart is read as if it were whole.
+  kUnprovedTrust,     // What was saved is believed before its publisher was asked.
+  kCountedAgain,      // What is in the saved index and told again counts as copies.
   kUnconfirmedLink,   // What was published before a subscription took effect is never asked for.
 };
 
 // By Mutant; the first is none.
-inline constexpr std::array<std::string_view, 16> kMutantNames = {"none",
+inline constexpr std::array<std::string_view, 19> kMutantNames = {"none",
                                                                   "lost_release",
                                                                   "double_release",
                                                                   "reused_slot",
@@ -51,6 +54,9 @@ inline constexpr std::array<std::string_view, 16> kMutantNames = {"none",
                                                                   "dropped_last_chunk",
                                                                   "split_usage",
                                                                   "forgotten_tail",
+                                                                  "unchecked_file",
+                                                                  "unproved_trust",
+                                                                  "counted_again",
                                                                   "unconfirmed_link"};
 
 #ifdef FAIRLEAD_MUTANTS

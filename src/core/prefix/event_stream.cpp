@@ -51,7 +51,8 @@ std::string_view to_string(Trust trust) {
 }
 
 Trust EventStream::trust() const {
-  if (!placed_ || unproved_) return Trust::kAbsent;
+  const bool proved = !unproved_ || planted(Mutant::kUnprovedTrust);
+  if (!placed_ || !proved) return Trust::kAbsent;
   const bool is_whole = state_ == StreamState::kLive || (confirming_ && complete_);
   return is_whole && link_ != Link::kDown ? Trust::kTrusted : Trust::kSuspect;
 }

@@ -158,7 +158,7 @@ BatchEffect KvFeed::apply(std::uint64_t sequence, std::string_view payload) {
     last_fault_ = fault;
     return BatchEffect::kMalformed;
   }
-  if (sequence >= settled_) return apply(batch);
+  if (sequence >= settled_ || planted(Mutant::kCountedAgain)) return apply(batch);
   context_.lane_.set_repeats(KvRepeats::kIgnored);
   const BatchEffect effect = apply(batch);
   context_.lane_.set_repeats(KvRepeats::kCopies);

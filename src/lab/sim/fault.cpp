@@ -10,14 +10,22 @@ namespace fairlead::sim {
 namespace {
 
 constexpr std::size_t kMoreFaults = 6;
-// Of a pool change, the last kind, against any other: a slot's next owner is rarely met.
+// Of these against any other: a slot's next owner is rarely met, and so is what a restart got
+// wrong.
 constexpr std::uint64_t kPoolWeight = 3;
+constexpr std::uint64_t kRestartWeight = 3;
 constexpr double kBeginsWithin = 26;  // Seconds.
 // Most faults are short, because long ones leave nothing to route; the long ones are what ejection
 // is for.
 constexpr double kLongestSeconds = 9;
 // The slot of who left rests for ten seconds, so that a shorter absence never shows a reuse.
 constexpr double kAwaySeconds = 10.5;
+
+FaultKind draw_kind(Random& random) {
+  const std::uint64_t drawn = random.below(kFaultKinds + kPoolWeight + kRestartWeight - 2);
+  if (drawn < kFaultKinds) return static_cast<FaultKind>(drawn);
+  return drawn < kFaultKinds + kPoolWeight - 1 ? FaultKind::kPoolChange : FaultKind::kRouterRestart;
+}
 
 Duration draw_length(Random& random, FaultKind kind) {
   const double chance = random.uniform();
@@ -79,8 +87,7 @@ std::string_view to_string(FaultKind kind) {
 std::vector<Fault> draw_faults(Random& random, std::uint32_t engines, std::uint32_t routers) {
   std::vector<Fault> faults(kFaultsMin + random.below(kMoreFaults + 1));
   for (Fault& fault : faults) {
-    fault.kind = static_cast<FaultKind>(
-        std::min<std::uint64_t>(random.below(kFaultKinds + kPoolWeight - 1), kFaultKinds - 1));
+    fault.kind = draw_kind(random);
     fault.at = kFaultsBegin + from_seconds(kBeginsWithin * random.uniform());
     fault.lasts = draw_length(random, fault.kind);
     const std::uint32_t all = is_of_engine(fault.kind) ? engines : routers;

@@ -42,10 +42,13 @@ void KvKnowledge::check_blocks() {
 }
 
 bool KvKnowledge::is_somebodys(prefix::KvSlot slot) const {
-  return std::ranges::any_of(followers_, [&](const auto& entry) {
+  const bool is_engines = std::ranges::any_of(followers_, [&](const auto& entry) {
     const KvFollower& follower = *entry.second;
     return follower.slot() == slot || expected_.slot(follower.ref()) == slot;
   });
+  return is_engines || std::ranges::any_of(resumable_, [&](const Resumable& one) {
+           return one.known.feed.slots[static_cast<std::size_t>(prefix::KvTier::kDevice)] == slot;
+         });
 }
 
 void KvKnowledge::check_blocks(const KvFollower& follower) {
@@ -77,7 +80,8 @@ void KvKnowledge::check_blocks(const KvFollower& follower) {
 // the blocks behind it has nowhere to go.
 bool KvKnowledge::may_miss(const KvFollower& follower, const PromptBlocks::Block& block) const {
   const PromptBlocks::Block* at = &block;
-  while (follower.engine().copies_of(at->hash) <= kCopiesCounted) {
+  const std::uint32_t counted = follower.resumed() ? 1 : kCopiesCounted;
+  while (follower.engine().copies_of(at->hash) <= counted) {
     if (at->parent == 0) return false;
     at = blocks_.find(at->parent);
   }
@@ -109,6 +113,7 @@ void KvKnowledge::check_healed(std::span<const Prompt> prompts) {
                     follower->stream().next_sequence(),
                     prefix::to_string(follower->stream().state())));
   }
+  break_off_save();
   check_blocks();
   if (expected_.blocks() > 0) return;  // What was sent a moment ago is told of too.
   // As decisions are told, by endpoint.

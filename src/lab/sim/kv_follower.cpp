@@ -31,7 +31,8 @@ prefix::EventStreamOptions stream_options() {
 
 }  // namespace
 
-KvFollower::KvFollower(KvKnowledge& owner, model::EndpointRef ref, EngineHost& engine)
+KvFollower::KvFollower(KvKnowledge& owner, model::EndpointRef ref, EngineHost& engine,
+                       std::optional<Resumable> saved)
     : owner_(owner),
       ref_(ref),
       engine_(engine),
@@ -40,6 +41,13 @@ KvFollower::KvFollower(KvKnowledge& owner, model::EndpointRef ref, EngineHost& e
       life_(engine.lives()),
       born_(owner.agenda_.now()),
       caught_up_(born_) {
+  if (saved) {
+    life_ = saved->life;
+    told_any_ = resumed_ = unproved_ = true;
+    feed_.resume(std::move(saved->known.feed));
+    sync_rows();
+    stream_.resume(saved->known.stream);
+  }
   engine_.listen(*this, [&loop = owner_.loop_](Task task) { return loop.wrap(std::move(task)); });
 }
 
@@ -56,21 +64,26 @@ prefix::BatchEffect KvFollower::apply(std::uint64_t sequence, std::string_view p
   if (effect == prefix::BatchEffect::kMalformed) {
     owner_.ledger_.found("readable events", fmt::format("engine {}", engine_.number()));
   }
-  if (effect == prefix::BatchEffect::kEmptied) owner_.expected_.forget(ref_);
+  if (effect == prefix::BatchEffect::kEmptied) {
+    owner_.expected_.forget(ref_);
+    resumed_ = false;
+  }
   if (!std::exchange(told_any_, true)) life_ = engine_.lives();
   sync_rows();
   return effect;
 }
 
 void KvFollower::forget() {
-  const bool disturbed = owner_.agenda_.now() < engine_.disturbed_until() + kEcho ||
-                         owner_.agenda_.now() < owner_.loop_.running_since() + kEcho;
+  const Time now = owner_.agenda_.now();
+  const Time runs = owner_.loop_.running_since();
+  const bool stood = runs > born_ && now < runs + kEcho;
+  const bool disturbed = stood || now < engine_.disturbed_until() + kEcho;
   if (told_any_ && !disturbed && life_ == engine_.lives()) {
     owner_.ledger_.found("nothing forgotten without cause",
                          fmt::format("all that engine {} told", engine_.number()));
   }
   life_ = engine_.lives();
-  told_any_ = false;
+  told_any_ = resumed_ = unproved_ = false;
   feed_.forget();
   owner_.expected_.forget(ref_);
   sync_rows();
@@ -90,7 +103,13 @@ void KvFollower::sync_rows() {
   }
 }
 
-void KvFollower::sync_trust() { owner_.rows_.set_trust(ref_.slot, stream_.trust()); }
+void KvFollower::sync_trust() {
+  if (unproved_ && stream_.trust() != prefix::Trust::kAbsent) {
+    owner_.ledger_.found("nothing saved is believed unproved",
+                         fmt::format("engine {} was not asked yet", engine_.number()));
+  }
+  owner_.rows_.set_trust(ref_.slot, stream_.trust());
+}
 
 void KvFollower::on_linked() {
   connected_ = true;
@@ -149,6 +168,7 @@ void KvFollower::ask(std::uint64_t from) {
       [here](std::uint64_t sequence, std::string_view payload) {
         KvFollower* const follower = here();
         if (follower == nullptr) return;
+        follower->unproved_ = false;
         follower->stream_.on_replay_batch(sequence, payload, follower->owner_.agenda_.now());
         follower->look();
       },

@@ -13,7 +13,8 @@ namespace fairlead::sim {
 
 class KvFollower final : public prefix::EventStreamSink, private KvListenerPort {
  public:
-  KvFollower(KvKnowledge& owner, model::EndpointRef ref, EngineHost& engine);
+  KvFollower(KvKnowledge& owner, model::EndpointRef ref, EngineHost& engine,
+             std::optional<Resumable> saved);
   ~KvFollower();
   KvFollower(const KvFollower&) = delete;
   KvFollower& operator=(const KvFollower&) = delete;
@@ -25,6 +26,13 @@ class KvFollower final : public prefix::EventStreamSink, private KvListenerPort 
   model::EndpointRef ref() const { return ref_; }
   const EngineHost& engine() const { return engine_; }
   const prefix::EventStream& stream() const { return stream_; }
+  std::uint64_t slots_version() const { return feed_.slots_version(); }
+  std::uint32_t life() const { return life_; }
+  prefix::KvSavedPublisher save(const prefix::SavedStream& begun) const {
+    return prefix::save_publisher(feed_, begun, stream_.next_sequence());
+  }
+  // Whether some of what it knows is another process's, which did not keep copies.
+  bool resumed() const { return resumed_; }
   // Whether all that the engine published is in the index, and believed.
   bool is_caught_up() const;
   // The device's slot; none before anything is stored.
@@ -62,6 +70,8 @@ class KvFollower final : public prefix::EventStreamSink, private KvListenerPort 
   std::uint64_t looks_ = 0;              // Only the last timer counts.
   std::uint32_t life_;                   // Of the engine, when the first of what is known was told.
   bool told_any_ = false;
+  bool resumed_ = false;
+  bool unproved_ = false;  // Resumed, and no replay was answered since.
   Time born_;
   Time caught_up_;  // When it was seen so last; when it began.
 };

@@ -51,7 +51,8 @@ void KvKnowledge::set_pool(const model::PoolSnapshot& pool,
   for (const model::Endpoint& endpoint : pool.endpoints) {
     auto& follower = followers_[endpoint.ref.slot];
     if (follower != nullptr) continue;
-    follower = std::make_unique<KvFollower>(*this, endpoint.ref, engine_of(endpoint));
+    EngineHost& engine = engine_of(endpoint);
+    follower = std::make_unique<KvFollower>(*this, endpoint.ref, engine, take_resumable(engine));
     if (const auto expected = expected_.open(endpoint.ref)) {
       rows_.assign(*expected, endpoint.ref.slot, prefix::ToldRows::Kind::kExpected);
     }
@@ -68,9 +69,8 @@ void KvKnowledge::tick() {
   expected_.expire(agenda_.now());
   lane_.sweep(kSweepSteps);
   context_.recycle_swept();
-  bool healed = false;
-  for (const auto& [slot, follower] : followers_) healed |= follower->note_healing();
-  if (healed) check_blocks();
+  for (const auto& [slot, follower] : followers_) to_check_ |= follower->note_healing();
+  if (!saving_ && std::exchange(to_check_, false)) check_blocks();
 }
 
 void KvKnowledge::replay_ended() {

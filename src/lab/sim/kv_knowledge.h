@@ -8,13 +8,16 @@
 // prompt exactly what the engine's cache holds, and holds the same blocks, those that no prompt
 // leads to included; it is so again no later than kHealsIn after whatever disturbed it, and what
 // that lasted; nothing that an engine told is forgotten unless the engine, its wire or its events
-// were disturbed; held batches and replays stay within their bounds.
+// were disturbed; held batches and replays stay within their bounds. What was known before a
+// restart is not believed before the publisher has shown that it is the same one, and then tells of
+// no block that is gone; it may miss blocks of which the engine had copies, which are not saved.
 // Threads: thread-compatible.
 #pragma once
 
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -26,7 +29,9 @@
 #include "core/prefix/kv_feed.h"
 #include "core/prefix/kv_index.h"
 #include "core/prefix/kv_lane.h"
+#include "core/prefix/kv_saved.h"
 #include "core/prefix/told_rows.h"
+#include "lab/sim/disk.h"
 #include "lab/sim/engine_host.h"
 #include "lab/sim/ledger.h"
 #include "lab/sim/router_loop.h"
@@ -38,6 +43,13 @@ namespace fairlead::sim {
 inline constexpr Duration kHealsIn = std::chrono::seconds(2);
 
 class KvFollower;
+
+// What another process knew of an engine that is not found yet.
+struct Resumable {
+  std::uint32_t engine = 0;
+  prefix::KvSavedPublisher known;
+  std::uint32_t life = 0;  // Of the engine, which told it.
+};
 
 class KvKnowledge final : public picker::ExpectedBlocks {
  public:
@@ -51,6 +63,14 @@ class KvKnowledge final : public picker::ExpectedBlocks {
   void set_pool(const model::PoolSnapshot& pool,
                 const std::function<EngineHost&(const model::Endpoint&)>& engine_of);
   void expect(model::EndpointRef endpoint, std::span<const std::uint64_t> keys, Time now) override;
+  // Before anything else.
+  void restore(const codec::RestartImage& image, const SavedLives& lives);
+  // A save, in slices until one returns false. The index's domains, for the file's head.
+  prefix::KvDomain begin_save();
+  bool save_slice(codec::RestartWriter& writer);
+  SavedLives finish_save(codec::RestartWriter& writer);
+  void break_off_save();
+
   // Every so often: what was sent and is told by now, and what was retired.
   void tick();
 
@@ -64,6 +84,14 @@ class KvKnowledge final : public picker::ExpectedBlocks {
   using Held = std::pair<prefix::KvSlot, std::uint64_t>;  // A block, by its key.
   static constexpr std::uint32_t kEndpointsMax = 64;
 
+  // Where a stream was when a save began.
+  struct SavedPlace {
+    model::EndpointRef ref;
+    std::uint64_t slots_version = 0;
+    prefix::SavedStream stream;
+  };
+
+  std::optional<Resumable> take_resumable(const EngineHost& engine);
   void replay_ended();
   void wake_waiting();
   // kv_blocks.cpp
@@ -90,6 +118,11 @@ class KvKnowledge final : public picker::ExpectedBlocks {
   std::map<std::uint32_t, std::unique_ptr<KvFollower>> followers_;  // By the endpoint's slot.
   std::vector<prefix::KvDepth> depths_;
   std::vector<Held> held_;
+  bool to_check_ = false;  // Somebody has healed.
+  std::vector<Resumable> resumable_;
+  bool saving_ = false;
+  prefix::KvDomain saved_domains_ = 0;
+  std::vector<SavedPlace> places_;
 };
 
 }  // namespace fairlead::sim

@@ -36,6 +36,8 @@ RouterNode::RouterNode(const Surroundings& world, const RouterConfig& config,
       fleet_(config.fleet, config.prefix, inflight_, Random(mix64(seed))),
       picker_(ports(), config.picking, seed),
       born_(world.agenda.now()) {
+  restore();
+  if (world.disk->every > Duration{}) save_later();
   set_members(members);
 }
 
@@ -88,6 +90,7 @@ void RouterNode::tick() {
   if (fleet_.take_changed()) publish();
   for (const fleet::Work& work : due_) start(work);
   knowledge_.tick();
+  save_slice();
   arm_tick();
 }
 
@@ -130,7 +133,12 @@ void RouterNode::apply(const fleet::Effect& effect) {
 }
 
 void RouterNode::publish() {
-  pool_ = std::make_shared<const model::PoolSnapshot>(fleet_.snapshot());
+  const auto before =
+      std::exchange(pool_, std::make_shared<const model::PoolSnapshot>(fleet_.snapshot()));
+  for (const model::Endpoint& endpoint : pool_->endpoints) {
+    const model::Endpoint* const known = before->find(endpoint.ref.slot);
+    if (known == nullptr || !(known->ref == endpoint.ref)) resume(endpoint);
+  }
   knowledge_.set_pool(*pool_, [this](const model::Endpoint& endpoint) -> EngineHost& {
     return engine_of(endpoint);
   });

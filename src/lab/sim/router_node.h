@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/access/key_usage.h"
+#include "core/codec/restart_file.h"
 #include "core/config/settings.h"
 #include "core/exchange/extproc_stream.h"
 #include "core/fleet/fleet.h"
@@ -26,6 +27,7 @@
 #include "core/fleet/traffic_table.h"
 #include "core/picker/picker.h"
 #include "core/prefix/routed_history.h"
+#include "lab/sim/disk.h"
 #include "lab/sim/engine_host.h"
 #include "lab/sim/kv_knowledge.h"
 #include "lab/sim/ledger.h"
@@ -63,6 +65,7 @@ struct Surroundings {
   Ledger& ledger;
   std::vector<std::unique_ptr<EngineHost>>& engines;
   const PromptBlocks& blocks;
+  Disk* disk;  // The router's own.
 };
 
 class RouterNode final : private picker::ObservationSink,
@@ -77,6 +80,8 @@ class RouterNode final : private picker::ObservationSink,
 
   void reload(const RouterConfig& config);
   void set_members(const std::vector<config::EndpointSetting>& members);
+  // It is told to end, and has the time.
+  void save_at_end();
 
   // For the requests.
   Time now() const { return world_.agenda.now(); }
@@ -112,6 +117,12 @@ class RouterNode final : private picker::ObservationSink,
   }
   void note(const picker::DecisionNote& note) override;
   picker::Ports ports();
+  // router_saved.cpp
+  void restore();
+  void resume(const model::Endpoint& endpoint);
+  void save_later();
+  void begin_save();
+  void save_slice();
 
   void tick();
   void arm_tick();
@@ -151,6 +162,8 @@ class RouterNode final : private picker::ObservationSink,
   std::map<std::uint32_t, int> held_;  // Shares by slot.
   int running_ = 0;
   Time born_{};
+  codec::RestartImage image_;                     // Of the process before, without its index.
+  std::unique_ptr<codec::RestartWriter> saving_;  // A save under way.
 };
 
 }  // namespace fairlead::sim

@@ -30,6 +30,10 @@ constexpr double kBeforeFault = -0.25;  // Seconds.
 constexpr double kAroundFault = 0.75;
 constexpr std::size_t kBurstMax = 4;
 constexpr double kLeavingShare = 0.06;
+constexpr double kSavesShare = 0.7;
+constexpr double kSaveSecondsMin = 0.5;
+constexpr double kMoreSaveSeconds = 8;
+constexpr double kDamagedShare = 0.3;
 constexpr double kAsksAgainShare = 0.7;
 constexpr Duration kAsksAgainAfter = std::chrono::milliseconds(20);
 // Routers learn one after the other that the pool has changed.
@@ -51,6 +55,7 @@ constexpr std::string_view kPolicies[] = {"fairlead",    "fairlead-exact", "blen
 struct Site {
   explicit Site(Agenda& agenda) : loop(agenda) {}
   RouterLoop loop;
+  Disk disk;
   std::unique_ptr<RouterNode> node;
   std::size_t calls = 0;  // That are not over.
   std::size_t asked = 0;
@@ -125,6 +130,10 @@ World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policie
   const RouterConfig config = draw_config();
   while (sites_.size() < routers) {
     sites_.push_back(std::make_unique<Site>(agenda_));
+    if (random_.uniform() < kSavesShare) {
+      sites_.back()->disk.every =
+          from_seconds(kSaveSecondsMin + kMoreSaveSeconds * random_.uniform());
+    }
     sites_.back()->node = start_router(*sites_.back(), config);
   }
   for (const Fault& fault : faults_) agenda_.at(fault.at, [this, fault] { begin(fault); });
@@ -238,8 +247,9 @@ void World::begin(const Fault& fault) {
 }
 
 std::unique_ptr<RouterNode> World::start_router(Site& site, const RouterConfig& config) {
-  return std::make_unique<RouterNode>(Surroundings{agenda_, site.loop, ledger_, engines_, blocks_},
-                                      config, members(), random_.next());
+  return std::make_unique<RouterNode>(
+      Surroundings{agenda_, site.loop, ledger_, engines_, blocks_, &site.disk}, config, members(),
+      random_.next());
 }
 
 void World::restart(std::size_t router) {
@@ -252,6 +262,9 @@ void World::restart(std::size_t router) {
     return true;
   });
   const RouterConfig config = site.node->config();
+  // It is told to end, or killed.
+  if (site.disk.every > Duration{} && random_.below(2) == 0) site.node->save_at_end();
+  if (random_.uniform() < kDamagedShare) site.disk.damage(random_);
   site.node.reset();
   site.loop.restart();
   site.node = start_router(site, config);
@@ -330,7 +343,11 @@ WorldReport World::report() {
   report.seed = seed_;
   report.faults = faults_;
   report.requests = ledger_.clients().size();
-  for (const auto& site : sites_) report.asked.push_back(site->asked);
+  for (const auto& site : sites_) {
+    report.asked.push_back(site->asked);
+    report.loaded += site->disk.loaded;
+    report.refused += site->disk.refused;
+  }
   report.events = events_;
   report.gateway = gateway_;
   report.finding = ledger_.finding();
@@ -388,6 +405,9 @@ std::string describe(const WorldReport& report) {
   for (std::size_t end = 0; end < report.ends.size(); ++end) {
     if (report.ends[end] == 0) continue;
     text += fmt::format(" {} {}", report.ends[end], to_string(static_cast<ClientEnd>(end)));
+  }
+  if (report.loaded + report.refused > 0) {
+    text += fmt::format("; {} restarts from a file, {} without it", report.loaded, report.refused);
   }
   text += fmt::format("; {} events, digest {:016x}\n", report.events, report.digest);
   return text;

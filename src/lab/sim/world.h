@@ -34,6 +34,8 @@ struct WorldReport {
   std::vector<Fault> faults;
   std::size_t requests = 0;
   std::vector<std::size_t> asked;     // By router: requests, those asked again included.
+  std::size_t loaded = 0;             // Restarts that went on from what was saved.
+  std::size_t refused = 0;            // Restarts that did without, because it was damaged.
   std::array<std::size_t, 6> ends{};  // Requests by ClientEnd.
   std::uint64_t events = 0;
   std::uint64_t digest = 0;  // Of all that clients got, and when.

@@ -62,6 +62,18 @@ TEST(SimWorld, SeveralRoutersShareTheRequests) {
   for (const std::size_t count : worlds) EXPECT_GT(count, 2U);
 }
 
+TEST(SimWorld, RoutersGoOnFromWhatTheySavedUnlessItIsDamaged) {
+  std::size_t loaded = 0;
+  std::size_t refused = 0;
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    const WorldReport report = run_world(seed, policies());
+    loaded += report.loaded;
+    refused += report.refused;
+  }
+  EXPECT_GT(loaded, 2U);
+  EXPECT_GT(refused, 0U);
+}
+
 TEST(SimFaults, AreOverInTime) {
   Random random(7);
   for (int i = 0; i < 1'000; ++i) {
