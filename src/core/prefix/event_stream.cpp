@@ -284,6 +284,7 @@ void EventStream::on_connected(Time now) {
   const Link before = std::exchange(link_, Link::kUp);
   if (before != Link::kUp && options_.has_replay && !planted(Mutant::kUnconfirmedLink)) {
     confirm_at_ = now + options_.confirm_after;
+    confirms_failed_ = 0;
   }
   if (before != Link::kDown) return;
   if (!planted(Mutant::kUncancelledTimer)) forget_at_.reset();
@@ -382,7 +383,14 @@ void EventStream::on_replay_failed(Time now) {
   if (!replaying()) return;
   ++figures_.replays_failed;
   // Nothing is known to be missing, so nothing is given up.
-  if (std::exchange(confirming_, false) && !progress_ && drain(now)) return settle();
+  if (std::exchange(confirming_, false) && !progress_ && drain(now)) {
+    if (!live_) {
+      ++confirms_failed_;
+      confirm_at_ =
+          now + options_.confirm_after * (1U << std::min(confirms_failed_, kBackoffDoublings));
+    }
+    return settle();
+  }
   if (!replaying()) return;  // What was held told of a restart.
   if (!progress_ && ++attempts_ >= options_.replay_attempts_max) return give_up(now);
   if (progress_) attempts_ = 0;

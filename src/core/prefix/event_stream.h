@@ -16,8 +16,9 @@
 //
 // A subscription takes effect a while after the connection stands, and a replay may be answered in
 // between: what is published then reaches nobody, and no later number tells of it while the engine
-// is idle. So a connection over which nothing came live is confirmed once by another replay, which
-// is the witness alone as a rule; what was trusted stays so meanwhile.
+// is idle. So a connection over which nothing came live is confirmed by another replay, which is
+// the witness alone as a rule; what was trusted stays so meanwhile. One that fails is tried again,
+// after twice the time.
 //
 // A gap is closed by late batches or by a replay. Live batches are held meanwhile, within a bound.
 // What no replay covers makes the stream forget everything and go on: it then knows less than the
@@ -208,6 +209,7 @@ class EventStream {
   std::optional<Time> forget_at_;
   std::optional<Time> resync_at_;
   std::optional<Time> confirm_at_;
+  std::uint32_t confirms_failed_ = 0;  // In a row, of this connection.
   EventStreamFigures figures_;
 };
 

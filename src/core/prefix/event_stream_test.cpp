@@ -111,6 +111,32 @@ TEST(EventStream, AConfirmationThatFailsGivesNothingUp) {
   EXPECT_EQ(rig.stream.figures().replays_failed, 1U);
 }
 
+TEST(EventStream, AConfirmationThatFailsIsTriedAgainAfterTwiceTheTime) {
+  Rig rig(kWithReplay);
+  rig.lose(5);
+  EXPECT_TRUE(rig.replay());
+  rig.lose(2);  // Sent before the subscription took effect, by an engine that then stands still.
+  Duration waited{};
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(rig.stream.deadline()) << i;
+    EXPECT_GE(*rig.stream.deadline() - rig.now, 2 * waited) << i;
+    waited = *rig.stream.deadline() - rig.now;
+    rig.now = *rig.stream.deadline();
+    rig.stream.on_time(rig.now);
+    EXPECT_EQ(rig.stream.wanted_replay(rig.now), 4U) << i;
+    rig.stream.on_replay_asked(rig.now);
+    rig.stream.on_replay_failed(rig.now);
+    rig.expect(StreamState::kLive, Trust::kTrusted);
+  }
+  ASSERT_TRUE(rig.stream.deadline());
+  rig.now = *rig.stream.deadline();
+  rig.stream.on_time(rig.now);
+  EXPECT_TRUE(rig.replay());
+  rig.expect_equal();
+  EXPECT_EQ(rig.index.forgotten(), 0);
+  EXPECT_FALSE(rig.stream.deadline());
+}
+
 // Of an engine that stands still from the connection on nothing is known, and nothing is missing.
 TEST(EventStream, AFailedConfirmationOfAStreamThatNothingCameOverIsNotBelieved) {
   Rig rig(kWithReplay);
