@@ -24,14 +24,14 @@
 #include <utility>
 #include <vector>
 
-#include "core/exchange/testing/envoy_messages.h"
+#include "core/codec/ext_proc_envoy.h"
 #include "io/net/event_loop.h"
 #include "io/net/testing/grpc_messages.h"
 
 namespace fairlead::net {
 namespace {
 
-namespace envoy = exchange::testing;
+namespace envoy = codec::envoy;
 using codec::BodySendMode;
 using codec::ProcessingPhase;
 using envoy::EnvoyMessage;
@@ -143,7 +143,7 @@ std::vector<EnvoyReply> replies_of(const Stream& stream) {
 }
 
 // The bytes of the body's pieces of one side.
-std::string body_of(const std::vector<EnvoyReply>& replies, envoy::ProcessingSide side) {
+std::string body_of(const std::vector<EnvoyReply>& replies, codec::ProcessingSide side) {
   std::string body;
   for (const EnvoyReply& reply : replies) {
     if (reply.kind == ReplyKind::kBody && reply.side == side) body += reply.body;
@@ -155,13 +155,13 @@ bool placed(const Stream& stream) {
   if (stream.answer().closed) return false;
   const auto replies = replies_of(stream);
   return !replies.empty() && !replies.front().header("x-gateway-destination-endpoint").empty() &&
-         body_of(replies, envoy::ProcessingSide::kRequest) == stream.request;
+         body_of(replies, codec::ProcessingSide::kRequest) == stream.request;
 }
 
 bool answered_with(const Stream& stream, std::string_view text) {
   const auto replies = replies_of(stream);
-  return body_of(replies, envoy::ProcessingSide::kRequest) == stream.request &&
-         body_of(replies, envoy::ProcessingSide::kResponse) == text;
+  return body_of(replies, codec::ProcessingSide::kRequest) == stream.request &&
+         body_of(replies, codec::ProcessingSide::kResponse) == text;
 }
 
 bool held(const Stream& stream) { return !stream.answer().closed && answered_with(stream, kFirst); }

@@ -6,19 +6,19 @@
 #include <string>
 #include <vector>
 
+#include "core/codec/ext_proc_envoy.h"
 #include "core/exchange/extproc_stream.h"
 #include "core/exchange/kept_memory.h"
-#include "core/exchange/testing/envoy_messages.h"
 #include "core/exchange/testing/recording_port.h"
 #include "core/tokens/estimate.h"
 
 namespace fairlead::exchange {
 namespace {
 
-using testing::BodySendMode;
-using testing::EnvoyReply;
-using testing::HeaderList;
-using testing::ProcessingPhase;
+using codec::BodySendMode;
+using codec::ProcessingPhase;
+using codec::envoy::EnvoyReply;
+using codec::envoy::HeaderList;
 using testing::RecordingPort;
 
 class ExtProcBoundsTest : public ::testing::Test {
@@ -35,20 +35,20 @@ class ExtProcBoundsTest : public ::testing::Test {
     stream_.begin(settings_);
     HeaderList headers = {{":method", "POST"}, {":path", std::move(path)}};
     headers.insert(headers.end(), more.begin(), more.end());
-    stream_.on_message(testing::encode({.phase = ProcessingPhase::kRequestHeaders,
-                                        .headers = headers,
-                                        .metadata = std::move(metadata)}));
+    stream_.on_message(codec::envoy::encode({.phase = ProcessingPhase::kRequestHeaders,
+                                             .headers = headers,
+                                             .metadata = std::move(metadata)}));
   }
   void body(std::string_view text, bool end = true) {
-    stream_.on_message(testing::encode(
+    stream_.on_message(codec::envoy::encode(
         {.phase = ProcessingPhase::kRequestBody, .body = std::string(text), .end = end}));
   }
   void answer_head(HeaderList headers) {
-    stream_.on_message(testing::encode(
+    stream_.on_message(codec::envoy::encode(
         {.phase = ProcessingPhase::kResponseHeaders, .headers = std::move(headers)}));
   }
   void answer_body(std::string_view text) {
-    stream_.on_message(testing::encode(
+    stream_.on_message(codec::envoy::encode(
         {.phase = ProcessingPhase::kResponseBody, .body = std::string(text), .end = false}));
   }
   std::uint64_t large_heads() const {
@@ -146,11 +146,11 @@ TEST_F(ExtProcBoundsTest, AnAnnouncedLengthCountsUpToWhatCouldBeRead) {
 
 TEST_F(ExtProcBoundsTest, ASubsetThatIsTooLongNamesNobodyAndIsCounted) {
   std::vector<std::string> hint(SubsetHint::kEntriesMax, "10.0.0.1");
-  head({}, BodySendMode::kFullDuplexStreamed, testing::subset_metadata(hint));
+  head({}, BodySendMode::kFullDuplexStreamed, codec::envoy::subset_metadata(hint));
   EXPECT_TRUE(stream_.request().subset->allows("10.0.0.1", 80));
   EXPECT_EQ(counters_.subsets_too_long, 0U);
   hint.emplace_back("10.0.0.1");
-  head({}, BodySendMode::kFullDuplexStreamed, testing::subset_metadata(hint));
+  head({}, BodySendMode::kFullDuplexStreamed, codec::envoy::subset_metadata(hint));
   EXPECT_TRUE(stream_.request().subset->present());
   EXPECT_EQ(stream_.request().subset->size(), 0U);
   EXPECT_FALSE(stream_.request().subset->allows("10.0.0.1", 80));
@@ -165,10 +165,10 @@ TEST_F(ExtProcBoundsTest, ARequestThatDoesNotLeaveAtOnceKeepsItsStreamOpen) {
   const auto answered = [&] {
     EXPECT_FALSE(port_.finished);
     answer_head({{":status", "200"}});
-    stream_.on_message(
-        testing::encode({.phase = ProcessingPhase::kResponseBody, .body = "answer", .end = true}));
+    stream_.on_message(codec::envoy::encode(
+        {.phase = ProcessingPhase::kResponseBody, .body = "answer", .end = true}));
     EnvoyReply last;
-    EXPECT_TRUE(testing::decode(port_.messages.back(), last));
+    EXPECT_TRUE(codec::envoy::decode(port_.messages.back(), last));
     EXPECT_EQ(last.body, "answer");
     EXPECT_EQ(port_.finished, StreamStatus::kOk);
   };
@@ -203,7 +203,7 @@ TEST_F(ExtProcBoundsTest, NamesAreNotSwappedIntoABomb) {
     std::string shown;
     for (const std::string& message : port_.messages) {
       EnvoyReply reply;
-      ASSERT_TRUE(testing::decode(message, reply));
+      ASSERT_TRUE(codec::envoy::decode(message, reply));
       shown += reply.body;
     }
     EXPECT_TRUE(shown.starts_with(R"("model":")" + model));

@@ -9,21 +9,21 @@
 #include <vector>
 
 #include "base/random.h"
+#include "core/codec/ext_proc_envoy.h"
 #include "core/exchange/extproc_stream.h"
-#include "core/exchange/testing/envoy_messages.h"
 #include "core/exchange/testing/recording_port.h"
 
 namespace fairlead::exchange {
 namespace {
 
-using testing::BodyReplyKind;
-using testing::BodySendMode;
-using testing::EnvoyMessage;
-using testing::EnvoyReply;
-using testing::ProcessingPhase;
-using testing::ProcessingSide;
+using codec::BodySendMode;
+using codec::ProcessingPhase;
+using codec::ProcessingSide;
+using codec::envoy::BodyReplyKind;
+using codec::envoy::EnvoyMessage;
+using codec::envoy::EnvoyReply;
+using codec::envoy::ReplyKind;
 using testing::RecordingPort;
-using testing::ReplyKind;
 
 constexpr std::uint64_t kSeeds = 12'000;
 constexpr std::string_view kServedModel = "served-model";
@@ -263,7 +263,7 @@ std::vector<int> EnvoyModel::possible() const {
 void EnvoyModel::say(EnvoyMessage message) {
   if (first_) message.protocol = plan_.modes;
   first_ = false;
-  stream_.on_message(testing::encode(message));
+  stream_.on_message(codec::envoy::encode(message));
 }
 
 void EnvoyModel::send_request_headers() {
@@ -415,7 +415,7 @@ void EnvoyModel::read_replies() {
   const std::size_t before = backend_.size();
   for (; read_ < port_.messages.size(); ++read_) {
     EnvoyReply reply;
-    if (!testing::decode(port_.messages[read_], reply)) return wrong("no ProcessingResponse");
+    if (!codec::envoy::decode(port_.messages[read_], reply)) return wrong("no ProcessingResponse");
     if (reply.kind == ReplyKind::kImmediate) {
       ++immediate_;
     } else if (reply.side == ProcessingSide::kRequest) {
@@ -535,7 +535,7 @@ std::string random_message(Random& random) {
   if (random.below(30) == 0) message.headers.resize(kHeadersMax + 1);
   message.body = random.below(2) == 0 ? R"({"model":"m","prompt":"p"})" : "x";
   if (random.below(20) == 0) message.observability = true;
-  std::string bytes = testing::encode(message);
+  std::string bytes = codec::envoy::encode(message);
   if (random.below(20) == 0) bytes.resize(random.below(bytes.size() + 1));
   return bytes;
 }
@@ -567,7 +567,7 @@ TEST(ExtProcModel, AnyOrderAtAllEndsExactlyOnce) {
     EnvoyReply reply;
     bool immediate = false;
     for (const std::string& message : port.messages) {
-      EXPECT_TRUE(testing::decode(message, reply));
+      EXPECT_TRUE(codec::envoy::decode(message, reply));
       immediate = immediate || reply.kind == ReplyKind::kImmediate;
     }
     EXPECT_EQ(port.replied.has_value(), immediate);

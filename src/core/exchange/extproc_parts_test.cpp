@@ -5,12 +5,12 @@
 #include <atomic>
 #include <string>
 
+#include "core/codec/ext_proc_envoy.h"
 #include "core/exchange/body_store.h"
 #include "core/exchange/extproc_stream.h"
 #include "core/exchange/model_name_swap.h"
 #include "core/exchange/route.h"
 #include "core/exchange/subset_hint.h"
-#include "core/exchange/testing/envoy_messages.h"
 
 namespace fairlead::exchange {
 namespace {
@@ -118,7 +118,7 @@ TEST(RouteSuffix, TakesTheLongestKnownEnd) {
 TEST(SubsetHint, MatchesAddressesAndPortsWhereThereAreAny) {
   SubsetHint hint;
   EXPECT_TRUE(hint.allows("10.0.0.1", 8000));
-  hint.read(testing::subset_metadata(
+  hint.read(codec::envoy::subset_metadata(
       {"10.0.0.1:8000", "10.0.0.2", "[fd00::1]:9000", "fd00::2", "10.0.0.3:http", "[fd00::3]"}));
   EXPECT_TRUE(hint.present());
   EXPECT_TRUE(hint.allows("10.0.0.1", 8000));
@@ -129,7 +129,7 @@ TEST(SubsetHint, MatchesAddressesAndPortsWhereThereAreAny) {
   EXPECT_TRUE(hint.allows("FD00::2", 1));
   EXPECT_TRUE(hint.allows("fd00::3", 1));
   EXPECT_FALSE(hint.allows("10.0.0.3", 80));
-  hint.read(testing::subset_metadata({}));
+  hint.read(codec::envoy::subset_metadata({}));
   EXPECT_TRUE(hint.present());
   EXPECT_FALSE(hint.allows("10.0.0.1", 8000));
   hint.read("");  // The next message says nothing: what was said stands.

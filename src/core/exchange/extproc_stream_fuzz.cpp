@@ -7,8 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "core/codec/ext_proc_envoy.h"
 #include "core/exchange/extproc_stream.h"
-#include "core/exchange/testing/envoy_messages.h"
 #include "core/exchange/testing/recording_port.h"
 
 namespace {
@@ -55,11 +55,11 @@ void play(std::string_view bytes) {
   }
   stream.on_gone();
   require(port.ends == 1 && !port.broken_contract && port.decides <= 1);
-  fairlead::exchange::testing::EnvoyReply reply;
+  fairlead::codec::envoy::EnvoyReply reply;
   bool immediate = false;
   for (const std::string& message : port.messages) {
-    require(fairlead::exchange::testing::decode(message, reply));
-    immediate = immediate || reply.kind == fairlead::exchange::testing::ReplyKind::kImmediate;
+    require(fairlead::codec::envoy::decode(message, reply));
+    immediate = immediate || reply.kind == fairlead::codec::envoy::ReplyKind::kImmediate;
   }
   require(port.replied.has_value() == immediate);
   require(port.drain());

@@ -34,7 +34,8 @@ TEST_F(ExtProcTest, DuplexRequestGoesThereAndItsAnswerComesBack) {
   EXPECT_EQ(port_.model, "small");
   EXPECT_EQ(port_.dispatched, 1);
 
-  response_headers("200", "text/event-stream", false, testing::served_metadata("10.0.0.2:8000"));
+  response_headers("200", "text/event-stream", false,
+                   codec::envoy::served_metadata("10.0.0.2:8000"));
   response_body(kTokenEvent, false);
   response_body(kUsageEvent, false);
   response_body("data: [DONE]\n\n", true);
@@ -205,7 +206,7 @@ TEST_F(ExtProcTest, DecidesAtTheHeadWhereTheBodyComesTooLate) {
 
 TEST_F(ExtProcTest, RequestsWithoutABodyAreDecidedLikeAllOthers) {
   begin();
-  request_headers({}, true, "/v1/models", testing::subset_metadata({"10.0.0.1"}));
+  request_headers({}, true, "/v1/models", codec::envoy::subset_metadata({"10.0.0.1"}));
   EXPECT_EQ(port_.decides, 1);
   const auto sent = replies();
   ASSERT_EQ(sent.size(), 1U);
@@ -380,12 +381,12 @@ TEST_F(ExtProcTest, AFullStoreRefusesAndRecovers) {
   port.attach(stream);
   stream.begin(settings_);
   stream.on_message(
-      testing::encode({.phase = ProcessingPhase::kRequestHeaders,
-                       .headers = {{":method", "POST"}, {":path", "/v1/completions"}}}));
-  stream.on_message(
-      testing::encode({.phase = ProcessingPhase::kRequestBody, .body = std::string(9000, ' ')}));
+      codec::envoy::encode({.phase = ProcessingPhase::kRequestHeaders,
+                            .headers = {{":method", "POST"}, {":path", "/v1/completions"}}}));
+  stream.on_message(codec::envoy::encode(
+      {.phase = ProcessingPhase::kRequestBody, .body = std::string(9000, ' ')}));
   EnvoyReply reply;
-  ASSERT_TRUE(testing::decode(port.messages.at(0), reply));
+  ASSERT_TRUE(codec::envoy::decode(port.messages.at(0), reply));
   EXPECT_EQ(reply.status, 503);
   EXPECT_EQ(reply.header("x-llm-d-request-dropped-reason"), "rejected-saturated");
   EXPECT_EQ(port.replied, model::ReplyReason::kOverloaded);
@@ -399,7 +400,7 @@ TEST_F(ExtProcTest, AnAnswerBeforeTheDecisionPassesAndTheDecisionIsDropped) {
   modes_ = {BodySendMode::kFullDuplexStreamed, BodySendMode::kFullDuplexStreamed};
   stream_later_.begin(settings_);
   const auto tell = [&](EnvoyMessage message) {
-    stream_later_.on_message(testing::encode(message));
+    stream_later_.on_message(codec::envoy::encode(message));
   };
   tell({.phase = ProcessingPhase::kRequestHeaders,
         .headers = {{":method", "POST"}, {":path", "/v1/chat/completions"}}});
@@ -410,7 +411,7 @@ TEST_F(ExtProcTest, AnAnswerBeforeTheDecisionPassesAndTheDecisionIsDropped) {
   tell({.phase = ProcessingPhase::kResponseBody, .body = "timeout", .end = true});
   ASSERT_EQ(later_.messages.size(), 2U);
   EnvoyReply reply;
-  ASSERT_TRUE(testing::decode(later_.messages[1], reply));
+  ASSERT_TRUE(codec::envoy::decode(later_.messages[1], reply));
   EXPECT_EQ(reply.body, "timeout");
   EXPECT_EQ(later_.outcome, model::Outcome::kTimedOut);
   EXPECT_EQ(later_.statuses.size(), 0U);

@@ -3,7 +3,6 @@
 #include "lab/sim/envoy_call.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <utility>
 
@@ -11,6 +10,9 @@ namespace fairlead::sim {
 namespace {
 
 using codec::ProcessingPhase;
+using codec::envoy::EnvoyMessage;
+using codec::envoy::EnvoyReply;
+using codec::envoy::ReplyKind;
 
 // Longer than the longest pause of the router.
 constexpr Duration kRouterPatience = std::chrono::seconds(5);
@@ -29,23 +31,27 @@ EnvoyCall::EnvoyCall(RouterNode& node, ClientId client, const Prompt& prompt,
 
 void EnvoyCall::begin() {
   stream_.begin(settings_);
-  const std::array<HeaderPair, 3> headers{
-      {{":method", "POST"}, {":path", "/v1/completions"}, {"content-type", "application/json"}}};
-  to_router({.phase = ProcessingPhase::kRequestHeaders, .headers = headers});
+  to_router({.phase = ProcessingPhase::kRequestHeaders,
+             .headers = {{":method", "POST"},
+                         {":path", "/v1/completions"},
+                         {"content-type", "application/json"}}});
   std::string_view rest = prompt_.body;
   for (std::size_t pieces = 1 + random_.below(kRequestPiecesMax); pieces > 1; --pieces) {
     const std::size_t size = random_.below(rest.size());
-    to_router({.phase = ProcessingPhase::kRequestBody, .body = rest.substr(0, size)});
+    to_router({.phase = ProcessingPhase::kRequestBody, .body = std::string(rest.substr(0, size))});
     rest.remove_prefix(size);
   }
-  to_router({.phase = ProcessingPhase::kRequestBody, .body = rest, .end = true});
+  to_router({.phase = ProcessingPhase::kRequestBody, .body = std::string(rest), .end = true});
   wait(kRouterPatience, &EnvoyCall::on_router_timeout);
   node_.world().agenda.after(limits().total, guarded([this] {
                                if (!client_over_) on_router_timeout();
                              }));
 }
 
-void EnvoyCall::to_router(const ProxyMessage& message) {
+// In full duplex both ways, as every message says here.
+void EnvoyCall::to_router(EnvoyMessage message) {
+  using enum codec::BodySendMode;
+  message.protocol = {kFullDuplexStreamed, kFullDuplexStreamed};
   node_.world().loop.after(kWire, guarded([this, bytes = encode(message)] {
                              if (stream_.running()) stream_.on_message(bytes);
                            }));
@@ -59,20 +65,20 @@ void EnvoyCall::wait(Duration length, void (EnvoyCall::*then)()) {
 
 void EnvoyCall::take(std::string_view message) {
   if (client_over_) return;
-  ProxyReply reply;
+  EnvoyReply reply;
   if (!decode(message, reply)) return ledger().found("readable replies", "a reply is none");
   const bool of_request = reply.side == codec::ProcessingSide::kRequest;
   switch (reply.kind) {
-    case ProxyReply::Kind::kImmediate:
+    case ReplyKind::kImmediate:
       return end_client(ClientEnd::kRefused);
-    case ProxyReply::Kind::kHeaders:
+    case ReplyKind::kHeaders:
       if (of_request) {
-        destinations_ = reply.destinations;
+        destinations_ = reply.header(codec::kDestinationHeader);
       } else if (status_ == 0) {
         end_client(ClientEnd::kRefused);  // The proxy's own answer has no body.
       }
       return;
-    case ProxyReply::Kind::kBody:
+    case ReplyKind::kBody:
       if (of_request) return take_request_piece(reply);
       ledger().receive(client_, reply.body);
       if (reply.end) end_client(status_ == 200 ? ClientEnd::kComplete : ClientEnd::kRefused);
@@ -82,7 +88,7 @@ void EnvoyCall::take(std::string_view message) {
   }
 }
 
-void EnvoyCall::take_request_piece(const ProxyReply& reply) {
+void EnvoyCall::take_request_piece(const EnvoyReply& reply) {
   request_ += reply.body;
   if (!reply.end) return;
   if (request_ != prompt_.body) ledger().found("whole requests", "the engine gets another body");
@@ -106,8 +112,9 @@ void EnvoyCall::try_next() {
 }
 
 void EnvoyCall::answer_locally(std::string_view status) {
-  const std::array<HeaderPair, 1> headers{{{":status", status}}};
-  to_router({.phase = ProcessingPhase::kResponseHeaders, .headers = headers, .end = true});
+  to_router({.phase = ProcessingPhase::kResponseHeaders,
+             .headers = {{":status", std::string(status)}},
+             .end = true});
   wait(kRouterPatience, &EnvoyCall::on_router_timeout);
 }
 
@@ -130,12 +137,11 @@ void EnvoyCall::on_idle_timeout() {
 
 void EnvoyCall::on_head(int status) {
   status_ = status;
-  std::array<char, 4> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), status).ptr;
-  const std::array<HeaderPair, 2> headers{
-      {{":status", std::string_view(digits.data(), end)},
-       {"content-type", status == 200 ? "text/event-stream" : "application/json"}}};
-  to_router({.phase = ProcessingPhase::kResponseHeaders, .headers = headers, .served = served_});
+  to_router(
+      {.phase = ProcessingPhase::kResponseHeaders,
+       .headers = {{":status", std::to_string(status)},
+                   {"content-type", status == 200 ? "text/event-stream" : "application/json"}},
+       .metadata = codec::envoy::served_metadata(served_)});
   wait(limits().idle, &EnvoyCall::on_idle_timeout);
 }
 
@@ -149,7 +155,7 @@ void EnvoyCall::on_piece(std::string_view bytes) {
 
 void EnvoyCall::pass(std::string_view bytes, codec::BodyEnd end) {
   to_router({.phase = ProcessingPhase::kResponseBody,
-             .body = bytes,
+             .body = std::string(bytes),
              .end = end == codec::BodyEnd::kLast});
 }
 

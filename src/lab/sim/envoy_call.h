@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "base/random.h"
+#include "core/codec/ext_proc_envoy.h"
 #include "core/exchange/extproc_stream.h"
 #include "lab/sim/call.h"
-#include "lab/sim/envoy_wire.h"
 
 namespace fairlead::sim {
 
@@ -40,9 +40,9 @@ class EnvoyCall final : public Call, private FlowSink, private exchange::ExtProc
   void on_piece(std::string_view bytes) override;
   void on_complete() override;
   void on_flow_failed(Failure failure) override;
-  void to_router(const ProxyMessage& message);
+  void to_router(codec::envoy::EnvoyMessage message);
   void take(std::string_view message);
-  void take_request_piece(const ProxyReply& reply);
+  void take_request_piece(const codec::envoy::EnvoyReply& reply);
   void try_next();
   void answer_locally(std::string_view status);
   void pass(std::string_view bytes, codec::BodyEnd end);

@@ -10,21 +10,21 @@
 #include <utility>
 #include <vector>
 
+#include "core/codec/ext_proc_envoy.h"
 #include "core/exchange/extproc_stream.h"
-#include "core/exchange/testing/envoy_messages.h"
 #include "core/exchange/testing/recording_port.h"
 
 namespace fairlead::exchange {
 
-using testing::BodyReplyKind;
-using testing::BodySendMode;
-using testing::EnvoyMessage;
-using testing::EnvoyReply;
-using testing::HeaderList;
-using testing::ProcessingPhase;
-using testing::ProcessingSide;
+using codec::BodySendMode;
+using codec::ProcessingPhase;
+using codec::ProcessingSide;
+using codec::envoy::BodyReplyKind;
+using codec::envoy::EnvoyMessage;
+using codec::envoy::EnvoyReply;
+using codec::envoy::HeaderList;
+using codec::envoy::ReplyKind;
 using testing::RecordingPort;
-using testing::ReplyKind;
 
 inline constexpr std::string_view kBody =
     R"({"seed":12345678901234567890,"model":"small","z":1.50,)"
@@ -46,7 +46,7 @@ class ExtProcTest : public ::testing::Test {
   void say(EnvoyMessage message) {
     if (first_) message.protocol = modes_;
     first_ = false;
-    stream_.on_message(testing::encode(message));
+    stream_.on_message(codec::envoy::encode(message));
   }
   void request_headers(HeaderList more = {}, bool end = false,
                        std::string path = "/v1/chat/completions", std::string metadata = {}) {
@@ -73,7 +73,7 @@ class ExtProcTest : public ::testing::Test {
   std::vector<EnvoyReply> replies() {
     std::vector<EnvoyReply> all;
     for (const std::string& message : port_.messages) {
-      EXPECT_TRUE(testing::decode(message, all.emplace_back()));
+      EXPECT_TRUE(codec::envoy::decode(message, all.emplace_back()));
     }
     port_.messages.clear();
     return all;

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/exchange/testing/envoy_messages.h"
+#include "core/codec/ext_proc_envoy.h"
 #include "fronts/extproc/extproc_worker.h"
 #include "io/net/tcp_listener.h"
 #include "io/net/testing/grpc_fixture.h"
@@ -21,7 +21,7 @@
 
 namespace fairlead::extproc {
 
-namespace envoy = exchange::testing;
+namespace envoy = codec::envoy;
 using codec::ProcessingPhase;
 using envoy::EnvoyMessage;
 using envoy::EnvoyReply;

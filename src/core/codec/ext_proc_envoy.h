@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Envoy writes and reads on an ext_proc stream, as plain values for tests: messages encoded,
-// replies decoded. The codec that both use has libprotobuf for a referee in its own tests.
-// Threads: values and pure functions.
+// The other side of ext_proc.h: what Envoy writes and reads on an ext_proc stream, as plain values
+// for tests, simulated worlds and benchmarks: messages encoded, replies decoded. The wire format
+// that both use has libprotobuf for a referee in its tests.
+// Errors: false, for what is no reply. Threads: values and pure functions.
+// Source: Envoy's external_processor.proto.
 #pragma once
 
 #include <map>
@@ -13,19 +15,16 @@
 
 #include "core/codec/ext_proc.h"
 
-namespace fairlead::exchange::testing {
+namespace fairlead::codec::envoy {
 
 using HeaderList = std::vector<std::pair<std::string, std::string>>;
-using codec::BodySendMode;
-using codec::ProcessingPhase;
-using codec::ProcessingSide;
 
 struct EnvoyMessage {
   ProcessingPhase phase = ProcessingPhase::kNone;
   HeaderList headers{};
   std::string body{};
   bool end = false;
-  std::optional<codec::ProtocolConfiguration> protocol{};
+  std::optional<ProtocolConfiguration> protocol{};
   std::string metadata{};
   bool observability = false;
 };
@@ -59,4 +58,4 @@ struct EnvoyReply {
 // False for what is no ProcessingResponse.
 bool decode(std::string_view message, EnvoyReply& out);
 
-}  // namespace fairlead::exchange::testing
+}  // namespace fairlead::codec::envoy

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/exchange/testing/envoy_messages.h"
+#include "core/codec/ext_proc_envoy.h"
 
 #include <algorithm>
 #include <bit>
 
 #include "core/codec/protobuf_wire.h"
 
-namespace fairlead::exchange::testing {
+namespace fairlead::codec::envoy {
 namespace {
-
-using codec::WireReader;
-using codec::WireWriter;
 
 bool is_body(ProcessingPhase phase) {
   return phase == ProcessingPhase::kRequestBody || phase == ProcessingPhase::kResponseBody;
@@ -37,8 +34,8 @@ bool read_changes(std::string_view mutation, EnvoyReply& out) {
   while (reader.next()) {
     if (reader.is_bytes(2)) out.remove.emplace_back(reader.bytes());
     if (!reader.is_bytes(1)) continue;
-    codec::HeaderMapReader option(reader.bytes());  // A HeaderValueOption has the same shape.
-    codec::Http1Header header;
+    HeaderMapReader option(reader.bytes());  // A HeaderValueOption has the same shape.
+    Http1Header header;
     while (option.next(header)) out.set.emplace_back(header.name, header.value);
   }
   return reader.ok();
@@ -96,7 +93,7 @@ std::string destination_of(std::string_view metadata) {
         if (value.is_bytes(5)) fields = value.bytes();
       }
     }
-    if (name != codec::kLoadBalancerNamespace) continue;
+    if (name != kLoadBalancerNamespace) continue;
     // Wrapped as metadata of one namespace, so that the codec's own look-up finds it.
     std::string wrapped;
     WireWriter writer(wrapped);
@@ -104,8 +101,7 @@ std::string destination_of(std::string_view metadata) {
     writer.bytes(1, name);
     writer.bytes(2, fields);
     writer.end(space);
-    return std::string(
-        codec::string_of_value(codec::find_metadata(wrapped, name, codec::kDestinationHeader)));
+    return std::string(string_of_value(find_metadata(wrapped, name, kDestinationHeader)));
   }
   return {};
 }
@@ -187,13 +183,13 @@ std::string subset_metadata(const std::vector<std::string>& endpoints) {
     writer.end(item);
   }
   writer.end(list);
-  return one_metadata(codec::kSubsetNamespace, codec::kSubsetKey, value);
+  return one_metadata(kSubsetNamespace, kSubsetKey, value);
 }
 
 std::string served_metadata(std::string_view endpoint) {
   std::string value;
   WireWriter(value).bytes(3, endpoint);
-  return one_metadata(codec::kLoadBalancerNamespace, codec::kServedKey, value);
+  return one_metadata(kLoadBalancerNamespace, kServedKey, value);
 }
 
 std::string EnvoyReply::header(std::string_view name) const {
@@ -227,4 +223,4 @@ bool decode(std::string_view message, EnvoyReply& out) {
   return reader.ok() && out.kind != ReplyKind::kNone;
 }
 
-}  // namespace fairlead::exchange::testing
+}  // namespace fairlead::codec::envoy
