@@ -89,6 +89,7 @@ class KvKnowledge final : public picker::ExpectedBlocks {
     model::EndpointRef ref;
     std::uint64_t slots_version = 0;
     prefix::SavedStream stream;
+    std::uint32_t life = 0;
   };
 
   std::optional<Resumable> take_resumable(const EngineHost& engine);

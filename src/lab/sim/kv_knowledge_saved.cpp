@@ -33,7 +33,7 @@ prefix::KvDomain KvKnowledge::begin_save() {
   places_.clear();
   for (const auto& [slot, follower] : followers_) {
     if (const auto place = follower->stream().save()) {
-      places_.push_back({follower->ref(), follower->slots_version(), *place});
+      places_.push_back({follower->ref(), follower->slots_version(), *place, follower->life()});
     }
   }
   saved_domains_ = lane_.domains();
@@ -74,7 +74,7 @@ SavedLives KvKnowledge::finish_save(codec::RestartWriter& writer) {
     if (found == followers_.end() || !(found->second->ref() == place.ref)) continue;
     const KvFollower& follower = *found->second;
     if (follower.slots_version() != place.slots_version) continue;
-    add(follower.engine().number(), follower.save(place.stream), follower.life());
+    add(follower.engine().number(), follower.save(place.stream), place.life);
   }
   for (const Resumable& one : resumable_) {
     if (one.known.stream.next != 0) add(one.engine, one.known, one.life);
