@@ -76,8 +76,10 @@ prefix::BatchEffect KvFollower::apply(std::uint64_t sequence, std::string_view p
 void KvFollower::forget() {
   const Time now = owner_.agenda_.now();
   const Time runs = owner_.loop_.running_since();
-  const bool stood = runs > born_ && now < runs + kEcho;
-  const bool disturbed = stood || now < engine_.disturbed_until() + kEcho;
+  const Time quiet = std::max(engine_.disturbed_until(), runs > born_ ? runs : Time{});
+  // What could not be had is asked for again at intervals that double.
+  const Duration lasted = std::max(quiet - caught_up_, Duration{});
+  const bool disturbed = now < quiet + kEcho + lasted;
   if (told_any_ && !disturbed && life_ == engine_.lives()) {
     owner_.ledger_.found("nothing forgotten without cause",
                          fmt::format("all that engine {} told", engine_.number()));
