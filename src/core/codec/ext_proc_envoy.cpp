@@ -116,7 +116,9 @@ void collect_numbers(std::string_view fields, const std::string& path,
     while (entry.next()) {
       if (entry.is_bytes(1)) name = entry.bytes();
       if (!entry.is_bytes(2)) continue;
-      const std::string here = path.empty() ? name : path + "/" + name;
+      std::string here = path;
+      if (!here.empty()) here += '/';
+      here += name;
       WireReader value(entry.bytes());
       while (value.next()) {
         if (value.is_bytes(5)) collect_numbers(value.bytes(), here, out);

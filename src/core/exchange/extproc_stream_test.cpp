@@ -399,7 +399,7 @@ TEST_F(ExtProcTest, AnAnswerBeforeTheDecisionPassesAndTheDecisionIsDropped) {
   first_ = true;
   modes_ = {BodySendMode::kFullDuplexStreamed, BodySendMode::kFullDuplexStreamed};
   stream_later_.begin(settings_);
-  const auto tell = [&](EnvoyMessage message) {
+  const auto tell = [&](const EnvoyMessage& message) {
     stream_later_.on_message(codec::envoy::encode(message));
   };
   tell({.phase = ProcessingPhase::kRequestHeaders,
