@@ -64,7 +64,7 @@ class KvListener final : public picker::ExpectedBlocks {
   // goes on. The bytes behind `image` are not used afterwards. Its key seed must be this one's.
   void restore(const codec::RestartImage& image);
   // Any thread: writes the index and the places of its streams, in slices between events.
-  void save(std::shared_ptr<KvSave> save);
+  void save(const std::shared_ptr<KvSave>& save);
 
   // Any thread. It is taken over at the next tick.
   void set_pool(std::shared_ptr<const model::PoolSnapshot> pool);

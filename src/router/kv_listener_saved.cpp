@@ -58,7 +58,7 @@ void KvListener::drop_resumable() {
   resumable_.clear();
 }
 
-void KvListener::save(std::shared_ptr<KvSave> save) {
+void KvListener::save(const std::shared_ptr<KvSave>& save) {
   if (loop_->post([this, save] { begin_save(save); }) != net::Posted::kQueued) save->give_up();
 }
 
