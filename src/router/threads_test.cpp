@@ -46,7 +46,7 @@ void work(Router& router, std::uint32_t number, const std::atomic<bool>& done) {
     bool served = false;
     if (outbox.front().kind == picker::Action::Kind::kForward) {
       picker.on_dispatched(id, request, now);
-      picker.on_first_token(id);
+      picker.on_first_token(id, now);
       served = i % 5 != 0;
       if (!served) {
         picker.on_upstream_failed(id, model::UpstreamFailure::kServerError,

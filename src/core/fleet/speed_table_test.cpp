@@ -22,7 +22,7 @@ class SpeedTableTest : public ::testing::Test {
     for (int i = 0; i < prompts; ++i) {
       const auto slot = static_cast<std::uint32_t>(random_.below(kSlots));
       const double tokens = 50 + 8000 * random_.uniform() * random_.uniform();
-      now_ += milliseconds(random_.below(100));
+      now_ += milliseconds(random_.below(400));
       const double step_s = (0.02 + tokens / 20'000) * slow(slot) * (0.7 + 0.6 * random_.uniform());
       free[slot] = std::max(free[slot], now_) + from_seconds(step_s);
       table_.first_token(slot, now_, tokens, free[slot]);
@@ -47,7 +47,7 @@ TEST_F(SpeedTableTest, ASlowEndpointIsFoundOutWhateverPromptsItGets) {
   serve(2'000, [](std::uint32_t slot) { return slot == 2 ? 3.0 : 1.0; });
   // Beside the mean of all, of which it is a quarter.
   EXPECT_NEAR(slowness(2) / slowness(0), 3, 0.6);
-  EXPECT_EQ(slowness(0), slowness(1));
+  EXPECT_NEAR(slowness(0), slowness(1), 0.05);
 }
 
 TEST_F(SpeedTableTest, ShortPromptsDoNotMakeAnEndpointSlow) {

@@ -171,14 +171,6 @@ TEST(KvRoomAdmitter, AsksToWaitWhereNobodyHasRoom) {
   EXPECT_EQ(admit(), Admission::kAdmitted);
 }
 
-TEST(ExternalityCostScorer, CountsWhatASlowEndpointTakesLongerFor) {
-  Table table(2);
-  table.candidates.inflight_tokens = {100, 300};
-  table.candidates.own_uncached_tokens = {50, 50};
-  table.candidates.slowness = {3, 1};
-  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(50)), (Values{600, 400}));
-}
-
 TEST(ColdPlacementCostScorer, PricesTheOrderOfColdPlacements) {
   Table table(2);
   table.candidates.cold_order = {1, 0};
