@@ -272,6 +272,9 @@ Control::EndpointMetrics& Control::metrics_of(const model::Endpoint& endpoint) {
                      labels),
       &metrics.gauge("fairlead_endpoint_kv_usage",
                      "Share of the engine's KV blocks in use, scraped.", labels),
+      &metrics.gauge("fairlead_endpoint_slowness",
+                     "Times as long as the others it takes for a prompt, by its first tokens.",
+                     labels),
       &metrics.counter("fairlead_ejections_total",
                        "How often the endpoint was ejected after repeated failures.", labels),
       &metrics.counter("fairlead_endpoint_failures_total",
@@ -303,6 +306,8 @@ void Control::refresh_metrics() {
     cells.waiting->set(load.stale ? 0 : static_cast<double>(load.waiting));
     cells.running->set(load.stale ? 0 : static_cast<double>(load.running));
     cells.kv_usage->set(load.stale ? 0 : static_cast<double>(load.kv_usage));
+    cells.slowness->set(
+        static_cast<double>(router_.speeds().slowness(endpoint.ref.slot, loop_->now())));
     cells.ejections->raise_to(status.ejections);
     cells.failed_requests->raise_to(status.failed_requests);
     const fleet::Traffic traffic = router_.traffic().read(endpoint.ref.slot);

@@ -81,6 +81,7 @@ class Control {
     Gauge* waiting;
     Gauge* running;
     Gauge* kv_usage;
+    Gauge* slowness;
     Counter* ejections;
     Counter* failed_requests;
     Counter* decisions;

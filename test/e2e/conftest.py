@@ -55,6 +55,13 @@ class Router:
         with urllib.request.urlopen(self.admin + "/debug/endpoints", timeout=5) as reply:
             return json.load(reply)["endpoints"]
 
+    def slowness(self):
+        """By endpoint, named host:port."""
+        with urllib.request.urlopen(self.admin + "/metrics", timeout=5) as reply:
+            lines = reply.read().decode()
+        found = re.findall(r'^fairlead_endpoint_slowness\{endpoint="([^"]+)"\} (\S+)$', lines, re.M)
+        return {endpoint: float(value) for endpoint, value in found}
+
     def inflight(self):
         return sum(row["inflight_requests"] for row in self.endpoints())
 
@@ -89,6 +96,22 @@ def router():
     router.wait_until(lambda: router.inflight() == 0)
     assert stop(serve) == 0
     assert stop(engines) == 0
+
+
+@pytest.fixture()
+def uneven():
+    """A router over two engines, the second a tenth as fast as the first."""
+    engines = [start("engine", "--base-port", "0", "--speed", speed) for speed in ("20", "2")]
+    ports = [wait_for(engine, r"ports (\d+)").group(1) for engine in engines]
+    flags = [flag for port in ports for flag in ("-e", f"127.0.0.1:{port}")]
+    serve = start("serve", "--policy", "round-robin", "--listen", "127.0.0.1:0", "--admin",
+                  "127.0.0.1:0", *flags)  # fmt: skip
+    gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
+    router = Router(ports, gateway, admin)
+    router.wait_until(lambda: all(row["health"] == "healthy" for row in router.endpoints()))
+    yield router
+    for process in [serve, *engines]:
+        assert stop(process) == 0
 
 
 @pytest.fixture()

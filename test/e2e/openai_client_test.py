@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The official openai Python client against `fairlead serve` over simulated engines."""
+import concurrent.futures
 import io
 import re
 import threading
@@ -188,3 +189,17 @@ def test_no_engine_is_a_typed_error(engineless):
         engineless.client.chat.completions.create(model="m", messages=ask("hi"))
     assert caught.value.response.headers["x-fairlead-reason"] == "no_endpoint"
     assert caught.value.response.headers["retry-after"]
+
+
+def test_the_first_tokens_of_streams_tell_which_engine_is_slow(uneven):
+    def read_first_token(seed):
+        words = f"{seed} " + "word " * 3000
+        stream = uneven.client.completions.create(
+            model=uneven.client.models.list().data[0].id, prompt=words, max_tokens=2, stream=True)
+        assert list(stream)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(read_first_token, range(120)))
+    fast, slow = (f"127.0.0.1:{port}" for port in uneven.engine_ports)
+    uneven.wait_until(lambda: uneven.slowness()[slow] > 1.3)
+    assert uneven.slowness()[fast] <= 1

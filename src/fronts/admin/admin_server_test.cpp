@@ -137,6 +137,7 @@ TEST_F(AdminServerTest, MetricsAreFreshAtEveryScrape) {
                              "fairlead_endpoint_waiting{endpoint=\"a\"} 6\n",
                              "fairlead_endpoint_running{endpoint=\"a\"} 2\n",
                              "fairlead_endpoint_kv_usage{endpoint=\"a\"} 0.5\n",
+                             "fairlead_endpoint_slowness{endpoint=\"a\"} 1\n",
                              "fairlead_endpoint_inflight_requests{endpoint=\"a\"} 1\n",
                              "fairlead_endpoint_inflight_uncached_tokens{endpoint=\"a\"} 300\n"}) {
       EXPECT_NE(page.body.find(line), std::string::npos) << line << page.body;
