@@ -229,6 +229,26 @@ Figures pass(const OpsFile& file, std::uint64_t lookup_ns) {
   return out;
 }
 
+// Of the update that costs most each time that the index grows from nothing: an interrupt is
+// charged to whom it meets, and meets another update the next time; growth meets the same.
+double dearest_update_us(const OpsFile& file) {
+  constexpr int kTimes = 5;
+  std::vector<std::uint64_t> least;
+  for (int time = 0; time < kTimes; ++time) {
+    Fleet fleet(file.pods(), 1);
+    std::size_t at = 0;
+    visit_stream(file, [&](const Op& op) {
+      const std::uint64_t began = cpu_ns();
+      fleet.apply(op);
+      const std::uint64_t took = cpu_ns() - began;
+      if (time == 0) least.push_back(took);
+      least[at] = std::min(least[at], took);
+      ++at;
+    });
+  }
+  return static_cast<double>(std::ranges::max(least)) / 1e3;
+}
+
 Figures memory(const OpsFile& file) {
   struct Sample {
     double held;
@@ -240,16 +260,13 @@ Figures memory(const OpsFile& file) {
   std::vector<Sample> samples;
   std::uint64_t held = 0;
   std::uint64_t waiting = 0;
-  std::uint64_t worst_ns = 0;
   const auto sample = [&] {
     samples.push_back({static_cast<double>(held), static_cast<double>(resident() - base),
                        static_cast<double>(fleet.memory_bytes())});
     waiting = 0;
   };
   visit_stream(file, [&](const Op& op) {
-    const std::uint64_t began = cpu_ns();
     fleet.apply(op);
-    worst_ns = std::max(worst_ns, cpu_ns() - began);
     held += op.kind == OpKind::kStore ? op.blocks() : -op.blocks();
     if ((waiting += op.blocks()) >= kChunkBlocks) sample();
   });
@@ -264,7 +281,7 @@ Figures memory(const OpsFile& file) {
   }
   out["held"] = samples.back().held;
   out["bytes_per_held_end"] = samples.back().resident / std::max(1.0, samples.back().held);
-  out["worst_update_us"] = static_cast<double>(worst_ns) / 1e3;
+  out["worst_update_us"] = dearest_update_us(file);
   return out;
 }
 
