@@ -101,14 +101,15 @@ def router():
 @pytest.fixture()
 def uneven():
     """A router over two engines, the second a tenth as fast as the first."""
-    engines = [start("engine", "--base-port", "0", "--speed", speed) for speed in ("20", "2")]
+    engines = [start("engine", "--base-port", "0", "--served-model-name", "tiny",
+                     "--speed", speed) for speed in ("20", "2")]
     ports = [wait_for(engine, r"ports (\d+)").group(1) for engine in engines]
     flags = [flag for port in ports for flag in ("-e", f"127.0.0.1:{port}")]
     serve = start("serve", "--policy", "round-robin", "--listen", "127.0.0.1:0", "--admin",
                   "127.0.0.1:0", *flags)  # fmt: skip
     gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
     router = Router(ports, gateway, admin)
-    router.wait_until(lambda: all(row["health"] == "healthy" for row in router.endpoints()))
+    router.wait_until(lambda: all(row["models"] for row in router.endpoints()))
     yield router
     for process in [serve, *engines]:
         assert stop(process) == 0

@@ -53,7 +53,7 @@ std::unique_ptr<Scorer> create_externality_cost_scorer(config::Section& paramete
   };
   return std::make_unique<ExternalityCostScorer>(
       Weights{read("ownWeight", 1), read("waitingWeight", 1), read("decodeWeight", 0.1),
-              read("decodeSlotTokens", 0),
+              read("decodeSlotTokens", 8),
               static_cast<float>(parameters.number("kvKnee", 0.7, 0, 1)), read("kvWeight", 0.2)});
 }
 

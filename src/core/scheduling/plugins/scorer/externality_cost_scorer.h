@@ -8,14 +8,14 @@
 // without a first token per endpoint, averaged over the rows; decoding: requests past their first
 // token there; slowness: times as long as others the endpoint takes for a prompt, learnt from first
 // tokens (fleet::SpeedTable). Own work delays this request (1 + ownWeight), everyone waiting behind
-// it (crowd) and every running decode. A price of decode slots, because each sequence lengthens
-// every step, trades first tokens for the gaps between later ones (docs/adr/0010).
+// it (crowd) and every running decode. A decode slot costs what a sequence adds to one step, which
+// decides among equals; more trades first tokens for the gaps between later ones (docs/adr/0010).
 // What goes beyond the knee of the engine's KV memory (used and capacity: tokens, scraped) pushes
 // out as much of those who run there: they grow until one is preempted, and prefilled again. All
 // inputs but used and capacity are this router's own accounting, changed at the moment of the
 // decision, so that a burst does not herd. Absence: an engine that never told its capacity has no
 // knee.
-// Parameters: ownWeight 1; waitingWeight 1; decodeWeight 0.1; decodeSlotTokens 0 tokens;
+// Parameters: ownWeight 1; waitingWeight 1; decodeWeight 0.1; decodeSlotTokens 8 tokens;
 // kvKnee 0.7 of the capacity; kvWeight 0.2.
 #pragma once
 
