@@ -82,15 +82,20 @@ class Router:
             time.sleep(0.02)
 
 
+def start_router(ports, *flags):
+    """`fairlead serve` over the engines at these ports, and what speaks to it."""
+    endpoints = [flag for port in ports for flag in ("-e", f"127.0.0.1:{port}")]
+    serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *endpoints, *flags)
+    gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
+    return serve, Router(ports, gateway, admin)
+
+
 @pytest.fixture(scope="module")
 def router():
     engines = start("engine", "--engines", "3", "--base-port", "0", "--speed", "4",
                     "--served-model-name", "tiny", "--lora", "tiny-french")
     ports = wait_for(engines, r"ports((?: \d+)+)").group(1).split()
-    flags = [flag for port in ports for flag in ("-e", f"127.0.0.1:{port}")]
-    serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *flags)
-    gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
-    router = Router(ports, gateway, admin)
+    serve, router = start_router(ports)
     router.wait_until_ready()
     yield router
     router.wait_until(lambda: router.inflight() == 0)
@@ -104,11 +109,7 @@ def uneven():
     engines = [start("engine", "--base-port", "0", "--served-model-name", "tiny",
                      "--speed", speed) for speed in ("20", "2")]
     ports = [wait_for(engine, r"ports (\d+)").group(1) for engine in engines]
-    flags = [flag for port in ports for flag in ("-e", f"127.0.0.1:{port}")]
-    serve = start("serve", "--policy", "round-robin", "--listen", "127.0.0.1:0", "--admin",
-                  "127.0.0.1:0", *flags)  # fmt: skip
-    gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
-    router = Router(ports, gateway, admin)
+    serve, router = start_router(ports, "--policy", "round-robin")
     router.wait_until(lambda: all(row["models"] for row in router.endpoints()))
     yield router
     for process in [serve, *engines]:
@@ -119,9 +120,7 @@ def uneven():
 def engineless():
     """A router whose one engine is known not to answer: before its first health check a request is
     tried on it, and fails as 502."""
-    serve = start("serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "-e", "127.0.0.1:9")
-    gateway, admin = wait_for(serve, r"serving on \S+:(\d+), admin on \S+:(\d+),").groups()
-    router = Router([], gateway, admin)
+    serve, router = start_router(["9"])
     router.wait_until(lambda: "refused" in router.endpoints()[0]["trouble"])
     yield router
     assert stop(serve) == 0
