@@ -15,24 +15,21 @@ import argparse
 import itertools
 import json
 import os
-import re
 import signal
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BINARY = os.path.join(ROOT, "build/release/bin/fairlead")
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from ready_process import DEADLINE_S, ROOT, Process
+
 POLICIES = ("fairlead", "fairlead-exact")
 HEALTH_S = 5
 SCRAPES = ("50ms", f"{HEALTH_S}s")
 PROMPT_WORDS = 2000
-DEADLINE_S = 30
 
 
 def free_ports(count):
@@ -47,27 +44,6 @@ def free_ports(count):
 
 def prompt(number):
     return " ".join(f"{number * 100_000 + i:07d}" for i in range(PROMPT_WORDS))
-
-
-class Process:
-    def __init__(self, ready, *arguments):
-        self.process = subprocess.Popen([BINARY, *arguments], stderr=subprocess.PIPE, text=True)
-        timer = threading.Timer(DEADLINE_S, self.process.kill)
-        timer.start()
-        said = ""
-        for line in self.process.stderr:
-            said += line
-            self.found = re.search(ready, line)
-            if self.found:
-                break
-        else:
-            sys.exit(f"{said}fairlead {arguments[0]} ended before it said {ready!r}")
-        timer.cancel()
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-
-    def end(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait()
 
 
 class Engine:

@@ -30,18 +30,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from ready_process import DEADLINE_S, PROGRAM, ROOT, Process
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-PROGRAM = os.path.join(ROOT, "build/release/bin/fairlead")
 CUT = os.path.join(HERE, "cut.yaml")
 ENGINES = 8
 STREAM_INTERVAL = 8  # Tokens an event.
 SCRAPE_MS = 50  # Of model time, in both worlds.
-DEADLINE_S = 30
 # By history, by what engines tell, and by scraped figures.
 POLICIES = ["fairlead", "fairlead-exact", "blend"]
 WORLD_BAR = (0.90, 1.10)  # Real over virtual.
@@ -120,29 +119,6 @@ class Report:
         line.update(peer=peer, peer_value=peer_value, ratio=ratio)
         self.record.write(json.dumps(line) + "\n")
         self.record.flush()
-
-
-class Process:
-    """A fairlead that has said that it is ready; what it said is `found`."""
-
-    def __init__(self, ready, *arguments):
-        self.process = subprocess.Popen([PROGRAM, *arguments], stderr=subprocess.PIPE, text=True)
-        timer = threading.Timer(DEADLINE_S, self.process.kill)
-        timer.start()
-        said = ""
-        for line in self.process.stderr:
-            said += line
-            self.found = re.search(ready, line)
-            if self.found:
-                break
-        else:
-            sys.exit(f"{said}fairlead {arguments[0]} ended before it said {ready!r}")
-        timer.cancel()
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
 
 
 def ports_in_a_row(count):
