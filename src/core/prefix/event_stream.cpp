@@ -71,7 +71,8 @@ void EventStream::resume(const SavedStream& saved) {
 }
 
 std::optional<SavedStream> EventStream::save() const {
-  if (!placed_ || marked_ == 0 || last_mark().sequence + 1 != next_) return std::nullopt;
+  if (resync_at_ || !placed_ || marked_ == 0 || last_mark().sequence + 1 != next_)
+    return std::nullopt;
   return SavedStream{next_, last_mark().digest, complete_};
 }
 

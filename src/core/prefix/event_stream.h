@@ -123,7 +123,7 @@ class EventStream {
   // else. Nothing is trusted until a replay has shown that the publisher is the same one. Without a
   // replay socket the numbers cannot be proved to continue: all is forgotten.
   void resume(const SavedStream& saved);
-  // Nothing while the stream has no place in the numbering.
+  // Nothing while the stream has no place in the numbering, or is about to ask for everything.
   std::optional<SavedStream> save() const;
 
   // Need not be told of: a batch proves a connection.

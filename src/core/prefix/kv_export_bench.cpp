@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "core/codec/restart_file.h"
 #include "core/prefix/kv_lane.h"
+#include "core/prefix/kv_saved.h"
 
 namespace fairlead::prefix {
 namespace {
@@ -93,8 +94,7 @@ void make_index(benchmark::State& state) {
     for (std::uint32_t i = 0; i < kEngines; ++i) {
       slots[i] = *lane.open(state.range(0) == 1 ? 0 : 1 + i);
     }
-    codec::RestartRun run;
-    for (codec::RestartRuns runs = image.runs; runs.next(run);) lane.import_run(run, slots);
+    import_runs(image.runs, slots, lane);
     blocks += lane.figures().blocks;
   }
   state.SetItemsProcessed(static_cast<std::int64_t>(blocks));

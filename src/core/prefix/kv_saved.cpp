@@ -3,8 +3,60 @@
 
 #include <algorithm>
 
+#include "base/random.h"
+
 namespace fairlead::prefix {
 namespace {
+
+// The first keys of all runs of a file.
+class RunHeads {
+ public:
+  explicit RunHeads(codec::RestartRuns runs) {
+    codec::RestartRun run;
+    while (runs.next(run)) keys_.push_back(run.keys.front());
+    std::ranges::sort(keys_);
+    while (std::size_t{1} << bits_ < kBitsAKey * keys_.size()) ++bits_;
+    seen_.resize(std::size_t{1} << bits_);
+    for (const std::uint64_t key : keys_) seen_[place(key)] = true;
+  }
+  // Of the run's blocks, the next one behind `from` that begins a run of the file, or their number.
+  std::size_t next(const codec::RestartRun& run, std::size_t from) const {
+    const auto begins_one = [this](std::uint64_t key) {
+      return seen_[place(key)] && std::ranges::binary_search(keys_, key);
+    };
+    const auto rest = std::span(run.keys).subspan(from + 1);
+    return from + 1 +
+           static_cast<std::size_t>(std::ranges::find_if(rest, begins_one) - rest.begin());
+  }
+
+ private:
+  static constexpr std::size_t kBitsAKey = 16;
+  std::size_t place(std::uint64_t key) const { return mix64(key) >> (64 - bits_); }
+
+  std::vector<std::uint64_t> keys_;
+  unsigned bits_ = 1;
+  std::vector<bool> seen_;
+};
+
+codec::RestartRun piece_of(const codec::RestartRun& run, std::size_t from, std::size_t to) {
+  codec::RestartRun piece;
+  const auto at = [from](const auto& all) {
+    return all.begin() + static_cast<std::ptrdiff_t>(from);
+  };
+  const auto count = static_cast<std::ptrdiff_t>(to - from);
+  piece.keys.assign(at(run.keys), at(run.keys) + count);
+  piece.hashes.assign(at(run.hashes), at(run.hashes) + count);
+  for (const codec::RestartRun::Name& name : run.names) {
+    if (name.offset < from || name.offset >= to) continue;
+    piece.names.push_back({name.offset - static_cast<std::uint32_t>(from), name.hash});
+  }
+  for (const codec::RestartRun::Holder& holder : run.holders) {
+    if (holder.blocks <= from) continue;
+    const std::size_t blocks = std::min<std::size_t>(holder.blocks, to) - from;
+    piece.holders.push_back({holder.slot, static_cast<std::uint16_t>(blocks)});
+  }
+  return piece;
+}
 
 // slots[s] becomes the slot that holds what slot s held.
 KvSavedPublisher open_saved(const codec::RestartPublisher& one, KvLane& lane,
@@ -80,9 +132,21 @@ std::vector<KvSavedPublisher> restore_index(const codec::RestartImage& image,
   for (const codec::RestartPublisher& one : image.publishers) {
     publishers.push_back(open_saved(one, lane, slots));
   }
-  codec::RestartRun run;
-  for (codec::RestartRuns runs = image.runs; runs.next(run);) lane.import_run(run, slots);
+  import_runs(image.runs, slots, lane);
   return publishers;
+}
+
+void import_runs(const codec::RestartRuns& runs, std::span<const std::uint32_t> slots,
+                 KvLane& lane) {
+  const RunHeads heads(runs);
+  codec::RestartRun run;
+  for (codec::RestartRuns left = runs; left.next(run);) {
+    for (std::size_t from = 0, to = 0; from < run.keys.size(); from = to) {
+      to = heads.next(run, from);
+      const bool whole = from == 0 && to == run.keys.size();
+      lane.import_run(whole ? run : piece_of(run, from, to), slots);
+    }
+  }
 }
 
 void forget_saved(const KvSavedPublisher& saved, KvFeedContext& context) {

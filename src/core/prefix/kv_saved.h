@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/codec/restart_file.h"
@@ -36,6 +37,11 @@ void save_domains(const KvFeedContext& context, KvDomain below, codec::RestartWr
 // image's publishers.
 std::vector<KvSavedPublisher> restore_index(const codec::RestartImage& image,
                                             KvFeedContext& context);
+// The blocks alone: what slot s held is slots[s]'s, or nobody's. A run that was split or made anew
+// while the export ran may be in the file twice, whole and in parts, so each is cut where another
+// one begins: else a part would be looked for at its own beginning, inside of the whole one.
+void import_runs(const codec::RestartRuns& runs, std::span<const std::uint32_t> slots,
+                 KvLane& lane);
 // It did not come back: what is known of it goes.
 void forget_saved(const KvSavedPublisher& saved, KvFeedContext& context);
 
