@@ -232,7 +232,7 @@ Figures pass(const OpsFile& file, std::uint64_t lookup_ns) {
 // Of the update that costs most each time that the index grows from nothing: an interrupt is
 // charged to whom it meets, and meets another update the next time; growth meets the same.
 double dearest_update_us(const OpsFile& file) {
-  constexpr int kTimes = 5;
+  constexpr int kTimes = 8;
   std::vector<std::uint64_t> least;
   for (int time = 0; time < kTimes; ++time) {
     Fleet fleet(file.pods(), 1);

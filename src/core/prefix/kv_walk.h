@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <utility>
 
 #include "core/prefix/kv_index.h"
 #include "core/prefix/kv_rows.h"
@@ -41,8 +42,6 @@ class KvWalk {
       : check_(check), view_(view), keys_(keys), rows_(rows), words_((view.slots_max + 63) / 64) {}
 
   void run(KvLookup& lookup) {
-    // Not std::fill, which writes row by row.
-    if (!rows_.empty()) std::memset(rows_.data(), 0, rows_.size_bytes());
     std::uint32_t retries = 0;
     while (at_ < keys_.size() && (live_is_ != Live::kList || listed_ > 0)) {
       const Found found = find_head();
@@ -197,7 +196,9 @@ class KvWalk {
       }
     }
     write_leavers(run, partials, [&] {
-      for (std::uint32_t i = 0; i < words_ && !all && left != 0; ++i) {
+      if (all || left == 0) return;
+      zero_rows();
+      for (std::uint32_t i = 0; i < words_; ++i) {
         set_rows(rows_, i, live[i] & ~next[i], depth(at_));
       }
     });
@@ -247,12 +248,20 @@ class KvWalk {
       const std::uint16_t slot = slot_in(partials[i]);
       const std::uint32_t held = partials[i] & 0xffff;
       if (held < run.matched && slot < rows_.size() && is_live(slot)) {
+        zero_rows();
         rows_[slot] = depth(at_ + held);
       }
     }
   }
 
+  void zero_rows() {
+    if (std::exchange(zeroed_, true) || rows_.empty()) return;
+    // Not std::fill, which writes row by row.
+    std::memset(rows_.data(), 0, rows_.size_bytes());
+  }
+
   void write_live() {
+    zero_rows();
     if (live_is_ == Live::kList) {
       for (std::uint32_t i = 0; i < listed_; ++i) {
         if (list_[i] < rows_.size()) rows_[list_[i]] = depth(at_);
@@ -261,7 +270,10 @@ class KvWalk {
       for (std::uint32_t i = 0; i < words_; ++i) set_rows(rows_, i, bits_[turn_][i], depth(at_));
     }
   }
-  void finish() { write_live(); }
+  void finish() {
+    if (zeroed_ || live_is_ != Live::kBits) return write_live();
+    for (std::uint32_t i = 0; i < words_; ++i) fill_rows(rows_, i, bits_[turn_][i], depth(at_));
+  }
 
   static KvDepth depth(std::size_t blocks) {
     return static_cast<KvDepth>(std::min<std::size_t>(blocks, 0xffff));
@@ -272,7 +284,8 @@ class KvWalk {
   std::span<const std::uint64_t> keys_;
   std::span<KvDepth> rows_;
   std::uint32_t words_;
-  std::size_t at_ = 0;  // Blocks of the query done.
+  bool zeroed_ = false;  // The rows: they have values, and 0 where none was found yet.
+  std::size_t at_ = 0;   // Blocks of the query done.
   const KvRun* here_ = nullptr;
   Live live_is_ = Live::kAll;
   std::uint32_t listed_ = 0;
