@@ -268,7 +268,8 @@ Figures memory(const OpsFile& file) {
   visit_stream(file, [&](const Op& op) {
     fleet.apply(op);
     held += op.kind == OpKind::kStore ? op.blocks() : -op.blocks();
-    if ((waiting += op.blocks()) >= kChunkBlocks) sample();
+    waiting += op.blocks();
+    if (waiting >= kChunkBlocks) sample();
   });
   sample();
   Figures out;

@@ -25,8 +25,9 @@ std::vector<std::uint64_t> some_bits() {
 // Calls write(rows, word, bits) for row counts around those of a word, and compares each row.
 template <class Write>
 void compare(std::uint16_t elsewhere, Write&& write) {
-  for (const std::size_t count : {0, 1, 7, 8, 63, 64, 65, 71, 72, 100, 127, 128, 200}) {
-    for (const std::size_t word : {0, 1}) {
+  for (const std::size_t count :
+       {0UL, 1UL, 7UL, 8UL, 63UL, 64UL, 65UL, 71UL, 72UL, 100UL, 128UL, 200UL}) {
+    for (const std::size_t word : {0UL, 1UL}) {
       for (const std::uint64_t bits : some_bits()) {
         std::vector<std::uint16_t> rows(count, kOld);
         write(std::span(rows), word, bits);

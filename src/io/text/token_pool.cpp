@@ -10,6 +10,10 @@
 namespace fairlead::text {
 namespace {
 
+// Seconds: a prompt whose tokens are remembered, up to the longest deadlines.
+constexpr double kWaitBounds[] = {0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01,
+                                  0.02,   0.05,   0.1,   0.2,   0.5,   1};
+
 TokenEnd end_of(tokens::TextFailure failure) {
   switch (failure) {
     case tokens::TextFailure::kInvalid:
@@ -109,7 +113,10 @@ TokenPool::TokenPool(std::vector<TokenModel> models, const TokenPoolOptions& opt
                                   "Bytes of prompts that became tokens.")),
       cached_bytes_(metrics.counter("fairlead_tokenizer_cached_bytes_total",
                                     "Of them, bytes whose tokens were remembered.")),
-      waiting_(metrics.gauge("fairlead_tokenizer_queue_depth", "Requests that wait for tokens.")) {
+      waiting_(metrics.gauge("fairlead_tokenizer_queue_depth", "Requests that wait for tokens.")),
+      wait_(metrics.histogram("fairlead_tokenizer_wait_seconds",
+                              "How long requests waited for the tokenizer, whatever came of it.",
+                              kWaitBounds, {})) {
   for (std::size_t i = 0; i < kTokenEnds; ++i) {
     ends_[i] = &metrics.counter(
         "fairlead_tokenizer_requests_total",
@@ -128,6 +135,11 @@ TokenPool::~TokenPool() {
   }
   wake_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+}
+
+void TokenPool::count(TokenEnd end, Duration waited) {
+  ends_[static_cast<std::size_t>(end)]->add();
+  wait_.observe(to_seconds(waited));
 }
 
 TokenPool::Queued TokenPool::push(const std::shared_ptr<Job>& job) {
@@ -204,6 +216,7 @@ struct TokenDesk::Pending {
   Pending(net::EventLoop& loop, std::function<void()> on_deadline)
       : deadline(loop, std::move(on_deadline)) {}
   Callback done;
+  Time since;
   std::shared_ptr<TokenPool::Job> job;
   net::Timer deadline;
   TokenEnd at_timer = TokenEnd::kExpired;
@@ -224,6 +237,7 @@ TokenDesk::Ticket TokenDesk::submit(TokenRequest request, Callback done) {
   const Ticket ticket = next_++;
   auto pending = std::make_unique<Pending>(loop_, [this, ticket] { expire(ticket); });
   pending->done = std::move(done);
+  pending->since = loop_.now();
   pending->job = std::make_shared<TokenPool::Job>();
   pending->job->request = std::move(request);
   pending->job->ticket = ticket;
@@ -254,7 +268,7 @@ void TokenDesk::finish(Ticket ticket, TokenOutcome& outcome) {
   pending_.erase(found);
   pending->job->unwanted.store(true, std::memory_order_relaxed);
   pending->deadline.cancel();
-  pool_.count(outcome.end);
+  pool_.count(outcome.end, loop_.now() - pending->since);
   Callback done = std::move(pending->done);
   // It may be its own timer that brought us here.
   loop_.destroy_later(std::move(pending));

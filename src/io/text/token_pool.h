@@ -92,7 +92,7 @@ class TokenPool {
   void run();
   void work_on(Job& job);
   TokenEnd tokenise(Job& job, TokenOutcome& outcome);
-  void count(TokenEnd end) { ends_[static_cast<std::size_t>(end)]->add(); }
+  void count(TokenEnd end, Duration waited);
 
   std::vector<TokenModel> models_;
   std::vector<tokens::TextCuts> cuts_;  // By model.
@@ -102,6 +102,7 @@ class TokenPool {
   Counter& text_bytes_;
   Counter& cached_bytes_;
   Gauge& waiting_;
+  Histogram& wait_;
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -148,6 +148,7 @@ TEST_F(TokenPoolTest, ADeadlineIsKeptThoughEveryThreadIsBusy) {
   EXPECT_EQ(done_[1].end, TokenEnd::kExpired);
   EXPECT_TRUE(done_[0].tokens.empty());
   EXPECT_TRUE(exposes(line("expired") + "2"));
+  EXPECT_TRUE(exposes("fairlead_tokenizer_wait_seconds_bucket{le=\"0.01\"} 0"));
   // What comes of the first now is nobody's; the pool goes on.
   model_.open();
   submit("next");
@@ -174,6 +175,7 @@ TEST_F(TokenPoolTest, TooManyOrTooLargeAreSentAwayAtOnce) {
   EXPECT_TRUE(exposes(line("done") + "3"));
   EXPECT_TRUE(exposes(line("queue_full") + "2"));
   EXPECT_TRUE(exposes("fairlead_tokenizer_queue_depth 0"));
+  EXPECT_TRUE(exposes("fairlead_tokenizer_wait_seconds_count 5"));
 }
 
 TEST_F(TokenPoolTest, AHugeBodyIsNotRead) {
