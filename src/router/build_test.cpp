@@ -212,6 +212,14 @@ TEST(BuildEpp, ResponsesMayPassByOnlyWhereNobodyNeedsThem) {
       "inflight_requests, inflight_tokens, which only responses bring down\n");
 }
 
+TEST(BuildEpp, WhoWouldLetRequestsWaitIsToldThatNobodyDoes) {
+  const Planned planned = plan_epp(std::string(kFleet) + "plugins: [{type: kv-room-admitter}]\n");
+  EXPECT_TRUE(planned.plan.has_value());
+  EXPECT_NE(planned.problems.find("plugins[0].type: has no effect: behind Envoy no request waits"),
+            std::string::npos)
+      << planned.problems;
+}
+
 TEST(BuildEpp, EndpointsComeFromOnePlace) {
   EXPECT_NE(plan_epp("{}").problems.find("--pool-name: not supported yet: finding"),
             std::string::npos);

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/config/wording.h"
+#include "core/scheduling/plugins/admitter/kv_room_admitter.h"
 
 namespace fairlead::scheduling {
 namespace {
@@ -131,6 +132,9 @@ void PolicyBuilder::look_up(Declared& plugin) const {
   // Only a proxy asks what an answer used.
   if (plugin.reporter_spec != nullptr && rules_.front == Front::kGateway) {
     plugin.section.warning("type", "has no effect: it is for `fairlead epp`");
+  }
+  if (plugin.type == kKvRoomAdmitter && rules_.front == Front::kEnvoy) {
+    plugin.section.warning("type", "has no effect: behind Envoy no request waits");
   }
   const BuiltInType* own = plugin.deprecated == nullptr ? nullptr : plugin.deprecated->own;
   for (const BuiltInType* type : {plugin.built_in, own}) {

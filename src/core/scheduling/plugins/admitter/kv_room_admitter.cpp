@@ -47,7 +47,7 @@ std::unique_ptr<Admitter> create_kv_room_admitter(config::Section& parameters) {
 }  // namespace
 
 AdmitterSpec kv_room_admitter_spec() {
-  return {"kv-room-admitter",
+  return {kKvRoomAdmitter,
           Stability::kBeta,
           {Column::kInFlightRequests, Column::kInFlightTokens, Column::kOwnUncachedTokens,
            Column::kKvUsage, Column::kKvTokens},

@@ -13,10 +13,13 @@
 // kvShare 0.95; queueTokens 16384; growthTokens 0.
 #pragma once
 
+#include <string_view>
+
 #include "core/scheduling/plugin.h"
 
 namespace fairlead::scheduling {
 
+inline constexpr std::string_view kKvRoomAdmitter = "kv-room-admitter";
 AdmitterSpec kv_room_admitter_spec();
 
 }  // namespace fairlead::scheduling
