@@ -100,6 +100,9 @@ void GatewayMetrics::add_http2() {
                                           "Client connections that spoke HTTP/2.");
   http2_resets_ =
       &registry_.counter("fairlead_http2_resets_total", "HTTP/2 streams that clients reset.");
+  http2_streams_refused_ =
+      &registry_.counter("fairlead_http2_streams_refused_total",
+                         "HTTP/2 streams beyond what a connection may have at a time.");
   http2_stream_errors_ = &registry_.counter("fairlead_http2_stream_errors_total",
                                             "HTTP/2 frames of clients that broke a rule.");
   register_all<net::Http2Flood>(registry_, "fairlead_http2_floods_total",
@@ -166,6 +169,7 @@ void GatewayMetrics::set_sockets(const SocketFigures& now) {
   }
   http2_connections_->add(now.http2_connections - sockets_.http2_connections);
   http2_resets_->add(now.http2_resets - sockets_.http2_resets);
+  http2_streams_refused_->add(now.http2_streams_refused - sockets_.http2_streams_refused);
   http2_stream_errors_->add(now.http2_stream_errors - sockets_.http2_stream_errors);
   for (std::size_t i = 0; i < http2_floods_.size(); ++i) {
     http2_floods_[i]->add(now.http2_floods[i] - sockets_.http2_floods[i]);

@@ -31,6 +31,7 @@ struct SocketFigures {
   std::array<std::uint64_t, codec::kHttp1ErrorCount> malformed{};  // By codec::Http1Error.
   std::uint64_t http2_connections = 0;
   std::uint64_t http2_resets = 0;
+  std::uint64_t http2_streams_refused = 0;
   std::uint64_t http2_stream_errors = 0;
   std::array<std::uint64_t, net::kHttp2FloodCount> http2_floods{};
   std::uint64_t write_timeouts = 0;
@@ -97,6 +98,7 @@ class GatewayMetrics final : public router::RequestMetrics {
   std::array<Counter*, codec::kHttp1ErrorCount> malformed_{};  // Registered when they occur.
   Counter* http2_connections_;
   Counter* http2_resets_;
+  Counter* http2_streams_refused_;
   Counter* http2_stream_errors_;
   std::array<Counter*, net::kHttp2FloodCount> http2_floods_{};
   Counter* write_timeouts_;

@@ -208,6 +208,7 @@ void GatewayWorker::report_sockets() {
       now.malformed[i] += counters.malformed[i];
     now.http2_connections += counters.http2_connections;
     now.http2_resets += counters.http2_resets;
+    now.http2_streams_refused += counters.http2_streams_refused;
     now.http2_stream_errors += counters.http2_stream_errors;
     for (std::size_t i = 0; i < now.http2_floods.size(); ++i) {
       now.http2_floods[i] += counters.http2_floods[i];

@@ -114,8 +114,9 @@ struct Http1ServerCounters {
   std::uint64_t pending_limit_hits = 0;
   TlsFigures tls;
   std::uint64_t http2_connections = 0;
-  std::uint64_t http2_resets = 0;         // RST_STREAM received.
-  std::uint64_t http2_stream_errors = 0;  // Frames that broke a rule, and their stream with it.
+  std::uint64_t http2_resets = 0;           // RST_STREAM received.
+  std::uint64_t http2_streams_refused = 0;  // More at a time than are allowed.
+  std::uint64_t http2_stream_errors = 0;    // Frames that broke a rule, and their stream with it.
   std::array<std::uint64_t, kHttp2FloodCount> http2_floods{};  // Connections lost, by Http2Flood.
 };
 

@@ -102,8 +102,15 @@ struct Http2Connection::Callbacks {
     return 0;
   }
 
-  static int on_invalid_frame(nghttp2_session* session, const nghttp2_frame* frame, int,
+  static int on_invalid_frame(nghttp2_session* session, const nghttp2_frame* frame, int error,
                               void* user) {
+    // A client that has not read yet how many streams it may open did nothing wrong; one that never
+    // reads it is ended for it all the same.
+    if (error == NGHTTP2_ERR_REFUSED_STREAM) {
+      ++connection(user).server_.counters_.http2_streams_refused;
+      connection(user).ration(Http2Flood::kStreamErrors);
+      return 0;
+    }
     if (Http2Stream* const of = stream(session, frame->hd.stream_id)) of->blamed_ = true;
     connection(user).on_stream_error();
     return 0;

@@ -184,6 +184,8 @@ TEST_F(Http2ServerTest, MoreStreamsThanAllowedAreRefusedAsUnprocessed) {
   ASSERT_TRUE(client->run_until([&] { return client->answer(5).closed; }));
   EXPECT_EQ(client->answer(5).reset, std::uint32_t{NGHTTP2_REFUSED_STREAM});
   EXPECT_EQ(handler_.requests, 2);
+  EXPECT_EQ(server_->counters().http2_streams_refused, 1U);
+  EXPECT_EQ(server_->counters().http2_stream_errors, 0U) << "it broke no rule";
 }
 
 TEST_F(Http2ServerTest, ASlowReaderOfOneStreamDoesNotStopAnother) {
