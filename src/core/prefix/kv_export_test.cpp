@@ -270,5 +270,31 @@ TEST(KvExport, HoldersThatAreNotWantedAreLeftOut) {
   EXPECT_EQ(to.held_blocks(mine), 0U) << "it is known by its own hashes";
 }
 
+// A prompt that many engines share which all hash in their own way, near the end of the memory.
+TEST(KvExport, NamesForWhichThereIsNoRoomAreNoHarm) {
+  constexpr std::size_t kBlocks = 4096;
+  constexpr std::size_t kNames = 300'000;
+  KvLane to({.seed = 1, .budget_bytes = std::uint64_t{16} << 20, .slots_max = 8});
+  const KvSlot mine = *to.open(0);
+  Random random(3);
+  codec::RestartRun run;
+  for (std::size_t i = 0; i < kBlocks; ++i) {
+    run.keys.push_back(random.next());
+    run.hashes.push_back(random.next());
+  }
+  for (std::size_t i = 0; i < kNames; ++i) {
+    run.names.push_back({static_cast<std::uint32_t>(i % kBlocks), random.next()});
+  }
+  run.holders = {{0, kBlocks}};
+  const std::vector<std::uint32_t> slots = {mine};
+  to.import_run(run, slots);
+  EXPECT_EQ(to.held_blocks(mine), 0U) << "what it cannot name it could not remove";
+  EXPECT_EQ(to.figures().blocks, 0U);
+
+  run.names.resize(kBlocks);
+  to.import_run(run, slots);
+  EXPECT_EQ(to.held_blocks(mine), kBlocks);
+}
+
 }  // namespace
 }  // namespace fairlead::prefix

@@ -187,8 +187,10 @@ class KvTrie {
   bool export_run(std::uint32_t id, codec::RestartRun& out);
   std::vector<char> told_again(KvSlot slot, std::span<const std::uint64_t> hashes) const;
   std::uint32_t importable(const codec::RestartRun& run) const;
-  void import_names(const codec::RestartRun& run, std::uint32_t blocks);
-  void import_held(KvSlot slot, const codec::RestartRun& run, std::uint32_t blocks);
+  bool import_names(const codec::RestartRun& run, std::uint32_t blocks);
+  // Passes over what is left once there is worse room than that.
+  void import_held(KvSlot slot, const codec::RestartRun& run, std::uint32_t blocks, Room worst);
+  void take_back(KvSlot slot, const codec::RestartRun& run);
 
   KvLaneOptions options_;
   TokenKeys keys_;

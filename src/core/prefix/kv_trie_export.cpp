@@ -73,9 +73,7 @@ bool KvTrie::export_run(std::uint32_t id, codec::RestartRun& out) {
 }
 
 void KvTrie::import_run(const codec::RestartRun& run, std::span<const std::uint32_t> slots) {
-  // Without its name a block could not be removed again by the slots that know it by that.
-  begin_effort(run.keys.size() + run.names.size());
-  if (make_room(std::max(run.keys.size(), run.names.size())) == Room::kNone) return;
+  begin_effort(run.keys.size());
   const KvRepeats before = std::exchange(repeats_, KvRepeats::kIgnored);
   const auto slot_of = [&](const codec::RestartRun::Holder& holder) {
     return holder.slot < slots.size() ? slots[holder.slot] : KvLane::kNoSlot;
@@ -88,26 +86,31 @@ void KvTrie::import_run(const codec::RestartRun& run, std::span<const std::uint3
   }
   const std::uint32_t blocks = most == nullptr ? 0 : importable(run);
   if (blocks > 0) {
-    import_held(static_cast<KvSlot>(slot_of(*most)), run,
-                std::min<std::uint32_t>(most->blocks, blocks));
-    import_names(run, blocks);
-    for (const codec::RestartRun::Holder& holder : run.holders) {
-      if (&holder == most || slot_of(holder) == KvLane::kNoSlot) continue;
+    const auto import_of = [&](const codec::RestartRun::Holder& holder, Room worst) {
       import_held(static_cast<KvSlot>(slot_of(holder)), run,
-                  std::min<std::uint32_t>(holder.blocks, blocks));
+                  std::min<std::uint32_t>(holder.blocks, blocks), worst);
+    };
+    import_of(*most, Room::kMade);
+    const bool named = import_names(run, blocks);
+    if (!named) take_back(static_cast<KvSlot>(slot_of(*most)), run);
+    for (const codec::RestartRun::Holder& holder : run.holders) {
+      if (!named || &holder == most || slot_of(holder) == KvLane::kNoSlot) continue;
+      // What is forgotten now may be these blocks, with their names.
+      import_of(holder, Room::kSame);
     }
   }
   repeats_ = before;
 }
 
-void KvTrie::import_held(KvSlot slot, const codec::RestartRun& run, std::uint32_t blocks) {
+void KvTrie::import_held(KvSlot slot, const codec::RestartRun& run, std::uint32_t blocks,
+                         Room worst) {
   const std::uint64_t salt = opened(slot).salt;
   std::array<std::uint64_t, kWindow> hashes;
   Place at;
   for (std::uint32_t from = 0, count = 0; from < blocks; from += count) {
     count = static_cast<std::uint32_t>(std::min<std::size_t>(window(), blocks - from));
     const Room room = make_room(count);
-    if (room == Room::kNone) return;
+    if (room > worst) return;
     if (room == Room::kMade && from > 0) at = place_of(engine_.find(run.hashes[from - 1]));
     // The salt of the domain that named it is in the hash already: this one's takes itself out.
     for (std::uint32_t i = 0; i < count; ++i) hashes[i] = run.hashes[from + i] ^ salt;
@@ -142,7 +145,14 @@ std::uint32_t KvTrie::importable(const codec::RestartRun& run) const {
   return blocks;
 }
 
-void KvTrie::import_names(const codec::RestartRun& run, std::uint32_t blocks) {
+// False, and none was given, where there is no room for them.
+bool KvTrie::import_names(const codec::RestartRun& run, std::uint32_t blocks) {
+  const auto fresh = static_cast<std::uint32_t>(
+      std::ranges::count_if(run.names, [&](const codec::RestartRun::Name& name) {
+        return name.offset < blocks && engine_.find(name.hash) == 0;
+      }));
+  if (fresh == 0) return true;
+  if (engine_.pages_for_aliases(fresh) + pages_for(kScarceWindow) > memory_.left()) return false;
   for (const codec::RestartRun::Name& name : run.names) {
     if (name.offset >= blocks) continue;
     const KvLocation at = engine_.find(run.hashes[name.offset]);
@@ -150,6 +160,14 @@ void KvTrie::import_names(const codec::RestartRun& run, std::uint32_t blocks) {
     const bool may = at != 0 && engine_.may_add_alias(at, 0xffff);
     if (may && engine_.find(name.hash) == 0) engine_.add_alias(name.hash, at);
   }
+  return true;
+}
+
+// Without its names a block could not be removed again by the slots that know it by those.
+void KvTrie::take_back(KvSlot slot, const codec::RestartRun& run) {
+  std::vector<std::uint64_t> hashes = run.hashes;
+  for (std::uint64_t& hash : hashes) hash ^= slots_[slot].salt;
+  remove(slot, hashes);
 }
 
 }  // namespace fairlead::prefix
