@@ -2,6 +2,7 @@
 #include "core/prefix/kv_saved.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/random.h"
 
@@ -38,6 +39,21 @@ class RunHeads {
   std::vector<bool> seen_;
 };
 
+// So that a piece finds its own without looking at all: names by their blocks, holders by how much
+// they hold, the most first. Of holders those that are somebody now, each once.
+void order_for_pieces(codec::RestartRun& run, std::span<const std::uint32_t> slots) {
+  std::ranges::sort(run.names, {}, &codec::RestartRun::Name::offset);
+  std::vector<codec::RestartRun::Holder>& holders = run.holders;
+  std::erase_if(holders, [&](const codec::RestartRun::Holder& one) {
+    return one.slot >= slots.size() || slots[one.slot] == KvLane::kNoSlot;
+  });
+  std::ranges::sort(holders, {}, &codec::RestartRun::Holder::slot);
+  const auto twice = std::ranges::unique(holders, {}, &codec::RestartRun::Holder::slot);
+  holders.erase(twice.begin(), twice.end());
+  std::ranges::sort(holders, std::greater(), &codec::RestartRun::Holder::blocks);
+}
+
+// Of a run in order.
 codec::RestartRun piece_of(const codec::RestartRun& run, std::size_t from, std::size_t to) {
   codec::RestartRun piece;
   const auto at = [from](const auto& all) {
@@ -46,12 +62,13 @@ codec::RestartRun piece_of(const codec::RestartRun& run, std::size_t from, std::
   const auto count = static_cast<std::ptrdiff_t>(to - from);
   piece.keys.assign(at(run.keys), at(run.keys) + count);
   piece.hashes.assign(at(run.hashes), at(run.hashes) + count);
-  for (const codec::RestartRun::Name& name : run.names) {
-    if (name.offset < from || name.offset >= to) continue;
-    piece.names.push_back({name.offset - static_cast<std::uint32_t>(from), name.hash});
+  using Name = codec::RestartRun::Name;
+  for (auto name = std::ranges::lower_bound(run.names, from, {}, &Name::offset);
+       name != run.names.end() && name->offset < to; ++name) {
+    piece.names.push_back({name->offset - static_cast<std::uint32_t>(from), name->hash});
   }
   for (const codec::RestartRun::Holder& holder : run.holders) {
-    if (holder.blocks <= from) continue;
+    if (holder.blocks <= from) break;
     const std::size_t blocks = std::min<std::size_t>(holder.blocks, to) - from;
     piece.holders.push_back({holder.slot, static_cast<std::uint16_t>(blocks)});
   }
@@ -144,6 +161,7 @@ void import_runs(const codec::RestartRuns& runs, std::span<const std::uint32_t> 
     for (std::size_t from = 0, to = 0; from < run.keys.size(); from = to) {
       to = heads.next(run, from);
       const bool whole = from == 0 && to == run.keys.size();
+      if (from == 0 && !whole) order_for_pieces(run, slots);
       lane.import_run(whole ? run : piece_of(run, from, to), slots);
     }
   }

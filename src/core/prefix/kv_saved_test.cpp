@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <numeric>
 
+#include "base/random.h"
 #include "core/codec/kv_events_writer.h"
 #include "core/prefix/kv_index.h"
 
@@ -121,6 +123,44 @@ TEST(KvSaved, WhoDoesNotComeBackIsForgotten) {
   after.context.recycle_swept();
   EXPECT_EQ(after.lane.figures().blocks, 0U);
   EXPECT_EQ(after.context.retired(), 0U);
+}
+
+// A file of a run that others of it cut before each block, with as much beside as a record holds.
+TEST(KvSaved, ARunThatIsCutEverywhereCostsWhatItHas) {
+  constexpr std::uint16_t kBlocks = 4096;
+  codec::RestartWriter writer;
+  writer.add(codec::RestartHead{.key_seed = kSavedSeed, .domains = 1});
+  codec::RestartRun whole;
+  for (std::uint64_t i = 0; i < kBlocks; ++i) {
+    whole.keys.push_back(mix64(i));
+    whole.hashes.push_back(mix64(i + kBlocks));
+    writer.add(codec::RestartRun{{whole.keys[i]}, {whole.hashes[i]}, {}, {{0, 1}}});
+  }
+  for (std::uint64_t i = 0; i < 500'000; ++i) {  // From the last block on.
+    whole.names.push_back(
+        {static_cast<std::uint32_t>(kBlocks - 1 - i * kBlocks / 500'000), mix64(~i)});
+  }
+  // The only one that is wanted, and told as often as there is room.
+  for (std::uint32_t i = 0; i < 0xffff; ++i) {
+    whole.holders.push_back({static_cast<std::uint16_t>(i % 2), kBlocks});
+  }
+  writer.add(whole);
+  writer.finish();
+  const std::string file = writer.take();
+  codec::RestartImage image;
+  ASSERT_FALSE(codec::read_restart(file, image));
+
+  KvLane lane({.seed = kSavedSeed, .budget_bytes = std::uint64_t{128} << 20, .slots_max = 8});
+  const KvSlot slot = *lane.open(0);
+  const std::vector<std::uint32_t> slots = {slot, KvLane::kNoSlot};
+  const std::clock_t begun = std::clock();
+  import_runs(image.runs, slots, lane);
+  const auto seconds = static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC;
+  EXPECT_EQ(lane.held_blocks(slot), kBlocks);
+  EXPECT_LT(seconds, 1.5);
+  const std::uint64_t salt = mix64(kSavedSeed);  // Of domain 0, as the lane has it.
+  lane.remove(slot, std::vector{mix64(~std::uint64_t{0}) ^ salt});
+  EXPECT_EQ(lane.held_blocks(slot), kBlocks - 1U) << "it is known by its name";
 }
 
 }  // namespace
