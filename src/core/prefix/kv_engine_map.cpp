@@ -31,10 +31,11 @@ void KvEngineMap::add_alias(std::uint64_t key, KvLocation at) {
   aliases_.insert(mixed(key), id);
 }
 
-void KvEngineMap::drop_aliases(KvLocation at) {
-  for (std::uint32_t id = blocks_.info(chunk_in(at)).alias; id != 0;) {
+void KvEngineMap::drop_aliases(std::uint32_t chunk, std::uint32_t first, std::uint32_t end) {
+  for (std::uint32_t id = blocks_.info(chunk).alias; id != 0;) {
     const std::uint32_t next = records_[id].next;
-    if (records_[id].at == at) {
+    const std::uint32_t index = index_in(records_[id].at);
+    if (index >= first && index < end) {
       aliases_.erase(mixed(records_[id].key.load(kRelaxed)), id);
       detach(id);
       records_.release(id);
@@ -43,12 +44,13 @@ void KvEngineMap::drop_aliases(KvLocation at) {
   }
 }
 
-void KvEngineMap::move_aliases(KvLocation from, KvLocation to) {
-  for (std::uint32_t id = blocks_.info(chunk_in(from)).alias; id != 0;) {
+void KvEngineMap::move_aliases(std::uint32_t from, std::uint32_t to, std::uint32_t first) {
+  for (std::uint32_t id = blocks_.info(from).alias; id != 0;) {
     const std::uint32_t next = records_[id].next;
-    if (records_[id].at == from) {
+    const std::uint32_t index = index_in(records_[id].at);
+    if (index >= first) {
       detach(id);
-      attach(id, to);
+      attach(id, location_of(to, index));
     }
     id = next;
   }

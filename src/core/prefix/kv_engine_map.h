@@ -99,7 +99,9 @@ class KvEngineMap {
   }
   // The key must be unknown, and may_add_alias().
   void add_alias(std::uint64_t key, KvLocation at);
-  void drop_aliases(KvLocation at);
+  // Of a chunk's blocks [first, end).
+  void drop_aliases(std::uint32_t chunk, std::uint32_t first, std::uint32_t end);
+  std::uint32_t aliases() const { return records_.used(); }
   // Calls visit(block, key) for the aliases of a chunk's blocks.
   template <class Visit>
   void each_alias(std::uint32_t chunk, Visit&& visit) const {
@@ -112,8 +114,8 @@ class KvEngineMap {
   std::uint32_t pages_for_aliases(std::uint32_t aliases) const {
     return aliases_.pages_for(aliases) + records_.pages_for(aliases);
   }
-  // The block has moved to the same index of another chunk.
-  void move_aliases(KvLocation from, KvLocation to);
+  // Blocks from `first` on have moved to the same indexes of another chunk.
+  void move_aliases(std::uint32_t from, std::uint32_t to, std::uint32_t first);
 
   // Beside the pages.
   std::size_t directory_bytes() const {

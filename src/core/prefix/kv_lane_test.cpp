@@ -450,5 +450,17 @@ TEST(KvLane, ABlockHasNoEndlessNames) {
   EXPECT_EQ(lane.figures().blocks, 0U);
 }
 
+TEST_F(KvLaneTest, BlocksOfManyNamesAreSweptInSlices) {
+  const Chain chain(kSeed, 1, 512);
+  const KvSlot a = open();
+  for (std::uint64_t name = 0; name < 400; ++name) chain.store(lane_, a, 0, 512, name);
+  lane_.retire(a);
+  EXPECT_GT(lane_.sweep(1000), 0U);
+  EXPECT_EQ(lane_.figures().blocks, 256U) << "a piece of a run, however long its names took";
+  while (lane_.sweep(1000) > 0) {
+  }
+  EXPECT_EQ(lane_.figures().blocks, 0U);
+}
+
 }  // namespace
 }  // namespace fairlead::prefix

@@ -115,10 +115,8 @@ void KvTrie::split_chunk(const KvRun& run, std::uint32_t number, std::uint32_t t
     target.keys[i].store(source.keys[i].load(kRelaxed), kRelaxed);
     target.hashes[i] = source.hashes[i];
     engine_.rename(source.hashes[i], location_of(from, i), location_of(to, i));
-    if (blocks_.info(from).alias != 0) {
-      engine_.move_aliases(location_of(from, i), location_of(to, i));
-    }
   }
+  engine_.move_aliases(from, to, begin);
   blocks_.info(from).blocks = static_cast<std::uint8_t>(blocks_.info(from).blocks - (end - begin));
   blocks_.info(to).blocks = static_cast<std::uint8_t>(end - begin);
   blocks_.info(to).copied = blocks_.info(from).copied;
@@ -250,10 +248,12 @@ void KvTrie::kill(const KvRun& run, std::uint32_t from, std::uint32_t to) {
     const KvChunk& chunk = blocks_.chunk(id);
     KvChunkInfo& info = blocks_.info(id);
     info.blocks = static_cast<std::uint8_t>(info.blocks - (end - begin));
+    if (info.alias != 0) {
+      engine_.drop_aliases(id, begin % kChunkBlocks, (end - 1) % kChunkBlocks + 1);
+    }
     for (; end > begin; --end) {
       const std::uint32_t index = (end - 1) % kChunkBlocks;
       engine_.erase(chunk.hashes[index], location_of(id, index));
-      if (info.alias != 0) engine_.drop_aliases(location_of(id, index));
     }
     if (info.blocks == 0) blocks_.release(id);
   }

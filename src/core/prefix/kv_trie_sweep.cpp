@@ -86,7 +86,7 @@ std::size_t KvTrie::sweep(std::size_t budget) {
   while (*cursor_ < runs_.places()) {
     const std::uint32_t run_id = runs_.id_at(*cursor_);
     const KvRun& run = runs_[run_id];
-    const std::uint64_t before = figures_.blocks;
+    const std::uint64_t before = figures_.blocks + engine_.aliases();
     const std::int32_t slot =
         run.length.load(kRelaxed) == 0 ? -1 : holders_.any_of(run, marked_.data());
     if (slot < 0) {
@@ -97,7 +97,8 @@ std::size_t KvTrie::sweep(std::size_t budget) {
       const std::uint32_t held = holders_.cutoff(run, id);
       drop(run_id, id, KvHolders::count(run) == 1 && held > kPiece ? held - kPiece : 0);
     }
-    const std::size_t cost = 1 + static_cast<std::size_t>(before - figures_.blocks);
+    const std::uint64_t after = figures_.blocks + engine_.aliases();
+    const std::size_t cost = 1 + static_cast<std::size_t>(before - after);
     if (budget <= cost) return runs_.places() - *cursor_ + waiting + 1;
     budget -= cost;
   }
