@@ -318,13 +318,18 @@ void EventStream::on_disconnected(Time now) {
 
 std::optional<std::uint64_t> EventStream::wanted_replay(Time now) const {
   const bool waits = state_ == StreamState::kGap || state_ == StreamState::kJoining;
-  if (!waits || !options_.has_replay || link_ == Link::kDown || now < replay_at_)
+  if (!waits || !options_.has_replay || link_ == Link::kDown || now < asks_at())
     return std::nullopt;
   return marked_ > 0 && next_ > 0 ? next_ - 1 : next_;
 }
 
+Time EventStream::asks_at() const {
+  return std::max(replay_at_, replays_paid_ - kReplaysInARow * options_.replay_backoff);
+}
+
 void EventStream::on_replay_asked(Time now) {
   ++figures_.replays;
+  replays_paid_ = std::max(replays_paid_, now) + options_.replay_backoff;
   if (!placed_) {
     start_at(0);
     confirming_ = false;  // Nothing is known that could be confirmed.
@@ -424,7 +429,7 @@ std::optional<Time> EventStream::deadline() const {
   if (confirm_at_) at(*confirm_at_);
   if (state_ == StreamState::kReplaying) at(replay_silent_);
   const bool waits = state_ == StreamState::kGap || state_ == StreamState::kJoining;
-  if (waits && options_.has_replay && link_ != Link::kDown) at(replay_at_);
+  if (waits && options_.has_replay && link_ != Link::kDown) at(asks_at());
   return first;
 }
 

@@ -25,9 +25,10 @@
 // engine holds, never more. Where the replay socket failed to answer, or a batch found no room,
 // everything is asked for again after a while.
 //
-// Bounds: held batches and their bytes, replays without progress, replays of all streams together
-// (ReplayLimit). Errors: none; all that goes wrong is counted. Threads: one owner.
-// Source: vllm/distributed/kv_events.py (numbering, ring, replay).
+// Bounds: held batches and their bytes, replays without progress, replays in a row (who makes gaps
+// or restarts by the message is asked kReplaysInARow times, then once each replay_backoff), replays
+// of all streams together (ReplayLimit). Errors: none; all that goes wrong is counted. Threads: one
+// owner. Source: vllm/distributed/kv_events.py (numbering, ring, replay).
 #pragma once
 
 #include <array>
@@ -153,6 +154,7 @@ class EventStream {
 
  private:
   static constexpr std::size_t kRemembered = 64;
+  static constexpr int kReplaysInARow = 8;
   struct Batch {
     std::uint64_t sequence;
     std::string payload;
@@ -180,6 +182,7 @@ class EventStream {
   void drop_held();
   void want_replay(Time now);
   void await_reply(Time now);
+  Time asks_at() const;
   void ask_for_all(Time now);
   void confirm(Time now);
   void give_up(Time now);
@@ -204,6 +207,7 @@ class EventStream {
   std::uint32_t attempts_ = 0;
   std::uint32_t given_up_ = 0;  // Times in a row.
   Time replay_at_{};            // In kJoining and kGap: the earliest time to ask.
+  Time replays_paid_{};         // Each replay costs a replay_backoff of time.
   Time replay_silent_{};        // In kReplaying: when it is broken off, for silence or length.
   Time replay_over_{};          // When its time is over.
   std::optional<Time> forget_at_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // EventStream under random losses, reorderings, restarts and broken replays, against what the
-// engine held.
+// engine held; and under one that restarts all the time.
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -80,6 +80,24 @@ RC_GTEST_PROP(EventStreamProperty, AShortRingLosesButNeverLies, (std::uint64_t s
 }
 RC_GTEST_PROP(EventStreamProperty, WithoutAReplayItLosesButNeverLies, (std::uint64_t seed)) {
   run_random(seed, false, 1000);
+}
+
+TEST(EventStream, WhoRestartsWithEachBatchIsNotAskedEachTime) {
+  testing::StreamRig rig(testing::kWithReplay);
+  rig.send(5);
+  const auto ask_if_wanted = [&rig] {
+    if (rig.stream.wanted_replay(rig.now)) rig.stream.on_replay_asked(rig.now);
+  };
+  for (int i = 0; i < 1000; ++i) {
+    rig.stream.on_batch(7, std::to_string(i) + " +1", rig.now);
+    ask_if_wanted();
+  }
+  EXPECT_GT(rig.stream.figures().restarts, 900U);
+  EXPECT_LE(rig.stream.figures().replays, 10U);
+  rig.now += std::chrono::seconds(1);
+  rig.stream.on_batch(7, "again +1", rig.now);
+  ask_if_wanted();
+  EXPECT_TRUE(rig.stream.replaying());
 }
 
 }  // namespace
