@@ -205,15 +205,16 @@ void ZmqSocket::read() {
   if (closed() || reading_) return;
   reading_ = true;
   int left = kMessagesATurn;
+  std::size_t bytes = 0;
   do {
-    while (left > 0 && !closed() && read_message()) --left;
-  } while (left-- > 0 && !closed() && read_monitor());
+    while (left > 0 && bytes < kBytesATurn && !closed() && read_message(bytes)) --left;
+  } while (left-- > 0 && bytes < kBytesATurn && !closed() && read_monitor());
   reading_ = false;
   // The descriptor may be quiet although messages are left.
-  if (left <= 0 && !closed()) again_.arm(Duration::zero());
+  if ((left <= 0 || bytes >= kBytesATurn) && !closed()) again_.arm(Duration::zero());
 }
 
-bool ZmqSocket::read_message() {
+bool ZmqSocket::read_message(std::size_t& bytes) {
   std::size_t count = 0;
   bool too_many = false;
   for (bool more = true; more;) {
@@ -222,6 +223,7 @@ bool ZmqSocket::read_message() {
     // All frames of a message arrive together: only the first can be missing.
     if (zmq_msg_recv(&message, socket_, ZMQ_DONTWAIT) < 0) return false;
     more = zmq_msg_more(&message) != 0;
+    bytes += zmq_msg_size(&message);
     if (!too_many) {
       frames_->views[count++] = {static_cast<const char*>(zmq_msg_data(&message)),
                                  zmq_msg_size(&message)};

@@ -2,7 +2,8 @@
 // ZmqContext and ZmqSocket: ZeroMQ messages on an event loop. libzmq moves bytes on a thread of its
 // own, reconnects by itself (100 ms, doubled up to 5 s) and tells through a descriptor that there
 // is something to do; that descriptor says nothing of how much, so every time all is read that
-// there is, in turns of kMessagesATurn.
+// there is, in turns of kMessagesATurn messages or kBytesATurn: then the loop's other sockets have
+// theirs.
 //
 // Bounds: messages queued towards us and away from us (`queue_max` a peer; what a publisher has no
 // room for it drops), bytes of a frame (the connection of a peer that sends more is closed), frames
@@ -74,6 +75,8 @@ class ZmqSocket final : private FdHandler {
  public:
   static constexpr std::size_t kFramesMax = 8;
   static constexpr int kMessagesATurn = 512;
+  // And the rest of the message in which this is reached.
+  static constexpr std::size_t kBytesATurn = std::size_t{1} << 20;
   enum class Sent { kSent, kFull, kFailed };
 
   static Result<std::unique_ptr<ZmqSocket>> create(const ZmqContext& context, EventLoop& loop,
@@ -101,8 +104,8 @@ class ZmqSocket final : private FdHandler {
 
   void on_events(std::uint32_t events) override;
   void read();
-  // Whether a message was read, whole.
-  bool read_message();
+  // Whether a message was read, whole; adds its bytes.
+  bool read_message(std::size_t& bytes);
   bool read_monitor();
 
   EventLoop& loop_;
