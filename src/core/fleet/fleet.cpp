@@ -6,6 +6,8 @@
 #include <iterator>
 #include <limits>
 #include <map>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "base/mutant.h"
@@ -454,15 +456,33 @@ model::PoolSnapshot Fleet::snapshot() const {
   model::PoolSnapshot pool;
   pool.version = version_;
   pool.endpoints.reserve(members_.size());
-  for (const Member& member : members_) {
-    pool.endpoints.push_back(member.endpoint);
-    pool.adapters.insert(pool.adapters.end(), member.endpoint.adapters.begin(),
-                         member.endpoint.adapters.end());
-  }
-  std::ranges::sort(pool.adapters);
-  const auto again = std::ranges::unique(pool.adapters);
-  pool.adapters.erase(again.begin(), again.end());
+  for (const Member& member : members_) pool.endpoints.push_back(member.endpoint);
+  pool.adapters = adapters();
   return pool;
+}
+
+// Names that more engines have as an adapter than as a model of their own: what one engine says of
+// a name must not change the keys of everybody's prompts.
+std::vector<std::string> Fleet::adapters() const {
+  std::vector<std::string_view> told;
+  std::vector<std::string_view> own;
+  for (const Member& member : members_) {
+    const model::Endpoint& one = member.endpoint;
+    const std::set<std::string_view> adapters(one.adapters.begin(), one.adapters.end());
+    const std::set<std::string_view> models(one.models.begin(), one.models.end());
+    std::ranges::copy(adapters, std::back_inserter(told));
+    std::ranges::set_difference(models, adapters, std::back_inserter(own));
+  }
+  std::vector<std::string> most;
+  if (told.empty()) return most;
+  std::ranges::sort(told);
+  std::ranges::sort(own);
+  for (auto at = told.begin(); at != told.end();) {
+    const auto end = std::ranges::upper_bound(at, told.end(), *at);
+    if (end - at > std::ranges::ssize(std::ranges::equal_range(own, *at))) most.emplace_back(*at);
+    at = end;
+  }
+  return most;
 }
 
 void Fleet::resume(model::EndpointRef endpoint, const Marks& marks) {

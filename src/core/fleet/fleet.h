@@ -157,6 +157,7 @@ class Fleet {
   void insert(Member member);
   void move(const Member& member, Time now);
   const Member* twin_of(const Member& member) const;
+  std::vector<std::string> adapters() const;
   bool may_eject(const Member& member, model::UpstreamFailure failure) const;
   void settle(Member& member, model::Health before, Time now);
   bool restarted(Member& member, const codec::EngineMetrics& metrics) const;

@@ -248,6 +248,18 @@ TEST_F(FleetTest, ModelsAreAskedForUntilTheyAreKnown) {
   EXPECT_FALSE(fleet_.snapshot().is_adapter("llama"));
 }
 
+TEST_F(FleetTest, OneEngineDoesNotSayForAllWhatAnAdapterIs) {
+  set({at_port("a", 1), at_port("b", 2), at_port("c", 3)});
+  tick();
+  for (const char* name : {"a", "b"}) {
+    fleet_.on_models(ref(name), {{"llama", "", 0, 0, ""}, {"sql", "llama", 0, 0, ""}});
+  }
+  const codec::ModelCard wrong{"llama", "other", 0, 0, ""};
+  fleet_.on_models(ref("c"), {wrong, wrong, wrong, {"sql", "", 0, 0, ""}});
+  EXPECT_FALSE(fleet_.snapshot().is_adapter("llama"));
+  EXPECT_TRUE(fleet_.snapshot().is_adapter("sql"));
+}
+
 TEST_F(FleetTest, EjectionForgetsOnceAndStopsScrapes) {
   set({at_port("a", 1)});
   tick();

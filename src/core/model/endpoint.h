@@ -58,9 +58,9 @@ struct PoolSnapshot {
   std::vector<Endpoint> endpoints;  // Ascending by slot; slots may have gaps.
 
   const Endpoint* find(std::uint32_t slot) const;
-  std::vector<std::string> adapters;  // Of all endpoints, sorted, each once.
+  std::vector<std::string> adapters;  // Names that most engines have as one; sorted, each once.
 
-  // Whether some engine calls it an adapter of another model.
+  // Whether more engines call it an adapter of another model than a model of their own.
   bool is_adapter(std::string_view model) const;
   // Whether any endpoint, healthy or not, has reported this model.
   bool knows_model(std::string_view model) const;
