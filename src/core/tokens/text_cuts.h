@@ -26,11 +26,13 @@ class TextCuts {
 
   explicit TextCuts(CutRule rule, std::size_t chunk_bytes = kChunkBytes);
 
-  // Where the chunk that begins at `from` < text.size() ends.
+  // Where the chunk that begins at `from` < text.size() ends. One of more than kChunkBytesMax may
+  // end anywhere.
   std::size_t end(std::string_view text, std::size_t from) const;
 
  private:
-  std::size_t line_cut(std::string_view text, std::size_t from) const;
+  static std::size_t line_cut(std::string_view text, std::size_t from);
+  static bool line_ends(std::string_view text, std::size_t at);
   bool separator_at(std::string_view text, std::size_t at) const;
 
   CutRule rule_;

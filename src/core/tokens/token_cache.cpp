@@ -59,11 +59,11 @@ tl::expected<TextCost, TextFailure> append_tokens(const Tokenizer& tokenizer, co
     const std::string_view chunk = text.substr(from, end - from);
     from = end;
     if (chunk.size() > TextCuts::kChunkBytesMax) return tl::unexpected(TextFailure::kLimit);
+    if (patience.ask() == Patience::Answer::kStop) return tl::unexpected(TextFailure::kStopped);
     if (cache.append(model, chunk, out) == Cached::kAppended) {
       total.cached_bytes += chunk.size();
       continue;
     }
-    if (patience.ask() == Patience::Answer::kStop) return tl::unexpected(TextFailure::kStopped);
     const std::size_t known = out.size();
     if (const auto done = tokenizer.append(chunk, out); !done) return tl::unexpected(done.error());
     cache.insert(model, chunk, std::span(out).subspan(known));

@@ -73,7 +73,7 @@ class TokenCache final : public ChunkCache {
   std::unordered_map<std::uint64_t, Entries::iterator> by_key_;
 };
 
-// Whether to go on, asked before each chunk that has to be tokenised.
+// Whether to go on, asked before each chunk.
 class Patience {
  public:
   enum class Answer : std::uint8_t { kGoOn, kStop };

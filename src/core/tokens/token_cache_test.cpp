@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 #include "base/random.h"
 #include "core/tokens/text_cuts.h"
 
@@ -85,6 +87,27 @@ TEST(TextCuts, ALongerTextKeepsItsChunks) {
       from = end;
     }
   }
+}
+
+// Texts that made each chunk look at all that is behind it, or at all separators at each byte.
+TEST(TextCuts, LongTextsAreLookedThroughOnce) {
+  CutRule rule{.separators = {"<|a|>"}, .lines = true};
+  for (int i = 0; i < 250; ++i) rule.separators.push_back("<|" + std::to_string(i) + "|>");
+  const TextCuts cuts(rule);
+  std::string without_lines;
+  while (without_lines.size() < std::size_t{8} << 20) {
+    without_lines += "<|a|>" + std::string(600, 'x');
+  }
+  std::string nearly_separators;
+  while (nearly_separators.size() < TextCuts::kChunkBytesMax) nearly_separators += "<|";
+  const std::clock_t begun = std::clock();
+  std::size_t chunks = 0;
+  for (std::size_t from = 0; from < without_lines.size(); ++chunks) {
+    from = cuts.end(without_lines, from);
+  }
+  EXPECT_GT(chunks, 10'000U);
+  EXPECT_EQ(cuts.end(nearly_separators, 0), nearly_separators.size());
+  EXPECT_LT(static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC, 1.0);
 }
 
 TEST(TokenCache, CachedTokensAreThoseOfTheWholeText) {
