@@ -36,10 +36,12 @@ enum class Mutant : std::uint8_t {
   kUnprovedTrust,     // What was saved is believed before its publisher was asked.
   kCountedAgain,      // What is in the saved index and told again counts as copies.
   kUnconfirmedLink,   // What was published before a subscription took effect is never asked for.
+  kUnaskedGap,        // What was published while a connection was down is not asked for.
+  kLateReturn,        // Who stays away waits longer for its return than it ever should.
 };
 
 // By Mutant; the first is none.
-inline constexpr std::array<std::string_view, 19> kMutantNames = {"none",
+inline constexpr std::array<std::string_view, 21> kMutantNames = {"none",
                                                                   "lost_release",
                                                                   "double_release",
                                                                   "reused_slot",
@@ -57,7 +59,9 @@ inline constexpr std::array<std::string_view, 19> kMutantNames = {"none",
                                                                   "unchecked_file",
                                                                   "unproved_trust",
                                                                   "counted_again",
-                                                                  "unconfirmed_link"};
+                                                                  "unconfirmed_link",
+                                                                  "unasked_gap",
+                                                                  "late_return"};
 
 #ifdef FAIRLEAD_MUTANTS
 inline Mutant planted_mutant = Mutant::kNone;

@@ -50,7 +50,8 @@ void HealthMachine::on_failure(Witness witness, const config::HealthSettings& se
     case Health::kEjected:
       // Still down after its time: wait once more, for the shortest time, as it relapsed into
       // nothing. Requests from before the ejection may fail late and say nothing new.
-      if (witness == Witness::kProbe && now >= until_) until_ = now + settings.eject;
+      if (witness != Witness::kProbe || now < until_) break;
+      until_ = now + (planted(Mutant::kLateReturn) ? 2 * settings.eject_max : settings.eject);
       break;
   }
 }

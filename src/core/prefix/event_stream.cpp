@@ -298,6 +298,7 @@ void EventStream::on_connected(Time now) {
     return;
   }
   if (options_.has_replay) {
+    if (planted(Mutant::kUnaskedGap)) return settle();
     witness_awaited_ = marked_ > 0;
     attempts_ = 0;
     want_replay(now);

@@ -98,15 +98,15 @@ void EngineHost::add_event(const engine::CacheChange& change) {
 }
 
 void EngineHost::send_batch(const Subscriber& subscriber, std::uint64_t sequence, Duration extra) {
-  agenda_.after(kWire + extra, subscriber.wrap([this, sequence, payload = kept_[sequence],
-                                                mine = subscriber.link] {
+  agenda_.after(kWire + extra, subscriber.caller.wrap([this, sequence, payload = kept_[sequence],
+                                                       mine = subscriber.link] {
     Subscriber* const now = linked(mine);
     if (now != nullptr) now->port->on_batch(sequence, payload);
   }));
 }
 
-void EngineHost::listen(KvListenerPort& port, const Wrap& wrap) {
-  subscribers_.push_back({.port = &port, .wrap = wrap, .number = ++subscriptions_});
+void EngineHost::listen(KvListenerPort& port, const Caller& caller) {
+  subscribers_.push_back({.port = &port, .caller = caller, .number = ++subscriptions_});
   link_later(subscribers_.back());
 }
 
@@ -127,8 +127,9 @@ void EngineHost::link_later(Subscriber& subscriber) {
   const Duration effect = from_seconds(kEffectSeconds * random_.uniform());
   agenda_.after(delay, [this, mine, effect] {
     const auto found = std::ranges::find(subscribers_, mine, &Subscriber::link);
-    if (found == subscribers_.end() || down_ || partitioned()) return;
+    if (found == subscribers_.end() || down_ || is_cut(found->caller.router)) return;
     found->linked = true;
+    found->published_before = kept_.size();
     tell_link(*found, &KvListenerPort::on_linked);
     agenda_.after(effect, [this, mine] {
       Subscriber* const now = linked(mine);
@@ -138,39 +139,38 @@ void EngineHost::link_later(Subscriber& subscriber) {
 }
 
 void EngineHost::tell_link(const Subscriber& subscriber, void (KvListenerPort::*what)()) {
-  agenda_.after(kWire, subscriber.wrap([this, what, number = subscriber.number] {
+  agenda_.after(kWire, subscriber.caller.wrap([this, what, number = subscriber.number] {
     const auto found = std::ranges::find(subscribers_, number, &Subscriber::number);
     if (found != subscribers_.end()) (found->port->*what)();
   }));
 }
 
-void EngineHost::link_all_later() {
-  for (Subscriber& subscriber : subscribers_) link_later(subscriber);
-}
-
-void EngineHost::unlink_all() {
-  for (Subscriber& subscriber : subscribers_) {
-    if (!std::exchange(subscriber.linked, false)) continue;
-    subscriber.hears = subscriber.misses = false;
-    tell_link(subscriber, &KvListenerPort::on_unlinked);
-  }
+void EngineHost::unlink(Subscriber& subscriber) {
+  if (!std::exchange(subscriber.linked, false)) return;
+  subscriber.hears = subscriber.misses = false;
+  tell_link(subscriber, &KvListenerPort::on_unlinked);
 }
 
 Time EngineHost::can_tell_since(const KvListenerPort& port) const {
   const auto found = std::ranges::find(subscribers_, &port, &Subscriber::port);
   if (found == subscribers_.end() || found->misses) return Time::max();
-  return std::max(disturbed_until_, found->can_tell_since);
+  return std::max(disturbed_until(found->caller.router), found->can_tell_since);
+}
+
+std::uint64_t EngineHost::published_before(const KvListenerPort& port) const {
+  const auto found = std::ranges::find(subscribers_, &port, &Subscriber::port);
+  return found == subscribers_.end() ? 0 : found->published_before;
 }
 
 void EngineHost::replay(std::uint64_t from,
                         std::function<void(std::uint64_t, std::string_view)> each, Task end,
-                        const Wrap& wrap) {
-  ask({}, wrap([this, from, each = std::move(each), end = std::move(end)] {
-        for (std::uint64_t sequence = from; sequence < kept_.size(); ++sequence) {
-          each(sequence, kept_[sequence]);
-        }
-        end();
-      }),
+                        const Caller& caller) {
+  ask(caller.router, {}, caller.wrap([this, from, each = std::move(each), end = std::move(end)] {
+    for (std::uint64_t sequence = from; sequence < kept_.size(); ++sequence) {
+      each(sequence, kept_[sequence]);
+    }
+    end();
+  }),
       [] {});
 }
 

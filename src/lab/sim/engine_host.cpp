@@ -43,12 +43,14 @@ engine::EngineProfile small_engine(std::uint64_t seed) {
 
 }  // namespace
 
-EngineHost::EngineHost(Agenda& agenda, Ledger& ledger, std::uint32_t number, std::uint64_t seed)
+EngineHost::EngineHost(Agenda& agenda, Ledger& ledger, std::uint32_t number, std::uint32_t routers,
+                       std::uint64_t seed)
     : agenda_(agenda),
       ledger_(ledger),
       number_(number),
       random_(mix64(seed + number)),
-      model_(small_engine(seed), seed) {
+      model_(small_engine(seed), seed),
+      wires_(routers) {
   model_.log_cache_to(&log_);
 }
 
@@ -60,7 +62,12 @@ void EngineHost::begin(const Fault& fault) {
     case FaultKind::kStall:
       return stand_still(fault.lasts);
     case FaultKind::kPartition:
-      return cut_wire(fault.lasts);
+      for (std::uint32_t router = 0; router < wires_.size(); ++router) {
+        cut_wire(router, fault.lasts);
+      }
+      return;
+    case FaultKind::kCutWire:
+      return cut_wire(fault.router, fault.lasts);
     case FaultKind::kSlowMetrics:
       slow_until_ = std::max(slow_until_, until);
       slow_by_ = from_seconds(0.05 + 3 * random_.uniform());
@@ -88,8 +95,18 @@ void EngineHost::begin(const Fault& fault) {
   }
 }
 
+void EngineHost::note_unreachable(std::uint32_t router) {
+  if (reachable(router)) wires_[router].unreachable_since = agenda_.now();
+}
+
 void EngineHost::note_unreachable() {
-  if (reachable()) unreachable_since_ = agenda_.now();
+  for (std::uint32_t router = 0; router < wires_.size(); ++router) note_unreachable(router);
+}
+
+Time EngineHost::serves_since(std::uint32_t router) const {
+  if (!reachable(router)) return Time::max();
+  const Wire& wire = wires_[router];
+  return std::max({started_at_, stalled_until_, wire.cut_until, wire.failed_at});
 }
 
 void EngineHost::crash(Duration length) {
@@ -109,13 +126,14 @@ void EngineHost::crash(Duration length) {
     reset_flow(id);
   }
   disturbed_until_ = std::max(disturbed_until_, agenda_.now() + length);
-  unlink_all();
+  for (Subscriber& subscriber : subscribers_) unlink(subscriber);
   agenda_.after(length, [this] { start(); });
 }
 
 void EngineHost::start() {
   down_ = false;
-  link_all_later();
+  started_at_ = agenda_.now();
+  for (Subscriber& subscriber : subscribers_) link_later(subscriber);
 }
 
 void EngineHost::stand_still(Duration length) {
@@ -132,28 +150,35 @@ void EngineHost::wake() {
   for (const Task& task : asleep) task();
 }
 
-void EngineHost::cut_wire(Duration length) {
-  note_unreachable();
-  partitioned_until_ = std::max(partitioned_until_, agenda_.now() + length);
-  disturbed_until_ = std::max(disturbed_until_, partitioned_until_);
-  unlink_all();
-  agenda_.at(partitioned_until_, [this] { heal_wire(); });
+void EngineHost::cut_wire(std::uint32_t router, Duration length) {
+  Wire& wire = wires_[router];
+  note_unreachable(router);
+  wire.cut_until = std::max(wire.cut_until, agenda_.now() + length);
+  for (Subscriber& subscriber : subscribers_) {
+    if (subscriber.caller.router == router) unlink(subscriber);
+  }
+  agenda_.at(wire.cut_until, [this, router] { heal_wire(router); });
 }
 
-void EngineHost::heal_wire() {
-  if (partitioned()) return;
-  for (Task& task : std::exchange(held_back_, {})) agenda_.after(kWire, std::move(task));
-  link_all_later();
+void EngineHost::heal_wire(std::uint32_t router) {
+  if (is_cut(router)) return;
+  for (Task& task : std::exchange(wires_[router].held_back, {})) {
+    agenda_.after(kWire, std::move(task));
+  }
+  for (Subscriber& subscriber : subscribers_) {
+    if (subscriber.caller.router == router) link_later(subscriber);
+  }
 }
 
-void EngineHost::open(FlowId id, const Prompt& prompt, FlowSink& sink, const Wrap& wrap) {
-  flows_[id] = {.sink = &sink, .wrap = wrap, .prompt = &prompt};
+void EngineHost::open(FlowId id, const Prompt& prompt, FlowSink& sink, const Caller& caller) {
+  flows_[id] = {.sink = &sink, .caller = caller, .prompt = &prompt};
   agenda_.after(kWire, [this, id] { arrive(id); });
 }
 
 void EngineHost::arrive(FlowId id) {
-  if (!flows_.contains(id)) return;
-  if (partitioned()) return;  // A lost SYN: whoever waits gives up.
+  const auto found = flows_.find(id);
+  if (found == flows_.end()) return;
+  if (is_cut(found->second.caller.router)) return;  // A lost SYN: whoever waits gives up.
   if (down_) return refuse(id);
   deliver(id, [](FlowSink& sink) { sink.on_connected(); });
   if (!stalled()) return submit(id);
@@ -196,6 +221,7 @@ engine::SequenceId EngineHost::compute(const Prompt& prompt, std::uint64_t tag) 
 void EngineHost::serve_stranger(const Prompt& prompt) { compute(prompt, kStranger); }
 
 void EngineHost::answer_error(FlowId id, int status) {
+  wires_[flows_[id].caller.router].failed_at = agenda_.now();
   SentAnswer& sent = ledger_.sent(id);
   sent.bytes = R"({"error":{"message":"no","code":)" + std::to_string(status) + "}}";
   sent.whole = true;
@@ -211,23 +237,31 @@ void EngineHost::close(FlowId id) {
   flows_.erase(found);
 }
 
-void EngineHost::ask(Duration extra, Task answer, Task refused) {
-  agenda_.after(kWire, [this, extra, answer = std::move(answer), refused = std::move(refused)] {
-    if (partitioned()) return;
-    if (down_) return agenda_.after(kWire, refused);
-    if (stalled()) {
-      asleep_.push_back([this, extra, answer] { reply(extra, answer); });
-    } else {
-      reply(extra, answer);
-    }
-  });
+void EngineHost::give_up(FlowId id) {
+  const auto found = flows_.find(id);
+  if (found == flows_.end()) return;
+  wires_[found->second.caller.router].failed_at = agenda_.now();
+  close(id);
 }
 
-void EngineHost::reply(Duration extra, const Task& answer) {
-  if (partitioned()) {
-    held_back_.push_back(answer);
+void EngineHost::ask(std::uint32_t router, Duration extra, Task answer, Task refused) {
+  agenda_.after(
+      kWire, [this, router, extra, answer = std::move(answer), refused = std::move(refused)] {
+        if (is_cut(router)) return;
+        if (down_) return agenda_.after(kWire, refused);
+        if (stalled()) {
+          asleep_.push_back([this, router, extra, answer] { send(router, extra, answer); });
+        } else {
+          send(router, extra, answer);
+        }
+      });
+}
+
+void EngineHost::send(std::uint32_t router, Duration extra, Task task) {
+  if (is_cut(router)) {
+    wires_[router].held_back.push_back(std::move(task));
   } else {
-    agenda_.after(kWire + extra, answer);
+    agenda_.after(kWire + extra, std::move(task));
   }
 }
 
@@ -252,15 +286,11 @@ Duration EngineHost::metrics_delay() const { return lasts(slow_until_) ? slow_by
 void EngineHost::deliver(FlowId id, std::function<void(FlowSink&)> call) {
   const auto found = flows_.find(id);
   if (found == flows_.end()) return;
-  Task task = found->second.wrap([this, id, call = std::move(call)] {
+  const Caller& caller = found->second.caller;
+  send(caller.router, {}, caller.wrap([this, id, call = std::move(call)] {
     const auto open = flows_.find(id);
     if (open != flows_.end()) call(*open->second.sink);
-  });
-  if (partitioned()) {
-    held_back_.push_back(std::move(task));
-  } else {
-    agenda_.after(kWire, std::move(task));
-  }
+  }));
 }
 
 // The flow is over once the opener has heard it.
@@ -270,18 +300,13 @@ void EngineHost::finish_flow(FlowId id, std::function<void(FlowSink&)> call) {
   Flow& flow = found->second;
   if (flow.submitted) model_.abort(flow.sequence);
   flow.submitted = false;
-  Task task = flow.wrap([this, id, call = std::move(call)] {
+  send(flow.caller.router, {}, flow.caller.wrap([this, id, call = std::move(call)] {
     const auto open = flows_.find(id);
     if (open == flows_.end()) return;
     FlowSink& sink = *open->second.sink;
     flows_.erase(open);
     call(sink);
-  });
-  if (partitioned()) {
-    held_back_.push_back(std::move(task));
-  } else {
-    agenda_.after(kWire, std::move(task));
-  }
+  }));
 }
 
 void EngineHost::plan_step() {
@@ -368,6 +393,7 @@ void EngineHost::send_text(FlowId id, const std::string& text) {
 }
 
 void EngineHost::reset_flow(FlowId id) {
+  wires_[flows_[id].caller.router].failed_at = agenda_.now();
   finish_flow(id, [](FlowSink& sink) { sink.on_flow_failed(FlowSink::Failure::kReset); });
 }
 

@@ -7,8 +7,8 @@
 //   ask()  ─ kWire ─▶ probe, scrape, models, replay ─ kWire ─▶ answer
 //   model's cache log ─▶ batches ─ kWire ─▶ KvListenerPort
 //
-// Partitioned, what was on its way waits, as TCP has it, but for KV events, whose connection is
-// found dead. Threads: thread-compatible.
+// Each router has a wire of its own. While it is cut, what was on its way waits, as TCP has it, but
+// for KV events, whose connection is found dead. Threads: thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -56,42 +56,57 @@ class KvListenerPort {
   ~KvListenerPort() = default;
 };
 
+// Who asks something of an engine.
+struct Caller {
+  std::uint32_t router = 0;  // Whose wire it is.
+  // How tasks reach its loop, and are dropped when they are nobody's any more.
+  std::function<Task(Task)> wrap;
+};
+
 class EngineHost {
  public:
-  // How tasks reach a loop, and are dropped when they are nobody's any more.
-  using Wrap = std::function<Task(Task)>;
-
-  EngineHost(Agenda& agenda, Ledger& ledger, std::uint32_t number, std::uint64_t seed);
+  // `routers`: so many wires.
+  EngineHost(Agenda& agenda, Ledger& ledger, std::uint32_t number, std::uint32_t routers,
+             std::uint64_t seed);
 
   void begin(const Fault& fault);
 
-  // `sink` lives until the flow's end or close(); its calls go through `wrap`.
-  void open(FlowId flow, const Prompt& prompt, FlowSink& sink, const Wrap& wrap);
+  // `sink` lives until the flow's end or close(); its calls go through the caller's `wrap`.
+  void open(FlowId flow, const Prompt& prompt, FlowSink& sink, const Caller& caller);
   void close(FlowId flow);
+  // Closes one that the caller has waited for too long.
+  void give_up(FlowId flow);
   // A request that came past the router.
   void serve_stranger(const Prompt& prompt);
 
   // Exactly one of the two, or neither where nothing gets through.
-  void ask(Duration extra, Task answer, Task refused);
+  void ask(std::uint32_t router, Duration extra, Task answer, Task refused);
   codec::EngineMetrics metrics();
   Duration metrics_delay() const;
 
   // `port` hears its batches from here on, until it stops.
-  void listen(KvListenerPort& port, const Wrap& wrap);
+  void listen(KvListenerPort& port, const Caller& caller);
   void stop_listening(const KvListenerPort& port);
   // All that is kept from `from` on: `each` for every batch, then `end`.
   void replay(std::uint64_t from, std::function<void(std::uint64_t, std::string_view)> each,
-              Task end, const Wrap& wrap);
+              Task end, const Caller& caller);
 
   std::uint32_t number() const { return number_; }
-  bool reachable() const { return !down_ && !stalled() && !partitioned(); }
+  bool reachable(std::uint32_t router) const { return !down_ && !stalled() && !is_cut(router); }
   // Since when, while it is not.
-  Time unreachable_since() const { return unreachable_since_; }
-  // When the last fault that KV events can feel was over; in the future while one lasts.
-  Time disturbed_until() const { return disturbed_until_; }
+  Time unreachable_since(std::uint32_t router) const { return wires_[router].unreachable_since; }
+  // Since when it gives all that the router asks of it, in time; in the future while it does not.
+  Time serves_since(std::uint32_t router) const;
+  // When the last fault that the router's KV events can feel was over; in the future while one
+  // lasts.
+  Time disturbed_until(std::uint32_t router) const {
+    return std::max(disturbed_until_, wires_[router].cut_until);
+  }
   // Since when nothing hinders the listener from knowing all: what got lost is missed when the next
   // batch comes, before which this is in the future.
   Time can_tell_since(const KvListenerPort& port) const;
+  // How much was published when the connection last stood; 0: it never did.
+  std::uint64_t published_before(const KvListenerPort& port) const;
   std::uint64_t published() const { return kept_.size(); }
   std::uint32_t lives() const { return lives_; }
   std::size_t cached_blocks(const Prompt& prompt) const {
@@ -105,7 +120,7 @@ class EngineHost {
  private:
   struct Flow {
     FlowSink* sink = nullptr;
-    Wrap wrap;
+    Caller caller;
     const Prompt* prompt = nullptr;
     engine::SequenceId sequence{};
     bool submitted = false;
@@ -114,13 +129,20 @@ class EngineHost {
 
   struct Subscriber {
     KvListenerPort* port = nullptr;
-    Wrap wrap;
+    Caller caller;
     std::uint64_t number = 0;
     std::uint64_t link = 0;  // Its connection, or the next one.
     bool linked = false;
     bool hears = false;
+    std::uint64_t published_before = 0;
     bool misses = false;  // A batch got lost, and none came since.
     Time can_tell_since{};
+  };
+  struct Wire {
+    Time cut_until{};
+    Time unreachable_since{};
+    Time failed_at{};            // When a request of it last did.
+    std::deque<Task> held_back;  // What waits for the end of a cut.
   };
   struct Copies {
     std::uint32_t now = 0;
@@ -128,15 +150,16 @@ class EngineHost {
   };
 
   bool stalled() const { return agenda_.now() < stalled_until_; }
-  bool partitioned() const { return agenda_.now() < partitioned_until_; }
+  bool is_cut(std::uint32_t router) const { return agenda_.now() < wires_[router].cut_until; }
   bool lasts(Time until) const { return agenda_.now() < until; }
+  void note_unreachable(std::uint32_t router);
   void note_unreachable();
   void crash(Duration length);
   void start();
   void stand_still(Duration length);
   void wake();
-  void cut_wire(Duration length);
-  void heal_wire();
+  void cut_wire(std::uint32_t router, Duration length);
+  void heal_wire(std::uint32_t router);
   void clear_cache();
 
   void arrive(FlowId id);
@@ -144,10 +167,10 @@ class EngineHost {
   void submit(FlowId id);
   engine::SequenceId compute(const Prompt& prompt, std::uint64_t tag);
   void answer_error(FlowId id, int status);
-  void reply(Duration extra, const Task& answer);
   void emit(const engine::TokenEvent& token);
   void send_text(FlowId id, const std::string& text);
   void reset_flow(FlowId id);
+  void send(std::uint32_t router, Duration extra, Task task);
   // To the flow's sink, as long as the flow is open.
   void deliver(FlowId id, std::function<void(FlowSink&)> call);
   void finish_flow(FlowId id, std::function<void(FlowSink&)> call);
@@ -163,8 +186,7 @@ class EngineHost {
   Subscriber* linked(std::uint64_t link);
   void tell_link(const Subscriber& subscriber, void (KvListenerPort::*what)());
   void link_later(Subscriber& subscriber);
-  void link_all_later();
-  void unlink_all();
+  void unlink(Subscriber& subscriber);
 
   Agenda& agenda_;
   Ledger& ledger_;
@@ -177,7 +199,7 @@ class EngineHost {
   bool down_ = false;
   bool acting_ = false;  // A step is planned or under way.
   Time stalled_until_{};
-  Time partitioned_until_{};
+  Time started_at_{};
   Time slow_until_{};
   Duration slow_by_{};
   Time lying_until_{};
@@ -185,10 +207,9 @@ class EngineHost {
   Time breaking_until_{};
   Time losing_until_{};
   Time reordering_until_{};
-  Time unreachable_since_{};
   Time disturbed_until_{};
-  std::deque<Task> asleep_;     // What waits for the end of a stall.
-  std::deque<Task> held_back_;  // What waits for the end of a partition.
+  std::vector<Wire> wires_;  // By router.
+  std::deque<Task> asleep_;  // What waits for the end of a stall.
   std::vector<engine::TokenEvent> tokens_;
 
   codec::KvEventsWriter writer_{codec::KvEncoding::kMaps};

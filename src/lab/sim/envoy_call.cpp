@@ -107,7 +107,7 @@ void EnvoyCall::try_next() {
   std::from_chars(served_.data() + colon + 1, served_.data() + served_.size(), endpoint.port);
   engine_ = &node_.engine_of(endpoint);
   flow_ = ledger().begin_flow(client_);
-  engine_->open(*flow_, prompt_, *this, [](Task task) { return task; });
+  engine_->open(*flow_, prompt_, *this, {node_.number(), [](Task task) { return task; }});
   wait(limits().connect, &EnvoyCall::on_connect_timeout);
 }
 
@@ -121,16 +121,17 @@ void EnvoyCall::answer_locally(std::string_view status) {
 void EnvoyCall::on_connected() { wait(limits().first_byte, &EnvoyCall::on_idle_timeout); }
 
 void EnvoyCall::on_router_timeout() {
+  give_up_flow();
   break_off(ledger().client(client_).received.empty() ? ClientEnd::kRefused : ClientEnd::kBroken);
 }
 
 void EnvoyCall::on_connect_timeout() {
-  close_flow();
+  give_up_flow();
   try_next();
 }
 
 void EnvoyCall::on_idle_timeout() {
-  close_flow();
+  give_up_flow();
   if (status_ == 0) return answer_locally("504");
   break_off(ClientEnd::kBroken);
 }
@@ -188,6 +189,10 @@ void EnvoyCall::end_client(ClientEnd how) {
 
 void EnvoyCall::close_flow() {
   if (flow_) engine_->close(*std::exchange(flow_, std::nullopt));
+}
+
+void EnvoyCall::give_up_flow() {
+  if (flow_) engine_->give_up(*std::exchange(flow_, std::nullopt));
 }
 
 void EnvoyCall::leave() {

@@ -49,6 +49,7 @@ class EnvoyCall final : public Call, private FlowSink, private exchange::ExtProc
   void break_off(ClientEnd how);
   void end_client(ClientEnd how);
   void close_flow();
+  void give_up_flow();
   void wait(Duration length, void (EnvoyCall::*then)());
   void on_router_timeout();
   void on_connect_timeout();

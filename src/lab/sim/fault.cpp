@@ -58,6 +58,8 @@ std::string_view to_string(FaultKind kind) {
       return "stall";
     case FaultKind::kPartition:
       return "partition";
+    case FaultKind::kCutWire:
+      return "cut wire";
     case FaultKind::kSlowMetrics:
       return "slow metrics";
     case FaultKind::kLyingMetrics:
@@ -92,6 +94,7 @@ std::vector<Fault> draw_faults(Random& random, std::uint32_t engines, std::uint3
     fault.lasts = draw_length(random, fault.kind);
     const std::uint32_t all = is_of_engine(fault.kind) ? engines : routers;
     fault.whose = static_cast<std::uint32_t>(random.below(all));
+    fault.router = static_cast<std::uint32_t>(random.below(routers));
   }
   std::ranges::sort(faults, [](const Fault& a, const Fault& b) {
     return std::tie(a.at, a.kind, a.whose) < std::tie(b.at, b.kind, b.whose);
@@ -103,6 +106,7 @@ std::string describe(const Fault& fault) {
   std::string text =
       fmt::format("{:8.3f} s  {} of {} {}", to_seconds(fault.at), to_string(fault.kind),
                   is_of_engine(fault.kind) ? "engine" : "router", fault.whose);
+  if (fault.kind == FaultKind::kCutWire) text += fmt::format(" to router {}", fault.router);
   if (fault.lasts > Duration{}) text += fmt::format(" for {:.3f} s", to_seconds(fault.lasts));
   return text;
 }

@@ -17,7 +17,8 @@ namespace fairlead::sim {
 enum class FaultKind : std::uint8_t {
   kCrash,            // The engine's process is gone, with its cache; back after the time.
   kStall,            // The engine stands still: it accepts, and neither answers nor counts.
-  kPartition,        // Between router and engine nothing gets through.
+  kPartition,        // Between any router and the engine nothing gets through.
+  kCutWire,          // Between one router and the engine; the others reach it.
   kSlowMetrics,      // Its figures come late.
   kLyingMetrics,     // Its figures are made up.
   kFailing,          // It answers some requests with 503 or 500.
@@ -30,14 +31,15 @@ enum class FaultKind : std::uint8_t {
   kReload,           // A router gets another configuration.
   kPoolChange,       // The engine leaves the pool, and another one takes its place.
 };
-inline constexpr std::size_t kFaultKinds = 14;
+inline constexpr std::size_t kFaultKinds = 15;
 std::string_view to_string(FaultKind kind);
 
 struct Fault {
   Time at{};
   Duration lasts{};  // Zero: it is over at once.
   FaultKind kind = FaultKind::kCrash;
-  std::uint32_t whose = 0;  // An engine's place in the pool, or a router.
+  std::uint32_t whose = 0;   // An engine's place in the pool, or a router.
+  std::uint32_t router = 0;  // Whose wire is cut.
 };
 
 // In the order of time: at least kFaultsMin, all over by kFaultsOver.

@@ -60,13 +60,18 @@ void GatewayCall::forward(model::EndpointRef endpoint) {
   failed_try_held_ = first_token_noted_ = false;
   engine_ = &node_.engine_of(*node_.pool().find(endpoint.slot));
   flow_ = ledger().begin_flow(client_);
-  engine_->open(*flow_, prompt_, *this,
-                [&loop = node_.world().loop](Task task) { return loop.wrap(std::move(task)); });
+  engine_->open(*flow_, prompt_, *this, {node_.number(), [&loop = node_.world().loop](Task task) {
+                                           return loop.wrap(std::move(task));
+                                         }});
   wait(limits().connect, &GatewayCall::on_connect_timeout);
 }
 
 void GatewayCall::close_flow() {
   if (flow_) engine_->close(*std::exchange(flow_, std::nullopt));
+}
+
+void GatewayCall::give_up_flow() {
+  if (flow_) engine_->give_up(*std::exchange(flow_, std::nullopt));
 }
 
 void GatewayCall::wait(Duration length, void (GatewayCall::*then)()) {
@@ -124,12 +129,25 @@ void GatewayCall::on_flow_failed(Failure failure) {
                             : UpstreamFailure::kResetBeforeResponse);
 }
 
+void GatewayCall::on_connect_timeout() {
+  give_up_flow();
+  failed(UpstreamFailure::kConnectTimeout);
+}
+
+void GatewayCall::on_reply_timeout() {
+  give_up_flow();
+  failed(UpstreamFailure::kResponseTimeout);
+}
+
 void GatewayCall::on_idle_timeout() {
+  give_up_flow();
   failed(client_has_bytes() ? UpstreamFailure::kResetMidBody : UpstreamFailure::kResponseTimeout);
 }
 
 void GatewayCall::on_total_timeout() {
-  if (!over_) give_up();
+  if (over_) return;
+  give_up_flow();
+  give_up();
 }
 
 void GatewayCall::failed(UpstreamFailure failure) {

@@ -39,9 +39,10 @@ class GatewayCall final : public Call, private FlowSink {
   void act();
   void forward(model::EndpointRef endpoint);
   void close_flow();
+  void give_up_flow();
   void wait(Duration length, void (GatewayCall::*then)());
-  void on_connect_timeout() { failed(model::UpstreamFailure::kConnectTimeout); }
-  void on_reply_timeout() { failed(model::UpstreamFailure::kResponseTimeout); }
+  void on_connect_timeout();
+  void on_reply_timeout();
   void on_idle_timeout();
   void on_total_timeout();
   void failed(model::UpstreamFailure failure);

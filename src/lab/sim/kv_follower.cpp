@@ -48,7 +48,7 @@ KvFollower::KvFollower(KvKnowledge& owner, model::EndpointRef ref, EngineHost& e
     sync_rows();
     stream_.resume(saved->known.stream);
   }
-  engine_.listen(*this, [&loop = owner_.loop_](Task task) { return loop.wrap(std::move(task)); });
+  engine_.listen(*this, owner_.caller());
 }
 
 KvFollower::~KvFollower() {
@@ -76,7 +76,8 @@ prefix::BatchEffect KvFollower::apply(std::uint64_t sequence, std::string_view p
 void KvFollower::forget() {
   const Time now = owner_.agenda_.now();
   const Time runs = owner_.loop_.running_since();
-  const Time quiet = std::max(engine_.disturbed_until(), runs > born_ ? runs : Time{});
+  const Time quiet =
+      std::max(engine_.disturbed_until(owner_.router_), runs > born_ ? runs : Time{});
   // What could not be had is asked for again at intervals that double.
   const Duration lasted = std::max(quiet - caught_up_, Duration{});
   const bool disturbed = now < quiet + kEcho + lasted;
@@ -110,11 +111,22 @@ void KvFollower::sync_trust() {
     owner_.ledger_.found("nothing saved is believed unproved",
                          fmt::format("engine {} was not asked yet", engine_.number()));
   }
+  const bool same = link_life_ == engine_.lives() && link_life_ == life_;
+  if (same && stream_.trust() == prefix::Trust::kTrusted &&
+      stream_.next_sequence() < before_link_) {
+    owner_.ledger_.found(
+        "what was missed is asked for",
+        fmt::format("engine {} had published {} batches when the connection stood, "
+                    "and is trusted after {}",
+                    engine_.number(), before_link_, stream_.next_sequence()));
+  }
   owner_.rows_.set_trust(ref_.slot, stream_.trust());
 }
 
 void KvFollower::on_linked() {
   connected_ = true;
+  link_life_ = engine_.lives();
+  before_link_ = engine_.published_before(*this);
   stream_.on_connected(owner_.agenda_.now());
   look();
 }
@@ -180,7 +192,7 @@ void KvFollower::ask(std::uint64_t from) {
         follower->stream_.on_replay_end(follower->owner_.agenda_.now());
         follower->look();
       },
-      [&loop = owner_.loop_](Task task) { return loop.wrap(std::move(task)); });
+      owner_.caller());
 }
 
 void KvFollower::end_replay() {

@@ -64,7 +64,10 @@ class KvFollower final : public prefix::EventStreamSink, private KvListenerPort 
   std::uint64_t slots_version_ = 0;
   prefix::EventStream stream_;
   bool connected_ = false;  // It was, once.
-  bool waiting_ = false;    // For a replay of others to end.
+  // What the connection found: whose it is, and how much it had published.
+  std::uint32_t link_life_ = 0;
+  std::uint64_t before_link_ = 0;
+  bool waiting_ = false;  // For a replay of others to end.
   std::uint64_t replays_ = 0;
   std::optional<std::uint64_t> replay_;  // The one under way, by its number.
   std::uint64_t looks_ = 0;              // Only the last timer counts.

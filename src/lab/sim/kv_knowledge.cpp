@@ -16,9 +16,10 @@ constexpr Duration kExpectFor = std::chrono::seconds(2);
 
 }  // namespace
 
-KvKnowledge::KvKnowledge(RouterLoop& loop, const Agenda& agenda, Ledger& ledger,
-                         const PromptBlocks& blocks)
-    : loop_(loop),
+KvKnowledge::KvKnowledge(std::uint32_t router, RouterLoop& loop, const Agenda& agenda,
+                         Ledger& ledger, const PromptBlocks& blocks)
+    : router_(router),
+      loop_(loop),
       agenda_(agenda),
       ledger_(ledger),
       blocks_(blocks),

@@ -54,7 +54,8 @@ struct Resumable {
 class KvKnowledge final : public picker::ExpectedBlocks {
  public:
   // All but the engines are the world's, and outlive this.
-  KvKnowledge(RouterLoop& loop, const Agenda& agenda, Ledger& ledger, const PromptBlocks& blocks);
+  KvKnowledge(std::uint32_t router, RouterLoop& loop, const Agenda& agenda, Ledger& ledger,
+              const PromptBlocks& blocks);
   ~KvKnowledge() override;
   KvKnowledge(const KvKnowledge&) = delete;
   KvKnowledge& operator=(const KvKnowledge&) = delete;
@@ -103,6 +104,11 @@ class KvKnowledge final : public picker::ExpectedBlocks {
   bool may_miss(const KvFollower& follower, const PromptBlocks::Block& block) const;
   bool is_somebodys(prefix::KvSlot slot) const;
 
+  Caller caller() const {
+    return {router_, [&loop = loop_](Task task) { return loop.wrap(std::move(task)); }};
+  }
+
+  std::uint32_t router_;
   RouterLoop& loop_;
   const Agenda& agenda_;
   Ledger& ledger_;

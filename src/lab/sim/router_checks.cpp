@@ -11,6 +11,11 @@ namespace {
 
 // Three probes of the longest interval and time-out that a reload may set, and a tick.
 constexpr Duration kFindsOut = std::chrono::milliseconds(4'600);
+// What was under way may fail a second late, and end what came of it before; then the longest
+// ejection, the next probe, and a tick.
+constexpr Duration kUsedAgain = std::chrono::milliseconds(6'200);
+// The ramp, or the next time that models are asked for.
+constexpr Duration kServesFully = kUsedAgain + std::chrono::milliseconds(2'200);
 
 }  // namespace
 
@@ -37,14 +42,30 @@ void RouterNode::note(const picker::DecisionNote& note) {
                                fmt::format("slot {} was picked", note.decision.endpoint.slot));
   }
   const EngineHost& engine = engine_of(*chosen);
-  if (engine.reachable()) return;
-  const Time since =
-      std::max({engine.unreachable_since(), born_, world_.loop.running_since()}) + kFindsOut;
+  if (engine.reachable(number())) return;
+  const Time unreachable = engine.unreachable_since(number());
+  const Time since = std::max({unreachable, born_, world_.loop.running_since()}) + kFindsOut;
   if (now() > since) {
-    world_.ledger.found(
-        "no picks of the dead",
-        fmt::format("engine {} was picked {:.3f} s after it was out of reach", engine.number(),
-                    to_seconds(now() - engine.unreachable_since())));
+    world_.ledger.found("no picks of the dead",
+                        fmt::format("engine {} was picked {:.3f} s after it was out of reach",
+                                    engine.number(), to_seconds(now() - unreachable)));
+  }
+}
+
+// What other routers saw of an engine is nothing to this one.
+void RouterNode::check_used() {
+  for (const model::Endpoint& endpoint : pool_->endpoints) {
+    const Time since = std::max({engine_of(endpoint).serves_since(number()),
+                                 joined_[endpoint.ref.slot], born_, world_.loop.running_since()});
+    if (since >= now()) continue;
+    const Duration served = now() - since;
+    const bool fully = endpoint.health == model::Health::kHealthy && !endpoint.models.empty();
+    if (served <= kUsedAgain || (endpoint.takes_traffic() && (fully || served <= kServesFully))) {
+      continue;
+    }
+    world_.ledger.found("who is within reach is used",
+                        fmt::format("{} is {} after {:.3f} s without a failure", endpoint.name,
+                                    model::to_string(endpoint.health), to_seconds(served)));
   }
 }
 

@@ -32,7 +32,7 @@ RouterNode::RouterNode(const Surroundings& world, const RouterConfig& config,
     : world_(world),
       config_(config),
       history_(config.prefix.block_bytes, kHistoryBytes),
-      knowledge_(world.loop, world.agenda, world.ledger, world.blocks),
+      knowledge_(world.router, world.loop, world.agenda, world.ledger, world.blocks),
       fleet_(config.fleet, config.prefix, inflight_, Random(mix64(seed))),
       picker_(ports(), config.picking, seed),
       born_(world.agenda.now()) {
@@ -88,6 +88,7 @@ void RouterNode::tick() {
   fleet_.take_effects(effects_);
   for (const fleet::Effect& effect : effects_) apply(effect);
   if (fleet_.take_changed()) publish();
+  check_used();
   for (const fleet::Work& work : due_) start(work);
   knowledge_.tick();
   save_slice();
@@ -137,7 +138,9 @@ void RouterNode::publish() {
       std::exchange(pool_, std::make_shared<const model::PoolSnapshot>(fleet_.snapshot()));
   for (const model::Endpoint& endpoint : pool_->endpoints) {
     const model::Endpoint* const known = before->find(endpoint.ref.slot);
-    if (known == nullptr || !(known->ref == endpoint.ref)) resume(endpoint);
+    if (known != nullptr && known->ref == endpoint.ref) continue;
+    joined_[endpoint.ref.slot] = now();
+    resume(endpoint);
   }
   knowledge_.set_pool(*pool_, [this](const model::Endpoint& endpoint) -> EngineHost& {
     return engine_of(endpoint);
@@ -165,7 +168,7 @@ void RouterNode::probe(model::EndpointRef ref, EngineHost& engine) {
   const auto tell = [this, ref, open](fleet::ProbeResult result) {
     if (std::exchange(*open, false)) fleet_.on_probe(ref, result, now());
   };
-  engine.ask(kAnswerTime, world_.loop.wrap([tell] { tell(fleet::ProbeResult::kGood); }),
+  engine.ask(number(), kAnswerTime, world_.loop.wrap([tell] { tell(fleet::ProbeResult::kGood); }),
              world_.loop.wrap([tell] { tell(fleet::ProbeResult::kBad); }));
   world_.loop.after(config_.fleet.health.timeout, [tell] { tell(fleet::ProbeResult::kBad); });
 }
@@ -188,7 +191,7 @@ void RouterNode::scrape(model::EndpointRef ref, EngineHost& engine) {
     const Duration late = engine.metrics_delay();
     world_.loop.after(late, [answered, metrics = engine.metrics()] { answered(metrics); });
   };
-  engine.ask(kAnswerTime, world_.loop.wrap(write), world_.loop.wrap(failed));
+  engine.ask(number(), kAnswerTime, world_.loop.wrap(write), world_.loop.wrap(failed));
   world_.loop.after(std::chrono::seconds(1), failed);
 }
 
@@ -198,7 +201,7 @@ void RouterNode::list_models(model::EndpointRef ref, EngineHost& engine) {
     card.id = "m";
     fleet_.on_models(ref, {card});
   };
-  engine.ask(kAnswerTime, world_.loop.wrap(tell), [] {});
+  engine.ask(number(), kAnswerTime, world_.loop.wrap(tell), [] {});
 }
 
 }  // namespace fairlead::sim

@@ -5,8 +5,9 @@
 //
 // Checked: in-flight shares are what the requests hold, at every event, and nothing at the end; a
 // slot changes hands only when nothing is in flight there; every decision accounts for the whole
-// pool, and names nobody who has been out of reach for longer than it takes to find out; a key's
-// running requests are those that run; all recovers within kRecovery of the last fault.
+// pool, and names nobody who has been out of this router's reach for longer than it takes to find
+// out; whoever is within its reach again is used again in time; a key's running requests are those
+// that run; all recovers within kRecovery of the last fault.
 // Threads: thread-compatible.
 #pragma once
 
@@ -60,6 +61,7 @@ config::EndpointSetting member_of(std::uint32_t engine);
 
 // What nodes share with the world that they are in; all of it outlives them.
 struct Surroundings {
+  std::uint32_t router;  // Its number.
   Agenda& agenda;
   RouterLoop& loop;
   Ledger& ledger;
@@ -87,6 +89,7 @@ class RouterNode final : private picker::ObservationSink,
   Time now() const { return world_.agenda.now(); }
   const Surroundings& world() const { return world_; }
   const RouterConfig& config() const { return config_; }
+  std::uint32_t number() const { return world_.router; }
   picker::Picker& picker() { return picker_; }
   const model::PoolSnapshot& pool() const { return *pool_; }
   std::shared_ptr<const model::PoolSnapshot> shared_pool() const { return pool_; }
@@ -111,6 +114,7 @@ class RouterNode final : private picker::ObservationSink,
   void check_idle();
 
  private:
+  void check_used();
   void observe(const model::Observation& observation) override { seen_.push_back(observation); }
   void record(std::uint32_t slot, std::span<const std::uint64_t> keys) override {
     history_.record(slot, keys);
@@ -157,9 +161,10 @@ class RouterNode final : private picker::ObservationSink,
   std::vector<model::Observation> seen_;  // By the worker; control has not read it yet.
   std::vector<fleet::Work> due_;
   std::vector<fleet::Effect> effects_;
-  std::uint64_t ticks_armed_ = 0;      // Only the last one counts.
-  std::set<std::uint32_t> scraping_;   // Slots whose figures are on their way.
-  std::map<std::uint32_t, int> held_;  // Shares by slot.
+  std::uint64_t ticks_armed_ = 0;         // Only the last one counts.
+  std::set<std::uint32_t> scraping_;      // Slots whose figures are on their way.
+  std::map<std::uint32_t, int> held_;     // Shares by slot.
+  std::map<std::uint32_t, Time> joined_;  // When the slot came to who has it, by slot.
   int running_ = 0;
   Time born_{};
   codec::RestartImage image_;                     // Of the process before, without its index.

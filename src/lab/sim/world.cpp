@@ -53,7 +53,9 @@ constexpr std::string_view kPolicies[] = {"fairlead",    "fairlead-exact", "blen
 
 // Where one router's process runs.
 struct Site {
-  explicit Site(Agenda& agenda) : loop(agenda) {}
+  Site(Agenda& agenda, std::size_t place)
+      : number(static_cast<std::uint32_t>(place)), loop(agenda) {}
+  std::uint32_t number;
   RouterLoop loop;
   Disk disk;
   std::unique_ptr<RouterNode> node;
@@ -120,7 +122,7 @@ World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policie
   blocks_.add(prompts_);
   blocks_.add(strangers_);
   for (std::uint32_t i = 0; i < places + kSpares; ++i) {
-    engines_.push_back(std::make_unique<EngineHost>(agenda_, ledger_, i, random_.next()));
+    engines_.push_back(std::make_unique<EngineHost>(agenda_, ledger_, i, routers, random_.next()));
     if (i < places) {
       pool_.push_back(i);
     } else {
@@ -129,7 +131,7 @@ World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policie
   }
   const RouterConfig config = draw_config();
   while (sites_.size() < routers) {
-    sites_.push_back(std::make_unique<Site>(agenda_));
+    sites_.push_back(std::make_unique<Site>(agenda_, sites_.size()));
     if (random_.uniform() < kSavesShare) {
       sites_.back()->disk.every =
           from_seconds(kSaveSecondsMin + kMoreSaveSeconds * random_.uniform());
@@ -248,8 +250,8 @@ void World::begin(const Fault& fault) {
 
 std::unique_ptr<RouterNode> World::start_router(Site& site, const RouterConfig& config) {
   return std::make_unique<RouterNode>(
-      Surroundings{agenda_, site.loop, ledger_, engines_, blocks_, &site.disk}, config, members(),
-      random_.next());
+      Surroundings{site.number, agenda_, site.loop, ledger_, engines_, blocks_, &site.disk}, config,
+      members(), random_.next());
 }
 
 void World::restart(std::size_t router) {
