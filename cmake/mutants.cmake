@@ -15,5 +15,6 @@ set(FAIRLEAD_MUTATED
   core/prefix/event_stream.cpp
   core/prefix/kv_feed.cpp
   core/prefix/kv_index.cpp
+  core/prefix/kv_saved.cpp
   core/prefix/kv_trie_runs.cpp)
 list(TRANSFORM FAIRLEAD_MUTATED PREPEND ${PROJECT_SOURCE_DIR}/src/)

@@ -37,11 +37,14 @@ enum class Mutant : std::uint8_t {
   kCountedAgain,      // What is in the saved index and told again counts as copies.
   kUnconfirmedLink,   // What was published before a subscription took effect is never asked for.
   kUnaskedGap,        // What was published while a connection was down is not asked for.
+  kForgottenMarks,    // By what an engine's restart is noticed does not outlive the router's own.
+  kKeptForever,       // What an engine told is kept however long it stays away.
+  kNeverDropped,      // What was saved of an engine that is never found stays in the index.
   kLateReturn,        // Who stays away waits longer for its return than it ever should.
 };
 
 // By Mutant; the first is none.
-inline constexpr std::array<std::string_view, 21> kMutantNames = {"none",
+inline constexpr std::array<std::string_view, 24> kMutantNames = {"none",
                                                                   "lost_release",
                                                                   "double_release",
                                                                   "reused_slot",
@@ -61,6 +64,9 @@ inline constexpr std::array<std::string_view, 21> kMutantNames = {"none",
                                                                   "counted_again",
                                                                   "unconfirmed_link",
                                                                   "unasked_gap",
+                                                                  "forgotten_marks",
+                                                                  "kept_forever",
+                                                                  "never_dropped",
                                                                   "late_return"};
 
 #ifdef FAIRLEAD_MUTANTS

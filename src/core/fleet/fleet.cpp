@@ -487,7 +487,7 @@ std::vector<std::string> Fleet::adapters() const {
 
 void Fleet::resume(model::EndpointRef endpoint, const Marks& marks) {
   Member* member = find(endpoint);
-  if (member == nullptr) return;
+  if (member == nullptr || planted(Mutant::kForgottenMarks)) return;
   member->started_at = marks.started_at;
   member->prefix_queries = marks.prefix_queries;
   if (!prefix_.bytes_per_endpoint) member->budget = marks.budget;

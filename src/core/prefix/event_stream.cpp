@@ -314,7 +314,7 @@ void EventStream::on_disconnected(Time now) {
   if (link_ == Link::kDown) return;
   link_ = Link::kDown;
   confirm_at_.reset();
-  forget_at_ = now + options_.disconnected_max;
+  if (!planted(Mutant::kKeptForever)) forget_at_ = now + options_.disconnected_max;
 }
 
 std::optional<std::uint64_t> EventStream::wanted_replay(Time now) const {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "base/mutant.h"
 #include "base/random.h"
 
 namespace fairlead::prefix {
@@ -169,7 +170,7 @@ void import_runs(const codec::RestartRuns& runs, std::span<const std::uint32_t> 
 
 void forget_saved(const KvSavedPublisher& saved, KvFeedContext& context) {
   for (const auto& slot : saved.feed.slots) {
-    if (!slot) continue;
+    if (!slot || planted(Mutant::kNeverDropped)) continue;
     context.lane().retire(*slot);
     context.add_retired(*slot);
   }

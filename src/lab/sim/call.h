@@ -25,6 +25,8 @@ class Call {
   virtual void begin() = 0;
   // The client goes away by itself.
   virtual void leave() = 0;
+  // The router's process ends in order, and waits no longer.
+  virtual void cut_off() = 0;
   // The router's process ends; nothing may be asked of it any more.
   virtual void lose() = 0;
   virtual bool over() const = 0;

@@ -19,6 +19,7 @@ constexpr double kBreakingShare = 0.6;
 constexpr std::uint64_t kStranger = ~std::uint64_t{0};  // No flow's number.
 // What a metric of a lying engine may reach.
 constexpr double kLieMax = 500;
+constexpr double kFirstStart = 1e9;  // As a process tells it, in seconds; the next one's is later.
 
 // Of its cache. The smaller ones hold little more than one prompt: blocks go and come again in one
 // step, and sequences are preempted.
@@ -272,13 +273,17 @@ codec::EngineMetrics EngineHost::metrics() {
   metrics.running = load.running;
   metrics.kv_usage = load.kv_usage;
   metrics.prefix_queries = static_cast<double>(model_.counters().prefix_queries);
-  metrics.process_start_time = 1e9 + lives_;
+  metrics.process_start_time = kFirstStart + lives_;
   if (lasts(lying_until_)) {
     metrics.waiting = kLieMax * random_.uniform();
     metrics.running = kLieMax * random_.uniform();
     metrics.kv_usage = random_.uniform();
   }
   return metrics;
+}
+
+std::uint32_t EngineHost::life_of(double started_at) {
+  return static_cast<std::uint32_t>(started_at - kFirstStart);
 }
 
 Duration EngineHost::metrics_delay() const { return lasts(slow_until_) ? slow_by_ : Duration{}; }

@@ -109,6 +109,8 @@ class EngineHost {
   std::uint64_t published_before(const KvListenerPort& port) const;
   std::uint64_t published() const { return kept_.size(); }
   std::uint32_t lives() const { return lives_; }
+  // In which it was that told of such a start.
+  static std::uint32_t life_of(double started_at);
   std::size_t cached_blocks(const Prompt& prompt) const {
     return model_.cached_blocks(std::span(*prompt.hashes).first(prompt.token_keys.size()));
   }

@@ -199,6 +199,14 @@ void EnvoyCall::leave() {
   if (!client_over_) break_off(ClientEnd::kLeft);
 }
 
+// The proxy answers for a stream that breaks off, or resets its client.
+void EnvoyCall::cut_off() {
+  if (stream_.running()) stream_.on_gone();
+  stream_over_ = true;
+  if (client_over_) return;
+  end_client(ledger().client(client_).received.empty() ? ClientEnd::kRefused : ClientEnd::kBroken);
+}
+
 void EnvoyCall::lose() {
   stream_over_ = true;
   if (!client_over_) end_client(ClientEnd::kLost);

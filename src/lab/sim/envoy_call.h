@@ -30,6 +30,7 @@ class EnvoyCall final : public Call, private FlowSink, private exchange::ExtProc
 
   void begin() override;
   void leave() override;
+  void cut_off() override;
   void lose() override;
   bool over() const override { return client_over_ && stream_over_; }
 

@@ -20,6 +20,9 @@ constexpr double kBeginsWithin = 26;  // Seconds.
 constexpr double kLongestSeconds = 9;
 // The slot of who left rests for ten seconds, so that a shorter absence never shows a reuse.
 constexpr double kAwaySeconds = 10.5;
+// Between two processes of a router, at most, and how often there is nothing in between.
+constexpr double kDownSeconds = 6;
+constexpr double kNotDownShare = 0.2;
 
 FaultKind draw_kind(Random& random) {
   const std::uint64_t drawn = random.below(kFaultKinds + kPoolWeight + kRestartWeight - 2);
@@ -31,9 +34,10 @@ Duration draw_length(Random& random, FaultKind kind) {
   const double chance = random.uniform();
   switch (kind) {
     case FaultKind::kClearedCache:
-    case FaultKind::kRouterRestart:
     case FaultKind::kReload:
       return {};
+    case FaultKind::kRouterRestart:
+      return from_seconds(kDownSeconds * std::max(chance - kNotDownShare, 0.0) * chance);
     case FaultKind::kClockJump:
       return from_seconds(0.05 + 3 * chance * chance);
     case FaultKind::kPoolChange:

@@ -26,7 +26,7 @@ enum class FaultKind : std::uint8_t {
   kClearedCache,     // Its prefix cache is emptied, which it tells.
   kLostEvents,       // Some of its KV events get lost.
   kReorderedEvents,  // Some come late or twice.
-  kRouterRestart,    // A router's process ends and starts anew.
+  kRouterRestart,    // A router's process ends, in order or killed; another starts after the time.
   kClockJump,        // A router's process stands still: its clock jumps.
   kReload,           // A router gets another configuration.
   kPoolChange,       // The engine leaves the pool, and another one takes its place.

@@ -189,6 +189,13 @@ void GatewayCall::leave() {
   conclude(ClientEnd::kLeft, Outcome::kClientGone);
 }
 
+void GatewayCall::cut_off() {
+  if (over_) return;
+  if (has_id_) return give_up();
+  over_ = true;  // Nothing of it was read yet.
+  ledger().end(client_, ClientEnd::kRefused);
+}
+
 void GatewayCall::lose() {
   if (over_) return;
   over_ = true;

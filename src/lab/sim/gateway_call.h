@@ -26,6 +26,7 @@ class GatewayCall final : public Call, private FlowSink {
 
   void begin() override;
   void leave() override;
+  void cut_off() override;
   void lose() override;
   bool over() const override { return over_; }
 

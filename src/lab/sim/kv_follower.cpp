@@ -11,6 +11,9 @@ namespace fairlead::sim {
 namespace {
 
 constexpr std::size_t kHeldMax = 400;
+// EventStreamOptions::disconnected_max, shorter, so that a world lives to see it.
+constexpr Duration kAwayMax = std::chrono::seconds(6);
+constexpr Duration kForgetsIn = std::chrono::milliseconds(100);
 constexpr Duration kLookAgain = std::chrono::milliseconds(20);
 // Between the end of what disturbs a stream and the end of what it does about it.
 constexpr Duration kEcho = std::chrono::seconds(3);
@@ -24,7 +27,7 @@ prefix::EventStreamOptions stream_options() {
   options.replay_silence_max = std::chrono::milliseconds(500);
   options.replay_time_max = std::chrono::seconds(5);
   options.resync_after = std::chrono::seconds(1);
-  options.disconnected_max = std::chrono::seconds(6);
+  options.disconnected_max = kAwayMax;
   options.confirm_after = std::chrono::milliseconds(500);
   return options;
 }
@@ -125,6 +128,7 @@ void KvFollower::sync_trust() {
 
 void KvFollower::on_linked() {
   connected_ = true;
+  away_since_.reset();
   link_life_ = engine_.lives();
   before_link_ = engine_.published_before(*this);
   stream_.on_connected(owner_.agenda_.now());
@@ -132,6 +136,7 @@ void KvFollower::on_linked() {
 }
 
 void KvFollower::on_unlinked() {
+  away_since_ = owner_.agenda_.now();
   stream_.on_disconnected(owner_.agenda_.now());
   look();
 }
@@ -209,6 +214,15 @@ void KvFollower::check_bounds() {
 bool KvFollower::is_caught_up() const {
   return stream_.trust() == prefix::Trust::kTrusted && (!told_any_ || life_ == engine_.lives()) &&
          stream_.next_sequence() == engine_.published();
+}
+
+void KvFollower::check_away() {
+  if (!away_since_ || !told_any_) return;
+  const Time since = std::max(*away_since_, owner_.loop_.running_since());
+  if (owner_.agenda_.now() <= since + kAwayMax + kForgetsIn) return;
+  owner_.ledger_.found("who stays away is forgotten",
+                       fmt::format("engine {} was away for {:.3f} s, and what it told is known",
+                                   engine_.number(), to_seconds(owner_.agenda_.now() - since)));
 }
 
 bool KvFollower::note_healing() {

@@ -43,6 +43,7 @@ class KvFollower final : public prefix::EventStreamSink, private KvListenerPort 
   bool note_healing();
   // Blocks of the prompt that the engine says it holds.
   std::size_t told(const Prompt& prompt);
+  void check_away();
   void stop_waiting() { waiting_ = false; }
   void look();
 
@@ -67,7 +68,8 @@ class KvFollower final : public prefix::EventStreamSink, private KvListenerPort 
   // What the connection found: whose it is, and how much it had published.
   std::uint32_t link_life_ = 0;
   std::uint64_t before_link_ = 0;
-  bool waiting_ = false;  // For a replay of others to end.
+  std::optional<Time> away_since_;  // Since when it knows of no connection.
+  bool waiting_ = false;            // For a replay of others to end.
   std::uint64_t replays_ = 0;
   std::optional<std::uint64_t> replay_;  // The one under way, by its number.
   std::uint64_t looks_ = 0;              // Only the last timer counts.

@@ -68,9 +68,13 @@ void KvKnowledge::expect(model::EndpointRef endpoint, std::span<const std::uint6
 
 void KvKnowledge::tick() {
   expected_.expire(agenda_.now());
+  drop_resumable();
   lane_.sweep(kSweepSteps);
   context_.recycle_swept();
-  for (const auto& [slot, follower] : followers_) to_check_ |= follower->note_healing();
+  for (const auto& [slot, follower] : followers_) {
+    follower->check_away();
+    to_check_ |= follower->note_healing();
+  }
   if (!saving_ && std::exchange(to_check_, false)) check_blocks();
 }
 

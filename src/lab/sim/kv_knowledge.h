@@ -8,10 +8,11 @@
 // prompt exactly what the engine's cache holds, and holds the same blocks, those that no prompt
 // leads to included; it is so again no later than kHealsIn after whatever disturbed it, and what
 // that lasted; nothing that an engine told is forgotten unless the engine, its wire or its events
-// were disturbed; held batches and replays stay within their bounds. What was known before a
-// restart is not believed before the publisher has shown that it is the same one, and then tells of
-// no block that is gone; it may miss blocks of which the engine had copies, which are not saved.
-// Threads: thread-compatible.
+// were disturbed; held batches and replays stay within their bounds; what an engine told is
+// forgotten once it was away for longer than that is kept, and what was saved, once it was not
+// found for so long after a restart. What was known before a restart is not believed before the
+// publisher has shown that it is the same one, and then tells of no block that is gone; it may miss
+// blocks of which the engine had copies, which are not saved. Threads: thread-compatible.
 #pragma once
 
 #include <deque>
@@ -64,8 +65,8 @@ class KvKnowledge final : public picker::ExpectedBlocks {
   void set_pool(const model::PoolSnapshot& pool,
                 const std::function<EngineHost&(const model::Endpoint&)>& engine_of);
   void expect(model::EndpointRef endpoint, std::span<const std::uint64_t> keys, Time now) override;
-  // Before anything else.
-  void restore(const codec::RestartImage& image, const SavedLives& lives);
+  // Before anything else. Who is not found by `until` is forgotten.
+  void restore(const codec::RestartImage& image, const SavedLives& lives, Time until);
   // A save, in slices until one returns false. The index's domains, for the file's head.
   prefix::KvDomain begin_save();
   bool save_slice(codec::RestartWriter& writer);
@@ -94,6 +95,7 @@ class KvKnowledge final : public picker::ExpectedBlocks {
   };
 
   std::optional<Resumable> take_resumable(const EngineHost& engine);
+  void drop_resumable();
   void replay_ended();
   void wake_waiting();
   // kv_blocks.cpp
@@ -127,6 +129,7 @@ class KvKnowledge final : public picker::ExpectedBlocks {
   std::vector<Held> held_;
   bool to_check_ = false;  // Somebody has healed.
   std::vector<Resumable> resumable_;
+  Time resumable_until_{};
   bool saving_ = false;
   prefix::KvDomain saved_domains_ = 0;
   std::vector<SavedPlace> places_;

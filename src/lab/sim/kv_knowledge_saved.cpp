@@ -13,7 +13,8 @@ constexpr std::size_t kSliceRuns = 1;
 
 }  // namespace
 
-void KvKnowledge::restore(const codec::RestartImage& image, const SavedLives& lives) {
+void KvKnowledge::restore(const codec::RestartImage& image, const SavedLives& lives, Time until) {
+  resumable_until_ = until;
   std::vector<prefix::KvSavedPublisher> known = prefix::restore_index(image, context_);
   for (std::size_t i = 0; i < known.size(); ++i) {
     const auto engine = static_cast<std::uint32_t>(std::stoul(image.publishers[i].endpoint));
@@ -27,6 +28,13 @@ std::optional<Resumable> KvKnowledge::take_resumable(const EngineHost& engine) {
   Resumable taken = std::move(*found);
   resumable_.erase(found);
   return taken;
+}
+
+// Of engines that are not there any more.
+void KvKnowledge::drop_resumable() {
+  if (agenda_.now() < resumable_until_) return;
+  for (const Resumable& one : resumable_) prefix::forget_saved(one.known, context_);
+  resumable_.clear();
 }
 
 prefix::KvDomain KvKnowledge::begin_save() {

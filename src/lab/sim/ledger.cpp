@@ -21,6 +21,8 @@ std::string_view to_string(ClientEnd end) {
       return "lost";
     case ClientEnd::kLeft:
       return "left";
+    case ClientEnd::kTurnedAway:
+      return "turned away";
   }
   return "unknown";
 }
@@ -37,7 +39,8 @@ ClientId Ledger::arrive(std::uint32_t prompt) {
 
 bool Ledger::ask_again(ClientId client) {
   Client& mine = clients_[client];
-  if (mine.end != ClientEnd::kLost || !mine.received.empty()) return false;
+  const bool lost = mine.end == ClientEnd::kLost || mine.end == ClientEnd::kTurnedAway;
+  if (!lost || !mine.received.empty()) return false;
   mine = {.prompt = mine.prompt, .arrived = agenda_.now()};
   ++open_;
   return true;

@@ -19,11 +19,12 @@ namespace fairlead::sim {
 
 enum class ClientEnd : std::uint8_t {
   kOpen,
-  kComplete,  // A whole answer, as an HTTP client sees it.
-  kRefused,   // An error reply, and no byte of an answer.
-  kBroken,    // Cut off after its first bytes.
-  kLost,      // The router's process ended under it.
-  kLeft,      // The client went away itself.
+  kComplete,    // A whole answer, as an HTTP client sees it.
+  kRefused,     // An error reply, and no byte of an answer.
+  kBroken,      // Cut off after its first bytes.
+  kLost,        // The router's process ended under it.
+  kLeft,        // The client went away itself.
+  kTurnedAway,  // No router took the request.
 };
 std::string_view to_string(ClientEnd end);
 
@@ -63,8 +64,8 @@ class Ledger {
   const std::optional<Finding>& finding() const { return finding_; }
 
   ClientId arrive(std::uint32_t prompt);
-  // A client whose router ended before it got anything asks anew. False: it did get something, or
-  // nobody was lost.
+  // A client whose router ended before it got anything, or was away, asks anew. False: it did get
+  // something, or nobody was lost.
   bool ask_again(ClientId client);
   Client& client(ClientId id) { return clients_[id]; }
   const std::vector<Client>& clients() const { return clients_; }

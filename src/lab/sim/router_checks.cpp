@@ -69,6 +69,27 @@ void RouterNode::check_used() {
   }
 }
 
+// Of an engine that nobody had asked before, nothing can tell that it is another process now.
+void RouterNode::note_told(std::uint32_t slot, double started_at) {
+  const std::uint32_t life = EngineHost::life_of(started_at);
+  const bool first = told_lives_.insert_or_assign(slot, life).second;
+  const auto history = history_lives_.find(slot);
+  if (first && history != history_lives_.end()) history->second = life;
+}
+
+void RouterNode::check_histories() {
+  for (const auto& [slot, life] : history_lives_) {
+    const auto told = told_lives_.find(slot);
+    if (told == told_lives_.end() || life >= told->second || history_.held_blocks(slot) == 0) {
+      continue;
+    }
+    world_.ledger.found("no history of a lost cache",
+                        fmt::format("slot {}: {} blocks, some of them sent to process {}, which "
+                                    "has told that it is process {}",
+                                    slot, history_.held_blocks(slot), life, told->second));
+  }
+}
+
 void RouterNode::check_tables(std::size_t calls) {
   for (const auto& [slot, shares] : held_) {
     const fleet::InFlight row = inflight_.read(slot);

@@ -87,6 +87,7 @@ void RouterNode::tick() {
   effects_.clear();
   fleet_.take_effects(effects_);
   for (const fleet::Effect& effect : effects_) apply(effect);
+  check_histories();
   if (fleet_.take_changed()) publish();
   check_used();
   for (const fleet::Work& work : due_) start(work);
@@ -102,8 +103,16 @@ void RouterNode::arm_tick() {
   });
 }
 
+void RouterNode::record(std::uint32_t slot, std::span<const std::uint64_t> keys) {
+  history_.record(slot, keys);
+  const model::Endpoint* const endpoint = pool_->find(slot);
+  if (endpoint != nullptr) history_lives_.try_emplace(slot, engine_of(*endpoint).lives());
+}
+
 void RouterNode::reset_slot(std::uint32_t slot) {
   history_.forget(slot);
+  history_lives_.erase(slot);
+  told_lives_.erase(slot);
   history_.set_budget(slot, kHistoryBytes);
   placements_.forget(slot);
   load_.write(slot, {});
@@ -123,6 +132,7 @@ void RouterNode::apply(const fleet::Effect& effect) {
       return reset_slot(slot);
     case fleet::Effect::Kind::kForget:
       history_.forget(slot);
+      history_lives_.erase(slot);
       return placements_.forget(slot);
     case fleet::Effect::Kind::kSetBudget:
       return history_.set_budget(slot, effect.bytes);
@@ -185,6 +195,7 @@ void RouterNode::scrape(model::EndpointRef ref, EngineHost& engine) {
     if (!std::exchange(*open, false)) return;
     scraping_.erase(ref.slot);
     fleet_.on_scrape(ref, metrics, load_, now());
+    note_told(ref.slot, *metrics.process_start_time);
   };
   // What is told is how it was when the engine wrote it down.
   const auto write = [this, &engine, answered] {

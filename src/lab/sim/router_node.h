@@ -6,8 +6,9 @@
 // Checked: in-flight shares are what the requests hold, at every event, and nothing at the end; a
 // slot changes hands only when nothing is in flight there; every decision accounts for the whole
 // pool, and names nobody who has been out of this router's reach for longer than it takes to find
-// out; whoever is within its reach again is used again in time; a key's running requests are those
-// that run; all recovers within kRecovery of the last fault.
+// out; whoever is within its reach again is used again in time; no history outlives the cache that
+// it is of, once the engine has told of its restart, be it before or after the router's own; a
+// key's running requests are those that run; all recovers within kRecovery of the last fault.
 // Threads: thread-compatible.
 #pragma once
 
@@ -115,10 +116,10 @@ class RouterNode final : private picker::ObservationSink,
 
  private:
   void check_used();
+  void check_histories();
+  void note_told(std::uint32_t slot, double started_at);
   void observe(const model::Observation& observation) override { seen_.push_back(observation); }
-  void record(std::uint32_t slot, std::span<const std::uint64_t> keys) override {
-    history_.record(slot, keys);
-  }
+  void record(std::uint32_t slot, std::span<const std::uint64_t> keys) override;
   void note(const picker::DecisionNote& note) override;
   picker::Ports ports();
   // router_saved.cpp
@@ -165,6 +166,10 @@ class RouterNode final : private picker::ObservationSink,
   std::set<std::uint32_t> scraping_;      // Slots whose figures are on their way.
   std::map<std::uint32_t, int> held_;     // Shares by slot.
   std::map<std::uint32_t, Time> joined_;  // When the slot came to who has it, by slot.
+  // In which of its lives an engine was, by slot: when the oldest of what is in its history was
+  // sent to it, and when it last told.
+  std::map<std::uint32_t, std::uint32_t> history_lives_;
+  std::map<std::uint32_t, std::uint32_t> told_lives_;
   int running_ = 0;
   Time born_{};
   codec::RestartImage image_;                     // Of the process before, without its index.

@@ -12,6 +12,8 @@ namespace fairlead::sim {
 namespace {
 
 constexpr std::size_t kHistoryBlocksMax = 900'000;
+// router::Restart::kFoundWithin, shorter, so that a world lives to see it.
+constexpr Duration kFoundWithin = std::chrono::seconds(5);
 
 std::string address_of(const model::Endpoint& endpoint) {
   return config::to_string(config::HostPort{endpoint.dial(), endpoint.port});
@@ -35,7 +37,7 @@ void RouterNode::restore() {
     return;
   }
   ++disk.loaded;
-  knowledge_.restore(image_, disk.lives);
+  knowledge_.restore(image_, disk.lives, now() + kFoundWithin);
   image_.runs = {};
   std::uint64_t oldest = 0;
   for (const auto& endpoint : image_.endpoints) oldest = std::max(oldest, endpoint.cold_age);
@@ -54,8 +56,10 @@ void RouterNode::resume(const model::Endpoint& endpoint) {
   for (const codec::RestartHistory& history : image_.histories) {
     if (history.endpoint == number && image_.head.block_bytes == history_.block_bytes()) {
       history_.restore(slot, history);
+      if (known->started_at) history_lives_[slot] = EngineHost::life_of(*known->started_at);
     }
   }
+  if (known->started_at) told_lives_[slot] = EngineHost::life_of(*known->started_at);
   placements_.resume_cold(slot, known->cold_age);
   known->name.clear();
 }
@@ -68,6 +72,7 @@ void RouterNode::save_later() {
 }
 
 void RouterNode::begin_save() {
+  if (now() - born_ >= kFoundWithin) image_ = {};
   saving_ = std::make_unique<codec::RestartWriter>();
   codec::RestartHead head;
   head.key_seed = kKeySeed;

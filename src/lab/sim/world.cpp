@@ -35,7 +35,11 @@ constexpr double kSaveSecondsMin = 0.5;
 constexpr double kMoreSaveSeconds = 8;
 constexpr double kDamagedShare = 0.3;
 constexpr double kAsksAgainShare = 0.7;
-constexpr Duration kAsksAgainAfter = std::chrono::milliseconds(20);
+constexpr double kAsksAgainSeconds = 0.02;
+constexpr double kAsksAgainMore = 0.8;
+constexpr double kBalancedShare = 0.6;
+// A router that is told to end waits so long for its requests.
+constexpr double kDrainSeconds = 6;
 // Routers learn one after the other that the pool has changed.
 constexpr double kPoolNewsSeconds = 0.4;
 constexpr std::uint64_t kConversations = 8;
@@ -58,7 +62,12 @@ struct Site {
   std::uint32_t number;
   RouterLoop loop;
   Disk disk;
-  std::unique_ptr<RouterNode> node;
+  std::unique_ptr<RouterNode> node;  // None between two processes.
+  bool ends = false;                 // It was told to, and waits for its requests.
+  Duration down{};                   // Between it and the next process.
+  std::uint64_t processes = 0;
+  // New requests, which it refuses once it ends.
+  bool takes() const { return node != nullptr && !ends; }
   std::size_t calls = 0;  // That are not over.
   std::size_t asked = 0;
 };
@@ -79,9 +88,15 @@ class World {
   void draw_arrivals();
   void arrive(std::uint32_t prompt);
   void ask(ClientId client);
+  void ask_again(ClientId client);
+  Site* find_site();
   void begin(const Fault& fault);
   std::unique_ptr<RouterNode> start_router(Site& site, const RouterConfig& config);
-  void restart(std::size_t router);
+  void reload(Site& site);
+  void restart(Site& site, Duration down);
+  void end_in_order(Site& site);
+  void end(Site& site);
+  std::vector<ClientId> end_calls(const Site& site, void (Call::*how)());
   void tell_pool();
   void change_pool(std::uint32_t place, Duration length);
   std::vector<config::EndpointSetting> members() const;
@@ -93,6 +108,7 @@ class World {
   const std::vector<scheduling::Profile>& policies_;
   Random random_;
   bool gateway_;
+  bool balanced_;  // Whoever finds a router gone is taken by another one.
   Agenda agenda_;
   Ledger ledger_{agenda_};
   std::vector<std::unique_ptr<EngineHost>> engines_;
@@ -106,10 +122,16 @@ class World {
   std::map<ClientId, OpenCall> calls_;
   std::size_t due_ = 0;  // Clients that have not arrived yet.
   std::uint64_t events_ = 0;
+  std::size_t drained_ = 0;
+  std::size_t killed_ = 0;
 };
 
 World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policies)
-    : seed_(seed), policies_(policies), random_(mix64(seed)), gateway_(random_.below(2) == 0) {
+    : seed_(seed),
+      policies_(policies),
+      random_(mix64(seed)),
+      gateway_(random_.below(2) == 0),
+      balanced_(random_.uniform() < kBalancedShare) {
   const auto places = static_cast<std::uint32_t>(kPoolMin + random_.below(kMorePool));
   const auto routers = static_cast<std::uint32_t>(1 + random_.below(kRoutersMax));
   faults_ = draw_faults(random_, places, routers);
@@ -194,7 +216,9 @@ void World::draw_arrivals() {
 }
 
 void World::arrive(std::uint32_t prompt) {
-  for (const auto& site : sites_) site->node->check_prompt(prompts_[prompt]);
+  for (const auto& site : sites_) {
+    if (site->node) site->node->check_prompt(prompts_[prompt]);
+  }
   const ClientId client = ledger_.arrive(prompt);
   const bool leaves = agenda_.now() < kFaultsOver && random_.uniform() < kLeavingShare;
   ask(client);
@@ -209,11 +233,32 @@ void World::arrive(std::uint32_t prompt) {
   });
 }
 
-// Any of the routers.
+// Any of the routers; whoever comes to one that is gone may be taken to the next.
+Site* World::find_site() {
+  const std::size_t first = random_.below(sites_.size());
+  for (std::size_t i = 0; i < (balanced_ ? sites_.size() : 1); ++i) {
+    Site& site = *sites_[(first + i) % sites_.size()];
+    if (site.takes()) return &site;
+  }
+  return nullptr;
+}
+
+// After a while, if it wants to.
+void World::ask_again(ClientId client) {
+  if (random_.uniform() >= kAsksAgainShare || !ledger_.ask_again(client)) return;
+  ++due_;
+  agenda_.after(from_seconds(kAsksAgainSeconds + kAsksAgainMore * random_.uniform()),
+                [this, client] { ask(client); });
+}
+
 void World::ask(ClientId client) {
   --due_;
-  const std::size_t router = random_.below(sites_.size());
-  Site& site = *sites_[router];
+  Site* const taker = find_site();
+  if (taker == nullptr) {
+    ledger_.end(client, ClientEnd::kTurnedAway);
+    return ask_again(client);
+  }
+  Site& site = *taker;
   const Prompt& prompt = prompts_[ledger_.client(client).prompt];
   const std::uint64_t conversation = random_.below(2) == 0 ? 0 : 1 + random_.below(kConversations);
   const std::uint64_t seed = random_.next();
@@ -223,7 +268,7 @@ void World::ask(ClientId client) {
   } else {
     call = std::make_unique<EnvoyCall>(*site.node, client, prompt, conversation, seed);
   }
-  calls_.emplace(client, OpenCall{router, std::move(call)});
+  calls_.emplace(client, OpenCall{site.number, std::move(call)});
   ++site.asked;
   // The gateway's clients reach the process as all else does.
   site.loop.after({}, [this, client] {
@@ -235,17 +280,21 @@ void World::ask(ClientId client) {
 void World::begin(const Fault& fault) {
   switch (fault.kind) {
     case FaultKind::kRouterRestart:
-      return restart(fault.whose);
+      return restart(*sites_[fault.whose], fault.lasts);
     case FaultKind::kClockJump:
       return sites_[fault.whose]->loop.pause(fault.lasts);
     case FaultKind::kReload:
-      return sites_[fault.whose]->loop.wrap([node = sites_[fault.whose]->node.get(),
-                                             config = draw_config()] { node->reload(config); })();
+      return reload(*sites_[fault.whose]);
     case FaultKind::kPoolChange:
       return change_pool(fault.whose, fault.lasts);
     default:
       return engines_[pool_[fault.whose]]->begin(fault);
   }
+}
+
+void World::reload(Site& site) {
+  if (!site.node) return;
+  site.loop.wrap([node = site.node.get(), config = draw_config()] { node->reload(config); })();
 }
 
 std::unique_ptr<RouterNode> World::start_router(Site& site, const RouterConfig& config) {
@@ -254,31 +303,60 @@ std::unique_ptr<RouterNode> World::start_router(Site& site, const RouterConfig& 
       members(), random_.next());
 }
 
-void World::restart(std::size_t router) {
-  Site& site = *sites_[router];
-  std::vector<ClientId> lost;
+// Killed, or told to end.
+void World::restart(Site& site, Duration down) {
+  if (!site.takes()) return;  // It ends already.
+  site.down = down;
+  if (random_.below(2) == 0) {
+    ++killed_;
+    return end(site);
+  }
+  ++drained_;
+  site.ends = true;
+  agenda_.after(from_seconds(kDrainSeconds * random_.uniform()),
+                [this, &site, process = site.processes] {
+                  if (site.ends && process == site.processes) end_in_order(site);
+                });
+}
+
+// All requests have ended, or the time for that is over.
+void World::end_in_order(Site& site) {
+  end_calls(site, &Call::cut_off);
+  site.node->check_tables(0);
+  site.node->check_idle();
+  if (site.disk.every > Duration{}) site.node->save_at_end();
+  end(site);
+}
+
+std::vector<ClientId> World::end_calls(const Site& site, void (Call::*how)()) {
+  std::vector<ClientId> ended;
   std::erase_if(calls_, [&](auto& entry) {
-    if (entry.second.router != router) return false;
-    entry.second.call->lose();
-    lost.push_back(entry.first);
+    if (entry.second.router != site.number) return false;
+    (*entry.second.call.*how)();
+    ended.push_back(entry.first);
     return true;
   });
-  const RouterConfig config = site.node->config();
-  // It is told to end, or killed.
-  if (site.disk.every > Duration{} && random_.below(2) == 0) site.node->save_at_end();
+  return ended;
+}
+
+void World::end(Site& site) {
+  const std::vector<ClientId> lost = end_calls(site, &Call::lose);
   if (random_.uniform() < kDamagedShare) site.disk.damage(random_);
+  const RouterConfig config = site.node->config();
   site.node.reset();
+  site.ends = false;
+  ++site.processes;
   site.loop.restart();
-  site.node = start_router(site, config);
-  for (const ClientId client : lost) {
-    if (random_.uniform() >= kAsksAgainShare || !ledger_.ask_again(client)) continue;
-    ++due_;
-    agenda_.after(kAsksAgainAfter, [this, client] { ask(client); });
-  }
+  agenda_.after(site.down, [this, &site, config] {
+    site.loop.restart();
+    site.node = start_router(site, config);
+  });
+  for (const ClientId client : lost) ask_again(client);
 }
 
 void World::tell_pool() {
   for (const auto& site : sites_) {
+    if (!site->node) continue;  // The next one asks when it starts.
     agenda_.after(
         from_seconds(kPoolNewsSeconds * random_.uniform()),
         site->loop.wrap([this, node = site->node.get()] { node->set_members(members()); }));
@@ -314,6 +392,9 @@ void World::sweep() {
     ++sites_[entry.second.router]->calls;
     return false;
   });
+  for (const auto& site : sites_) {
+    if (site->ends && site->calls == 0) end_in_order(*site);
+  }
 }
 
 // What came after the healing is served, whoever asked.
@@ -330,7 +411,9 @@ WorldReport World::run() {
   while (!ledger_.finding() && (due_ > 0 || !calls_.empty()) && agenda_.step(kHorizon)) {
     ++events_;
     sweep();
-    for (const auto& site : sites_) site->node->check_tables(site->calls);
+    for (const auto& site : sites_) {
+      if (site->node) site->node->check_tables(site->calls);
+    }
   }
   if (!ledger_.finding()) {
     ledger_.check_end(kLongestRequest);
@@ -350,6 +433,8 @@ WorldReport World::report() {
     report.loaded += site->disk.loaded;
     report.refused += site->disk.refused;
   }
+  report.drained = drained_;
+  report.killed = killed_;
   report.events = events_;
   report.gateway = gateway_;
   report.finding = ledger_.finding();
@@ -407,6 +492,10 @@ std::string describe(const WorldReport& report) {
   for (std::size_t end = 0; end < report.ends.size(); ++end) {
     if (report.ends[end] == 0) continue;
     text += fmt::format(" {} {}", report.ends[end], to_string(static_cast<ClientEnd>(end)));
+  }
+  if (report.drained + report.killed > 0) {
+    text +=
+        fmt::format("; {} routers ended in order, {} were killed", report.drained, report.killed);
   }
   if (report.loaded + report.refused > 0) {
     text += fmt::format("; {} restarts from a file, {} without it", report.loaded, report.refused);

@@ -34,9 +34,11 @@ struct WorldReport {
   std::vector<Fault> faults;
   std::size_t requests = 0;
   std::vector<std::size_t> asked;     // By router: requests, those asked again included.
+  std::size_t drained = 0;            // Routers that ended in order.
+  std::size_t killed = 0;             // And those that did not.
   std::size_t loaded = 0;             // Restarts that went on from what was saved.
   std::size_t refused = 0;            // Restarts that did without, because it was damaged.
-  std::array<std::size_t, 6> ends{};  // Requests by ClientEnd.
+  std::array<std::size_t, 7> ends{};  // Requests by ClientEnd.
   std::uint64_t events = 0;
   std::uint64_t digest = 0;  // Of all that clients got, and when.
   bool gateway = false;      // Else through Envoy.

@@ -57,9 +57,28 @@ TEST(SimWorld, SeveralRoutersShareTheRequests) {
       EXPECT_GT(one, report.requests / kRoutersMax / 2) << seed;
       asked += one;
     }
-    EXPECT_GE(asked, report.requests) << seed;  // Who lost a router asks another one.
+    const std::size_t turned_away = report.ends[static_cast<std::size_t>(ClientEnd::kTurnedAway)];
+    EXPECT_GE(asked + turned_away, report.requests) << seed;  // Who lost a router asks again.
   }
   for (const std::size_t count : worlds) EXPECT_GT(count, 2U);
+}
+
+TEST(SimWorld, RoutersEndInOrderOrAreKilledAndWhoComesMeanwhileIsTurnedAway) {
+  std::size_t drained = 0;
+  std::size_t killed = 0;
+  std::size_t turned_away = 0;
+  std::size_t requests = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const WorldReport report = run_world(seed, policies());
+    drained += report.drained;
+    killed += report.killed;
+    turned_away += report.ends[static_cast<std::size_t>(ClientEnd::kTurnedAway)];
+    requests += report.requests;
+  }
+  EXPECT_GT(drained, 4U);
+  EXPECT_GT(killed, 4U);
+  EXPECT_GT(turned_away, 2U);
+  EXPECT_LT(turned_away, requests / 10);
 }
 
 TEST(SimWorld, RoutersGoOnFromWhatTheySavedUnlessItIsDamaged) {
@@ -72,6 +91,18 @@ TEST(SimWorld, RoutersGoOnFromWhatTheySavedUnlessItIsDamaged) {
   }
   EXPECT_GT(loaded, 2U);
   EXPECT_GT(refused, 0U);
+}
+
+TEST(SimFaults, CutTheWireOfAnyRouterAlone) {
+  Random random(7);
+  std::size_t cuts[2] = {};
+  for (int i = 0; i < 100; ++i) {
+    for (const Fault& fault : draw_faults(random, 3, 2)) {
+      if (fault.kind == FaultKind::kCutWire) ++cuts[fault.router];
+    }
+  }
+  EXPECT_GT(cuts[0], 5U);
+  EXPECT_GT(cuts[1], 5U);
 }
 
 TEST(SimFaults, AreOverInTime) {
