@@ -23,6 +23,8 @@ constexpr double kAwaySeconds = 10.5;
 // Between two processes of a router, at most, and how often there is nothing in between.
 constexpr double kDownSeconds = 6;
 constexpr double kNotDownShare = 0.2;
+// What an engine does meanwhile the router does not see: how often the next fault is such a crash.
+constexpr double kUnseenShare = 0.5;
 
 FaultKind draw_kind(Random& random) {
   const std::uint64_t drawn = random.below(kFaultKinds + kPoolWeight + kRestartWeight - 2);
@@ -92,13 +94,19 @@ std::string_view to_string(FaultKind kind) {
 
 std::vector<Fault> draw_faults(Random& random, std::uint32_t engines, std::uint32_t routers) {
   std::vector<Fault> faults(kFaultsMin + random.below(kMoreFaults + 1));
+  Fault before;
   for (Fault& fault : faults) {
     fault.kind = draw_kind(random);
     fault.at = kFaultsBegin + from_seconds(kBeginsWithin * random.uniform());
+    if (before.kind == FaultKind::kRouterRestart && random.uniform() < kUnseenShare) {
+      fault.kind = FaultKind::kCrash;
+      fault.at = before.at + from_seconds(to_seconds(before.lasts) * random.uniform());
+    }
     fault.lasts = draw_length(random, fault.kind);
     const std::uint32_t all = is_of_engine(fault.kind) ? engines : routers;
     fault.whose = static_cast<std::uint32_t>(random.below(all));
     fault.router = static_cast<std::uint32_t>(random.below(routers));
+    before = fault;
   }
   std::ranges::sort(faults, [](const Fault& a, const Fault& b) {
     return std::tie(a.at, a.kind, a.whose) < std::tie(b.at, b.kind, b.whose);
