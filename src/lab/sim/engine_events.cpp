@@ -127,7 +127,7 @@ void EngineHost::link_later(Subscriber& subscriber) {
   const Duration effect = from_seconds(kEffectSeconds * random_.uniform());
   agenda_.after(delay, [this, mine, effect] {
     const auto found = std::ranges::find(subscribers_, mine, &Subscriber::link);
-    if (found == subscribers_.end() || down_ || is_cut(found->caller.router)) return;
+    if (found == subscribers_.end() || down_ || is_cut(found->caller.wire)) return;
     found->linked = true;
     found->published_before = kept_.size();
     tell_link(*found, &KvListenerPort::on_linked);
@@ -154,7 +154,7 @@ void EngineHost::unlink(Subscriber& subscriber) {
 Time EngineHost::can_tell_since(const KvListenerPort& port) const {
   const auto found = std::ranges::find(subscribers_, &port, &Subscriber::port);
   if (found == subscribers_.end() || found->misses) return Time::max();
-  return std::max(disturbed_until(found->caller.router), found->can_tell_since);
+  return std::max(disturbed_until(found->caller.wire), found->can_tell_since);
 }
 
 std::uint64_t EngineHost::published_before(const KvListenerPort& port) const {
@@ -165,7 +165,7 @@ std::uint64_t EngineHost::published_before(const KvListenerPort& port) const {
 void EngineHost::replay(std::uint64_t from,
                         std::function<void(std::uint64_t, std::string_view)> each, Task end,
                         const Caller& caller) {
-  ask(caller.router, {}, caller.wrap([this, from, each = std::move(each), end = std::move(end)] {
+  ask(caller.wire, {}, caller.wrap([this, from, each = std::move(each), end = std::move(end)] {
     for (std::uint64_t sequence = from; sequence < kept_.size(); ++sequence) {
       each(sequence, kept_[sequence]);
     }

@@ -51,7 +51,7 @@ EngineHost::EngineHost(Agenda& agenda, Ledger& ledger, std::uint32_t number, std
       number_(number),
       random_(mix64(seed + number)),
       model_(small_engine(seed), seed),
-      wires_(routers) {
+      wires_(2 * std::size_t{routers}) {
   model_.log_cache_to(&log_);
 }
 
@@ -63,12 +63,14 @@ void EngineHost::begin(const Fault& fault) {
     case FaultKind::kStall:
       return stand_still(fault.lasts);
     case FaultKind::kPartition:
-      for (std::uint32_t router = 0; router < wires_.size(); ++router) {
-        cut_wire(router, fault.lasts);
+      for (WireId wire = 0; wire < wires_.size(); ++wire) {
+        cut_wire(wire, fault.lasts);
       }
       return;
     case FaultKind::kCutWire:
-      return cut_wire(fault.router, fault.lasts);
+      if (fault.cut != CutWires::kProxys) cut_wire(wire_of_router(fault.router), fault.lasts);
+      if (fault.cut != CutWires::kRouters) cut_wire(wire_of_proxy(fault.router), fault.lasts);
+      return;
     case FaultKind::kSlowMetrics:
       slow_until_ = std::max(slow_until_, until);
       slow_by_ = from_seconds(0.05 + 3 * random_.uniform());
@@ -96,18 +98,18 @@ void EngineHost::begin(const Fault& fault) {
   }
 }
 
-void EngineHost::note_unreachable(std::uint32_t router) {
-  if (reachable(router)) wires_[router].unreachable_since = agenda_.now();
+void EngineHost::note_unreachable(WireId wire) {
+  if (reachable(wire)) wires_[wire].unreachable_since = agenda_.now();
 }
 
 void EngineHost::note_unreachable() {
-  for (std::uint32_t router = 0; router < wires_.size(); ++router) note_unreachable(router);
+  for (WireId wire = 0; wire < wires_.size(); ++wire) note_unreachable(wire);
 }
 
-Time EngineHost::serves_since(std::uint32_t router) const {
-  if (!reachable(router)) return Time::max();
-  const Wire& wire = wires_[router];
-  return std::max({started_at_, stalled_until_, wire.cut_until, wire.failed_at});
+Time EngineHost::serves_since(WireId wire) const {
+  if (!reachable(wire)) return Time::max();
+  const Wire& mine = wires_[wire];
+  return std::max({started_at_, stalled_until_, mine.cut_until, mine.failed_at});
 }
 
 void EngineHost::crash(Duration length) {
@@ -151,23 +153,23 @@ void EngineHost::wake() {
   for (const Task& task : asleep) task();
 }
 
-void EngineHost::cut_wire(std::uint32_t router, Duration length) {
-  Wire& wire = wires_[router];
-  note_unreachable(router);
-  wire.cut_until = std::max(wire.cut_until, agenda_.now() + length);
+void EngineHost::cut_wire(WireId wire, Duration length) {
+  Wire& mine = wires_[wire];
+  note_unreachable(wire);
+  mine.cut_until = std::max(mine.cut_until, agenda_.now() + length);
   for (Subscriber& subscriber : subscribers_) {
-    if (subscriber.caller.router == router) unlink(subscriber);
+    if (subscriber.caller.wire == wire) unlink(subscriber);
   }
-  agenda_.at(wire.cut_until, [this, router] { heal_wire(router); });
+  agenda_.at(mine.cut_until, [this, wire] { heal_wire(wire); });
 }
 
-void EngineHost::heal_wire(std::uint32_t router) {
-  if (is_cut(router)) return;
-  for (Task& task : std::exchange(wires_[router].held_back, {})) {
+void EngineHost::heal_wire(WireId wire) {
+  if (is_cut(wire)) return;
+  for (Task& task : std::exchange(wires_[wire].held_back, {})) {
     agenda_.after(kWire, std::move(task));
   }
   for (Subscriber& subscriber : subscribers_) {
-    if (subscriber.caller.router == router) link_later(subscriber);
+    if (subscriber.caller.wire == wire) link_later(subscriber);
   }
 }
 
@@ -179,7 +181,7 @@ void EngineHost::open(FlowId id, const Prompt& prompt, FlowSink& sink, const Cal
 void EngineHost::arrive(FlowId id) {
   const auto found = flows_.find(id);
   if (found == flows_.end()) return;
-  if (is_cut(found->second.caller.router)) return;  // A lost SYN: whoever waits gives up.
+  if (is_cut(found->second.caller.wire)) return;  // A lost SYN: whoever waits gives up.
   if (down_) return refuse(id);
   deliver(id, [](FlowSink& sink) { sink.on_connected(); });
   if (!stalled()) return submit(id);
@@ -222,7 +224,7 @@ engine::SequenceId EngineHost::compute(const Prompt& prompt, std::uint64_t tag) 
 void EngineHost::serve_stranger(const Prompt& prompt) { compute(prompt, kStranger); }
 
 void EngineHost::answer_error(FlowId id, int status) {
-  wires_[flows_[id].caller.router].failed_at = agenda_.now();
+  wires_[flows_[id].caller.wire].failed_at = agenda_.now();
   SentAnswer& sent = ledger_.sent(id);
   sent.bytes = R"({"error":{"message":"no","code":)" + std::to_string(status) + "}}";
   sent.whole = true;
@@ -241,26 +243,26 @@ void EngineHost::close(FlowId id) {
 void EngineHost::give_up(FlowId id) {
   const auto found = flows_.find(id);
   if (found == flows_.end()) return;
-  wires_[found->second.caller.router].failed_at = agenda_.now();
+  wires_[found->second.caller.wire].failed_at = agenda_.now();
   close(id);
 }
 
-void EngineHost::ask(std::uint32_t router, Duration extra, Task answer, Task refused) {
-  agenda_.after(
-      kWire, [this, router, extra, answer = std::move(answer), refused = std::move(refused)] {
-        if (is_cut(router)) return;
-        if (down_) return agenda_.after(kWire, refused);
-        if (stalled()) {
-          asleep_.push_back([this, router, extra, answer] { send(router, extra, answer); });
-        } else {
-          send(router, extra, answer);
-        }
-      });
+void EngineHost::ask(WireId wire, Duration extra, Task answer, Task refused) {
+  agenda_.after(kWire,
+                [this, wire, extra, answer = std::move(answer), refused = std::move(refused)] {
+                  if (is_cut(wire)) return;
+                  if (down_) return agenda_.after(kWire, refused);
+                  if (stalled()) {
+                    asleep_.push_back([this, wire, extra, answer] { send(wire, extra, answer); });
+                  } else {
+                    send(wire, extra, answer);
+                  }
+                });
 }
 
-void EngineHost::send(std::uint32_t router, Duration extra, Task task) {
-  if (is_cut(router)) {
-    wires_[router].held_back.push_back(std::move(task));
+void EngineHost::send(WireId wire, Duration extra, Task task) {
+  if (is_cut(wire)) {
+    wires_[wire].held_back.push_back(std::move(task));
   } else {
     agenda_.after(kWire + extra, std::move(task));
   }
@@ -292,7 +294,7 @@ void EngineHost::deliver(FlowId id, std::function<void(FlowSink&)> call) {
   const auto found = flows_.find(id);
   if (found == flows_.end()) return;
   const Caller& caller = found->second.caller;
-  send(caller.router, {}, caller.wrap([this, id, call = std::move(call)] {
+  send(caller.wire, {}, caller.wrap([this, id, call = std::move(call)] {
     const auto open = flows_.find(id);
     if (open != flows_.end()) call(*open->second.sink);
   }));
@@ -305,7 +307,7 @@ void EngineHost::finish_flow(FlowId id, std::function<void(FlowSink&)> call) {
   Flow& flow = found->second;
   if (flow.submitted) model_.abort(flow.sequence);
   flow.submitted = false;
-  send(flow.caller.router, {}, flow.caller.wrap([this, id, call = std::move(call)] {
+  send(flow.caller.wire, {}, flow.caller.wrap([this, id, call = std::move(call)] {
     const auto open = flows_.find(id);
     if (open == flows_.end()) return;
     FlowSink& sink = *open->second.sink;
@@ -398,7 +400,7 @@ void EngineHost::send_text(FlowId id, const std::string& text) {
 }
 
 void EngineHost::reset_flow(FlowId id) {
-  wires_[flows_[id].caller.router].failed_at = agenda_.now();
+  wires_[flows_[id].caller.wire].failed_at = agenda_.now();
   finish_flow(id, [](FlowSink& sink) { sink.on_flow_failed(FlowSink::Failure::kReset); });
 }
 

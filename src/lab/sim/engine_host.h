@@ -7,8 +7,9 @@
 //   ask()  ─ kWire ─▶ probe, scrape, models, replay ─ kWire ─▶ answer
 //   model's cache log ─▶ batches ─ kWire ─▶ KvListenerPort
 //
-// Each router has a wire of its own. While it is cut, what was on its way waits, as TCP has it, but
-// for KV events, whose connection is found dead. Threads: thread-compatible.
+// Each router has a wire of its own, and the proxy beside it another one. While it is cut, what was
+// on its way waits, as TCP has it, but for KV events, whose connection is found dead. Threads:
+// thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -56,16 +57,19 @@ class KvListenerPort {
   ~KvListenerPort() = default;
 };
 
+using WireId = std::uint32_t;
+constexpr WireId wire_of_router(std::uint32_t router) { return 2 * router; }
+constexpr WireId wire_of_proxy(std::uint32_t router) { return 2 * router + 1; }
+
 // Who asks something of an engine.
 struct Caller {
-  std::uint32_t router = 0;  // Whose wire it is.
+  WireId wire = 0;
   // How tasks reach its loop, and are dropped when they are nobody's any more.
   std::function<Task(Task)> wrap;
 };
 
 class EngineHost {
  public:
-  // `routers`: so many wires.
   EngineHost(Agenda& agenda, Ledger& ledger, std::uint32_t number, std::uint32_t routers,
              std::uint64_t seed);
 
@@ -80,7 +84,7 @@ class EngineHost {
   void serve_stranger(const Prompt& prompt);
 
   // Exactly one of the two, or neither where nothing gets through.
-  void ask(std::uint32_t router, Duration extra, Task answer, Task refused);
+  void ask(WireId wire, Duration extra, Task answer, Task refused);
   codec::EngineMetrics metrics();
   Duration metrics_delay() const;
 
@@ -92,15 +96,14 @@ class EngineHost {
               Task end, const Caller& caller);
 
   std::uint32_t number() const { return number_; }
-  bool reachable(std::uint32_t router) const { return !down_ && !stalled() && !is_cut(router); }
+  bool reachable(WireId wire) const { return !down_ && !stalled() && !is_cut(wire); }
   // Since when, while it is not.
-  Time unreachable_since(std::uint32_t router) const { return wires_[router].unreachable_since; }
-  // Since when it gives all that the router asks of it, in time; in the future while it does not.
-  Time serves_since(std::uint32_t router) const;
-  // When the last fault that the router's KV events can feel was over; in the future while one
-  // lasts.
-  Time disturbed_until(std::uint32_t router) const {
-    return std::max(disturbed_until_, wires_[router].cut_until);
+  Time unreachable_since(WireId wire) const { return wires_[wire].unreachable_since; }
+  // Since when it gives all that is asked over the wire, in time; in the future while it does not.
+  Time serves_since(WireId wire) const;
+  // When the last fault that KV events can feel there was over; in the future while one lasts.
+  Time disturbed_until(WireId wire) const {
+    return std::max(disturbed_until_, wires_[wire].cut_until);
   }
   // Since when nothing hinders the listener from knowing all: what got lost is missed when the next
   // batch comes, before which this is in the future.
@@ -152,16 +155,16 @@ class EngineHost {
   };
 
   bool stalled() const { return agenda_.now() < stalled_until_; }
-  bool is_cut(std::uint32_t router) const { return agenda_.now() < wires_[router].cut_until; }
+  bool is_cut(WireId wire) const { return agenda_.now() < wires_[wire].cut_until; }
   bool lasts(Time until) const { return agenda_.now() < until; }
-  void note_unreachable(std::uint32_t router);
+  void note_unreachable(WireId wire);
   void note_unreachable();
   void crash(Duration length);
   void start();
   void stand_still(Duration length);
   void wake();
-  void cut_wire(std::uint32_t router, Duration length);
-  void heal_wire(std::uint32_t router);
+  void cut_wire(WireId wire, Duration length);
+  void heal_wire(WireId wire);
   void clear_cache();
 
   void arrive(FlowId id);
@@ -172,7 +175,7 @@ class EngineHost {
   void emit(const engine::TokenEvent& token);
   void send_text(FlowId id, const std::string& text);
   void reset_flow(FlowId id);
-  void send(std::uint32_t router, Duration extra, Task task);
+  void send(WireId wire, Duration extra, Task task);
   // To the flow's sink, as long as the flow is open.
   void deliver(FlowId id, std::function<void(FlowSink&)> call);
   void finish_flow(FlowId id, std::function<void(FlowSink&)> call);
@@ -210,7 +213,7 @@ class EngineHost {
   Time losing_until_{};
   Time reordering_until_{};
   Time disturbed_until_{};
-  std::vector<Wire> wires_;  // By router.
+  std::vector<Wire> wires_;  // By WireId.
   std::deque<Task> asleep_;  // What waits for the end of a stall.
   std::vector<engine::TokenEvent> tokens_;
 

@@ -107,7 +107,7 @@ void EnvoyCall::try_next() {
   std::from_chars(served_.data() + colon + 1, served_.data() + served_.size(), endpoint.port);
   engine_ = &node_.engine_of(endpoint);
   flow_ = ledger().begin_flow(client_);
-  engine_->open(*flow_, prompt_, *this, {node_.number(), [](Task task) { return task; }});
+  engine_->open(*flow_, prompt_, *this, {node_.proxy_wire(), [](Task task) { return task; }});
   wait(limits().connect, &EnvoyCall::on_connect_timeout);
 }
 

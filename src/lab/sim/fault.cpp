@@ -49,6 +49,18 @@ Duration draw_length(Random& random, FaultKind kind) {
   }
 }
 
+std::string_view to_string(CutWires cut) {
+  switch (cut) {
+    case CutWires::kBoth:
+      return "";
+    case CutWires::kRouters:
+      return " alone";
+    case CutWires::kProxys:
+      return "'s proxy";
+  }
+  return "";
+}
+
 bool is_of_engine(FaultKind kind) {
   return kind != FaultKind::kRouterRestart && kind != FaultKind::kClockJump &&
          kind != FaultKind::kReload;
@@ -106,6 +118,7 @@ std::vector<Fault> draw_faults(Random& random, std::uint32_t engines, std::uint3
     const std::uint32_t all = is_of_engine(fault.kind) ? engines : routers;
     fault.whose = static_cast<std::uint32_t>(random.below(all));
     fault.router = static_cast<std::uint32_t>(random.below(routers));
+    fault.cut = static_cast<CutWires>(random.below(3));
     before = fault;
   }
   std::ranges::sort(faults, [](const Fault& a, const Fault& b) {
@@ -118,7 +131,8 @@ std::string describe(const Fault& fault) {
   std::string text =
       fmt::format("{:8.3f} s  {} of {} {}", to_seconds(fault.at), to_string(fault.kind),
                   is_of_engine(fault.kind) ? "engine" : "router", fault.whose);
-  if (fault.kind == FaultKind::kCutWire) text += fmt::format(" to router {}", fault.router);
+  if (fault.kind == FaultKind::kCutWire)
+    text += fmt::format(" to router {}{}", fault.router, to_string(fault.cut));
   if (fault.lasts > Duration{}) text += fmt::format(" for {:.3f} s", to_seconds(fault.lasts));
   return text;
 }

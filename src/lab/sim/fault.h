@@ -18,7 +18,7 @@ enum class FaultKind : std::uint8_t {
   kCrash,            // The engine's process is gone, with its cache; back after the time.
   kStall,            // The engine stands still: it accepts, and neither answers nor counts.
   kPartition,        // Between any router and the engine nothing gets through.
-  kCutWire,          // Between one router and the engine; the others reach it.
+  kCutWire,          // Between one router, its proxy, or both, and the engine; others reach it.
   kSlowMetrics,      // Its figures come late.
   kLyingMetrics,     // Its figures are made up.
   kFailing,          // It answers some requests with 503 or 500.
@@ -34,12 +34,16 @@ enum class FaultKind : std::uint8_t {
 inline constexpr std::size_t kFaultKinds = 15;
 std::string_view to_string(FaultKind kind);
 
+// Of one router: in front of the gateway there is no proxy.
+enum class CutWires : std::uint8_t { kBoth, kRouters, kProxys };
+
 struct Fault {
   Time at{};
   Duration lasts{};  // Zero: it is over at once.
   FaultKind kind = FaultKind::kCrash;
   std::uint32_t whose = 0;   // An engine's place in the pool, or a router.
   std::uint32_t router = 0;  // Whose wire is cut.
+  CutWires cut = CutWires::kBoth;
 };
 
 // In the order of time: at least kFaultsMin, all over by kFaultsOver.

@@ -60,7 +60,7 @@ void GatewayCall::forward(model::EndpointRef endpoint) {
   failed_try_held_ = first_token_noted_ = false;
   engine_ = &node_.engine_of(*node_.pool().find(endpoint.slot));
   flow_ = ledger().begin_flow(client_);
-  engine_->open(*flow_, prompt_, *this, {node_.number(), [&loop = node_.world().loop](Task task) {
+  engine_->open(*flow_, prompt_, *this, {node_.wire(), [&loop = node_.world().loop](Task task) {
                                            return loop.wrap(std::move(task));
                                          }});
   wait(limits().connect, &GatewayCall::on_connect_timeout);

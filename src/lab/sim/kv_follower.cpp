@@ -79,8 +79,7 @@ prefix::BatchEffect KvFollower::apply(std::uint64_t sequence, std::string_view p
 void KvFollower::forget() {
   const Time now = owner_.agenda_.now();
   const Time runs = owner_.loop_.running_since();
-  const Time quiet =
-      std::max(engine_.disturbed_until(owner_.router_), runs > born_ ? runs : Time{});
+  const Time quiet = std::max(engine_.disturbed_until(owner_.wire_), runs > born_ ? runs : Time{});
   // What could not be had is asked for again at intervals that double.
   const Duration lasted = std::max(quiet - caught_up_, Duration{});
   const bool disturbed = now < quiet + kEcho + lasted;

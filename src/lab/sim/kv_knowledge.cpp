@@ -16,9 +16,9 @@ constexpr Duration kExpectFor = std::chrono::seconds(2);
 
 }  // namespace
 
-KvKnowledge::KvKnowledge(std::uint32_t router, RouterLoop& loop, const Agenda& agenda,
-                         Ledger& ledger, const PromptBlocks& blocks)
-    : router_(router),
+KvKnowledge::KvKnowledge(WireId wire, RouterLoop& loop, const Agenda& agenda, Ledger& ledger,
+                         const PromptBlocks& blocks)
+    : wire_(wire),
       loop_(loop),
       agenda_(agenda),
       ledger_(ledger),

@@ -55,7 +55,7 @@ struct Resumable {
 class KvKnowledge final : public picker::ExpectedBlocks {
  public:
   // All but the engines are the world's, and outlive this.
-  KvKnowledge(std::uint32_t router, RouterLoop& loop, const Agenda& agenda, Ledger& ledger,
+  KvKnowledge(WireId wire, RouterLoop& loop, const Agenda& agenda, Ledger& ledger,
               const PromptBlocks& blocks);
   ~KvKnowledge() override;
   KvKnowledge(const KvKnowledge&) = delete;
@@ -107,10 +107,10 @@ class KvKnowledge final : public picker::ExpectedBlocks {
   bool is_somebodys(prefix::KvSlot slot) const;
 
   Caller caller() const {
-    return {router_, [&loop = loop_](Task task) { return loop.wrap(std::move(task)); }};
+    return {wire_, [&loop = loop_](Task task) { return loop.wrap(std::move(task)); }};
   }
 
-  std::uint32_t router_;
+  WireId wire_;
   RouterLoop& loop_;
   const Agenda& agenda_;
   Ledger& ledger_;

@@ -42,8 +42,10 @@ void RouterNode::note(const picker::DecisionNote& note) {
                                fmt::format("slot {} was picked", note.decision.endpoint.slot));
   }
   const EngineHost& engine = engine_of(*chosen);
-  if (engine.reachable(number())) return;
-  const Time unreachable = engine.unreachable_since(number());
+  // Whom its proxy reaches may serve, though its probes fail.
+  if (engine.reachable(wire()) || engine.reachable(proxy_wire())) return;
+  const Time unreachable =
+      std::max(engine.unreachable_since(wire()), engine.unreachable_since(proxy_wire()));
   const Time since = std::max({unreachable, born_, world_.loop.running_since()}) + kFindsOut;
   if (now() > since) {
     world_.ledger.found("no picks of the dead",
@@ -52,10 +54,11 @@ void RouterNode::note(const picker::DecisionNote& note) {
   }
 }
 
-// What other routers saw of an engine is nothing to this one.
+// What other routers saw of an engine is nothing to this one. Without a proxy nothing fails there.
 void RouterNode::check_used() {
   for (const model::Endpoint& endpoint : pool_->endpoints) {
-    const Time since = std::max({engine_of(endpoint).serves_since(number()),
+    const EngineHost& engine = engine_of(endpoint);
+    const Time since = std::max({engine.serves_since(wire()), engine.serves_since(proxy_wire()),
                                  joined_[endpoint.ref.slot], born_, world_.loop.running_since()});
     if (since >= now()) continue;
     const Duration served = now() - since;

@@ -32,7 +32,7 @@ RouterNode::RouterNode(const Surroundings& world, const RouterConfig& config,
     : world_(world),
       config_(config),
       history_(config.prefix.block_bytes, kHistoryBytes),
-      knowledge_(world.router, world.loop, world.agenda, world.ledger, world.blocks),
+      knowledge_(wire(), world.loop, world.agenda, world.ledger, world.blocks),
       fleet_(config.fleet, config.prefix, inflight_, Random(mix64(seed))),
       picker_(ports(), config.picking, seed),
       born_(world.agenda.now()) {
@@ -178,7 +178,7 @@ void RouterNode::probe(model::EndpointRef ref, EngineHost& engine) {
   const auto tell = [this, ref, open](fleet::ProbeResult result) {
     if (std::exchange(*open, false)) fleet_.on_probe(ref, result, now());
   };
-  engine.ask(number(), kAnswerTime, world_.loop.wrap([tell] { tell(fleet::ProbeResult::kGood); }),
+  engine.ask(wire(), kAnswerTime, world_.loop.wrap([tell] { tell(fleet::ProbeResult::kGood); }),
              world_.loop.wrap([tell] { tell(fleet::ProbeResult::kBad); }));
   world_.loop.after(config_.fleet.health.timeout, [tell] { tell(fleet::ProbeResult::kBad); });
 }
@@ -202,7 +202,7 @@ void RouterNode::scrape(model::EndpointRef ref, EngineHost& engine) {
     const Duration late = engine.metrics_delay();
     world_.loop.after(late, [answered, metrics = engine.metrics()] { answered(metrics); });
   };
-  engine.ask(number(), kAnswerTime, world_.loop.wrap(write), world_.loop.wrap(failed));
+  engine.ask(wire(), kAnswerTime, world_.loop.wrap(write), world_.loop.wrap(failed));
   world_.loop.after(std::chrono::seconds(1), failed);
 }
 
@@ -212,7 +212,7 @@ void RouterNode::list_models(model::EndpointRef ref, EngineHost& engine) {
     card.id = "m";
     fleet_.on_models(ref, {card});
   };
-  engine.ask(number(), kAnswerTime, world_.loop.wrap(tell), [] {});
+  engine.ask(wire(), kAnswerTime, world_.loop.wrap(tell), [] {});
 }
 
 }  // namespace fairlead::sim

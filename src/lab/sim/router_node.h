@@ -90,7 +90,8 @@ class RouterNode final : private picker::ObservationSink,
   Time now() const { return world_.agenda.now(); }
   const Surroundings& world() const { return world_; }
   const RouterConfig& config() const { return config_; }
-  std::uint32_t number() const { return world_.router; }
+  WireId wire() const { return wire_of_router(world_.router); }
+  WireId proxy_wire() const { return wire_of_proxy(world_.router); }
   picker::Picker& picker() { return picker_; }
   const model::PoolSnapshot& pool() const { return *pool_; }
   std::shared_ptr<const model::PoolSnapshot> shared_pool() const { return pool_; }

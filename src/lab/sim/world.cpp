@@ -135,6 +135,9 @@ World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policie
   const auto places = static_cast<std::uint32_t>(kPoolMin + random_.below(kMorePool));
   const auto routers = static_cast<std::uint32_t>(1 + random_.below(kRoutersMax));
   faults_ = draw_faults(random_, places, routers);
+  if (gateway_) {
+    for (Fault& fault : faults_) fault.cut = CutWires::kBoth;
+  }
   prompts_ = draw_prompts(random_, kRequestsMin + random_.below(kMoreRequests) + kCalmRequests);
   while (strangers_.size() < places) {
     Prompt prompt = std::move(draw_prompts(random_, 1).front());
