@@ -40,11 +40,12 @@ enum class Mutant : std::uint8_t {
   kForgottenMarks,    // By what an engine's restart is noticed does not outlive the router's own.
   kKeptForever,       // What an engine told is kept however long it stays away.
   kNeverDropped,      // What was saved of an engine that is never found stays in the index.
+  kHiddenFailures,    // Who answers its probes may fail all of its requests.
   kLateReturn,        // Who stays away waits longer for its return than it ever should.
 };
 
 // By Mutant; the first is none.
-inline constexpr std::array<std::string_view, 24> kMutantNames = {"none",
+inline constexpr std::array<std::string_view, 25> kMutantNames = {"none",
                                                                   "lost_release",
                                                                   "double_release",
                                                                   "reused_slot",
@@ -67,6 +68,7 @@ inline constexpr std::array<std::string_view, 24> kMutantNames = {"none",
                                                                   "forgotten_marks",
                                                                   "kept_forever",
                                                                   "never_dropped",
+                                                                  "hidden_failures",
                                                                   "late_return"};
 
 #ifdef FAIRLEAD_MUTANTS

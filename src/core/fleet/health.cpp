@@ -40,6 +40,7 @@ void HealthMachine::on_failure(Witness witness, const config::HealthSettings& se
     case Health::kUnknown:
       break;
     case Health::kHealthy:
+      if (planted(Mutant::kHiddenFailures) && witness == Witness::kRequest) break;
       ++(witness == Witness::kProbe ? failed_probes_ : failed_requests_);
       if (planted(Mutant::kMissedEjection)) break;
       if (failed_probes_ + failed_requests_ >= settings.unhealthy_after) eject(settings, now);

@@ -23,8 +23,9 @@ constexpr double kAwaySeconds = 10.5;
 // Between two processes of a router, at most, and how often there is nothing in between.
 constexpr double kDownSeconds = 6;
 constexpr double kNotDownShare = 0.2;
-// What an engine does meanwhile the router does not see: how often the next fault is such a crash.
-constexpr double kUnseenShare = 0.5;
+// How often the next fault is one that the router does not see, for it is away: that an engine
+// crashes, or leaves the pool.
+constexpr double kUnseenShare = 0.7;
 
 FaultKind draw_kind(Random& random) {
   const std::uint64_t drawn = random.below(kFaultKinds + kPoolWeight + kRestartWeight - 2);
@@ -111,10 +112,10 @@ std::vector<Fault> draw_faults(Random& random, std::uint32_t engines, std::uint3
     fault.kind = draw_kind(random);
     fault.at = kFaultsBegin + from_seconds(kBeginsWithin * random.uniform());
     if (before.kind == FaultKind::kRouterRestart && random.uniform() < kUnseenShare) {
-      fault.kind = FaultKind::kCrash;
+      fault.kind = random.below(2) == 0 ? FaultKind::kCrash : FaultKind::kPoolChange;
       fault.at = before.at + from_seconds(to_seconds(before.lasts) * random.uniform());
     }
-    fault.lasts = draw_length(random, fault.kind);
+    fault.lasts = std::min(draw_length(random, fault.kind), kFaultsOver - fault.at);
     const std::uint32_t all = is_of_engine(fault.kind) ? engines : routers;
     fault.whose = static_cast<std::uint32_t>(random.below(all));
     fault.router = static_cast<std::uint32_t>(random.below(routers));

@@ -54,6 +54,36 @@ void RouterNode::note(const picker::DecisionNote& note) {
   }
 }
 
+std::size_t RouterNode::serving_beside(const model::Endpoint& endpoint) const {
+  const auto others = std::ranges::count_if(pool_->endpoints, [&](const model::Endpoint& other) {
+    return !(other.ref == endpoint.ref) && other.takes_traffic();
+  });
+  return static_cast<std::size_t>(others);
+}
+
+void RouterNode::count_failure(const model::Observation& observation) {
+  if (observation.kind == model::Observation::Kind::kSuccess) {
+    failed_in_row_[observation.endpoint.slot] = 0;
+  } else if (observation.failure != model::UpstreamFailure::kStaleConnection) {
+    ++failed_in_row_[observation.endpoint.slot];
+  }
+}
+
+// A client that makes requests fail must not empty the pool: that fewer than half of it serve is a
+// reason to keep who fails.
+void RouterNode::check_cast_out() {
+  for (const model::Endpoint& endpoint : pool_->endpoints) {
+    std::uint32_t& failed = failed_in_row_[endpoint.ref.slot];
+    const bool counts = endpoint.health == model::Health::kHealthy &&
+                        2 * serving_beside(endpoint) >= pool_->endpoints.size();
+    if (!counts) failed = 0;
+    if (failed < config_.fleet.health.unhealthy_after) continue;
+    world_.ledger.found(
+        "who fails is cast out",
+        fmt::format("{} is healthy after {} failed requests in a row", endpoint.name, failed));
+  }
+}
+
 // What other routers saw of an engine is nothing to this one. Without a proxy nothing fails there.
 void RouterNode::check_used() {
   for (const model::Endpoint& endpoint : pool_->endpoints) {

@@ -80,6 +80,7 @@ void RouterNode::set_members(const std::vector<config::EndpointSetting>& members
 
 void RouterNode::tick() {
   for (const model::Observation& observation : std::exchange(seen_, {})) {
+    count_failure(observation);
     fleet_.observe(observation, now());
   }
   due_.clear();
@@ -89,6 +90,7 @@ void RouterNode::tick() {
   for (const fleet::Effect& effect : effects_) apply(effect);
   check_histories();
   if (fleet_.take_changed()) publish();
+  check_cast_out();
   check_used();
   for (const fleet::Work& work : due_) start(work);
   knowledge_.tick();

@@ -6,7 +6,8 @@
 // Checked: in-flight shares are what the requests hold, at every event, and nothing at the end; a
 // slot changes hands only when nothing is in flight there; every decision accounts for the whole
 // pool, and names nobody who has been out of this router's reach for longer than it takes to find
-// out; whoever is within its reach again is used again in time; no history outlives the cache that
+// out; whoever fails its requests is cast out, whatever its probes say, while enough others serve;
+// whoever is within its reach again is used again in time; no history outlives the cache that
 // it is of, once the engine has told of its restart, be it before or after the router's own; a
 // key's running requests are those that run; all recovers within kRecovery of the last fault.
 // Threads: thread-compatible.
@@ -116,6 +117,9 @@ class RouterNode final : private picker::ObservationSink,
   void check_idle();
 
  private:
+  std::size_t serving_beside(const model::Endpoint& endpoint) const;
+  void count_failure(const model::Observation& observation);
+  void check_cast_out();
   void check_used();
   void check_histories();
   void note_told(std::uint32_t slot, double started_at);
@@ -167,6 +171,9 @@ class RouterNode final : private picker::ObservationSink,
   std::set<std::uint32_t> scraping_;      // Slots whose figures are on their way.
   std::map<std::uint32_t, int> held_;     // Shares by slot.
   std::map<std::uint32_t, Time> joined_;  // When the slot came to who has it, by slot.
+  // By slot: requests that failed one after the other, while enough others served and it was
+  // healthy.
+  std::map<std::uint32_t, std::uint32_t> failed_in_row_;
   // In which of its lives an engine was, by slot: when the oldest of what is in its history was
   // sent to it, and when it last told.
   std::map<std::uint32_t, std::uint32_t> history_lives_;

@@ -107,7 +107,7 @@ TEST(SimFaults, CutTheWireOfAnyRouterAlone) {
 
 TEST(SimFaults, AreOverInTime) {
   Random random(7);
-  for (int i = 0; i < 1'000; ++i) {
+  for (int i = 0; i < 10'000; ++i) {
     const std::vector<Fault> faults = draw_faults(random, 3, 2);
     ASSERT_GE(faults.size(), kFaultsMin);
     for (std::size_t at = 0; at < faults.size(); ++at) {
