@@ -226,5 +226,16 @@ TEST_F(KvRestoreTest, ADomainOfAnUnknownHashIsPassedOver) {
   EXPECT_EQ(trusted_blocks(), kSavedBlocks);
 }
 
+// The listener may end just when the saver's patience does.
+TEST(KvSave, HasNotEndedWhileBytesAreLeft) {
+  KvSave save(1 << 20);
+  save.hand_over();
+  save.writer().add(codec::RestartHead{});
+  save.finish(KvSave::End::kWhole);
+  EXPECT_EQ(save.ended(), KvSave::End::kNone);
+  EXPECT_TRUE(save.await_bytes());
+  EXPECT_EQ(save.ended(), KvSave::End::kWhole);
+}
+
 }  // namespace
 }  // namespace fairlead::router

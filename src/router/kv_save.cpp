@@ -28,7 +28,7 @@ std::optional<std::string> KvSave::await_bytes() {
 
 KvSave::End KvSave::ended() const {
   const std::lock_guard lock(mutex_);
-  return end_;
+  return waiting_.empty() ? end_ : End::kNone;
 }
 
 void KvSave::give_up() {

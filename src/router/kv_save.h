@@ -34,7 +34,8 @@ class KvSave {
   // The next bytes. Nothing at the end, when the writer is the saver's again, and when it was given
   // up, which ended() tells apart.
   std::optional<std::string> await_bytes();
-  enum class End : std::uint8_t { kNone, kWhole, kCut };  // Cut: for want of room.
+  // None: of the listener's bytes there are more to come, or to be taken. Cut: for want of room.
+  enum class End : std::uint8_t { kNone, kWhole, kCut };
   End ended() const;
   void give_up();
 
