@@ -6,12 +6,12 @@
 //
 // Bounds: streams, replays at a time, what a stream holds, libzmq's frames and queues
 // (io/net/zmq_socket.h). Of a publisher whose events are not read fast enough kEventsQueued
-// messages of 16 MiB wait here at most, then its connection is not read until half of them are
-// taken in: the rest waits at the publisher, which drops what is beyond its own bound (`hwm`,
-// 100,000 for vLLM). That is a gap in its numbers, which a replay closes. Replays are asked for, a
-// few at a time, and their answers wait in a queue of their own, because a publisher drops what of
-// an answer does not fit at once. Garbage is counted and dropped. Errors: a Result that names the
-// endpoint. Threads: the loop's thread; the sinks outlive their streams. Source:
+// messages with frames of 16 MiB wait here at most, then its connection is not read until half of
+// them are taken in: the rest waits at the publisher, which drops what is beyond its own bound
+// (`hwm`, 100,000 for vLLM). That is a gap in its numbers, which a replay closes. Replays are asked
+// for, a few at a time, and their answers wait in a queue of their own, because a publisher drops
+// what of an answer does not fit at once. Garbage is counted and dropped. Errors: a Result that
+// names the endpoint. Threads: the loop's thread; the sinks outlive their streams. Source:
 // vllm/distributed/kv_events.py: three frames (topic, number of 8 bytes, payload); a replay is
 // asked for with an empty frame and a number, answered by a message a batch with the same frames
 // behind an empty one (no topic before 0.26), and ended by a number of all ones.

@@ -7,10 +7,11 @@
 //
 // Bounds: messages queued towards us and away from us (`queue_max` a peer; what a publisher has no
 // room for it drops), bytes of a frame (the connection of a peer that sends more is closed), frames
-// of a message (more are passed over and counted as too many). Nothing lingers at close.
-// Errors: a Result that names the endpoint and libzmq's text; sending tells what became of it.
-// Threads: the loop's thread; the context outlives its sockets.
-// Library: libzmq's C interface, because the C++ one throws. Source: zmq_getsockopt(3), ZMQ_FD.
+// of a message (more are passed over and counted as too many, but only once all are there: libzmq
+// has no bound for those of a message that is not whole). Nothing lingers at close. Errors: a
+// Result that names the endpoint and libzmq's text; sending tells what became of it. Threads: the
+// loop's thread; the context outlives its sockets. Library: libzmq's C interface, because the C++
+// one throws. Source: zmq_getsockopt(3), ZMQ_FD.
 #pragma once
 
 #include <array>
