@@ -120,7 +120,7 @@ picker::Limits Router::picker_limits(const config::ServeSettings& settings) {
 
 picker::Picker Router::make_picker(std::uint32_t worker, scheduling::PluginWatch* watch) {
   const prefix::ToldKnowledge* const told = listener_ ? &listener_->knowledge() : nullptr;
-  return picker::Picker({{inflight_, load_, ledger_, history_, &media_, told, &speeds_},
+  return picker::Picker({{inflight_, load_, ledger_, history_, &media_, told, &speeds_, &seen_},
                          history_,
                          *this,
                          &decisions_.add(),

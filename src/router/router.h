@@ -142,6 +142,7 @@ class Router final : public picker::ObservationSink {
   fleet::LoadTable load_;
   fleet::PlacementLedger ledger_;
   fleet::SpeedTable speeds_;
+  fleet::SeenBlocks seen_;
   fleet::TrafficTable traffic_;
   SharedHistory history_;
   SharedHistory media_{1, model::kMediaItemsKept};

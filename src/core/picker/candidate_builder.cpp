@@ -2,6 +2,7 @@
 #include "core/picker/candidate_builder.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/mutant.h"
 
@@ -194,6 +195,7 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
     table_.own_uncached_tokens[row] = static_cast<float>(prompt - cached);
   }
   if (any_stale) raise_stale_load();
+  best_cached_ = best_cached;
   cold_ = best_cached <= kColdShare * prompt;
   if (cold_) {
     rank_cold_placements();
@@ -205,9 +207,9 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
 void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time now,
                                    scheduling::Columns wanted) {
   using scheduling::Column;
-  for (auto* column :
-       {&table_.metrics_age, &table_.adapter, &table_.adapter_room, &table_.media_cached,
-        &table_.media_items, &table_.inflight_context, &table_.placed_tokens, &table_.reuse}) {
+  for (auto* column : {&table_.metrics_age, &table_.adapter, &table_.adapter_room,
+                       &table_.media_cached, &table_.media_items, &table_.inflight_context,
+                       &table_.placed_tokens, &table_.reuse, &table_.shortage}) {
     std::ranges::fill(*column, 0.0F);
   }
   if (wanted.has(Column::kMetricsAge)) {
@@ -229,6 +231,7 @@ void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time 
   }
   if (wanted.has(Column::kPlacedTokens)) fill_placed();
   if (wanted.has(Column::kReuse)) std::ranges::fill(table_.reuse, reuse_.share());
+  if (wanted.has(Column::kShortage)) std::ranges::fill(table_.shortage, shortage_.share());
   std::ranges::fill(table_.slowness, 1.0F);
   if (wanted.has(Column::kSlowness) && shared_.speeds != nullptr) fill_slowness(now);
 }
@@ -237,6 +240,37 @@ void CandidateBuilder::fill_slowness(Time now) {
   for (std::size_t row = 0; row < chosen_.size(); ++row) {
     table_.slowness[row] = shared_.speeds->slowness(chosen_[row]->ref.slot, now);
   }
+}
+
+void CandidateBuilder::learn(const model::InferenceRequest& request, std::size_t row,
+                             scheduling::Columns wanted) {
+  const double computed = table_.own_uncached_tokens[row];
+  reuse_.placed(table_.cached_tokens[row], computed);
+  if (!wanted.has(scheduling::Column::kShortage) || shared_.seen == nullptr) return;
+  shortage_.placed(lost_tokens(request), computed);
+  shared_.seen->pass(static_cast<std::uint64_t>(computed));
+}
+
+// Tokens of the prompt that no row holds any more but would if each had twice its memory, which is
+// told from a sample of the blocks.
+double CandidateBuilder::lost_tokens(const model::InferenceRequest& request) {
+  double memory = 0;
+  for (const float tokens : table_.kv_tokens) memory += static_cast<double>(tokens);
+  const double block = request.block_tokens;
+  std::uint32_t shift = 0;
+  while (std::ldexp(2 * memory / block, -static_cast<int>(shift)) > fleet::SeenBlocks::kBlocksMax) {
+    ++shift;
+  }
+  double lost = 0;
+  for (std::size_t i = 0; i < request.keys.size(); ++i) {
+    const std::uint64_t key = request.keys[i];
+    if (!fleet::SeenBlocks::sampled(key, shift)) continue;
+    // The block of the last token is computed though it is held.
+    const bool held = static_cast<double>(i) * block <= best_cached_;
+    if (!held && shared_.seen->age(key).value_or(2 * memory) < 2 * memory) lost += block;
+    shared_.seen->note(key);
+  }
+  return std::ldexp(lost, static_cast<int>(shift));
 }
 
 // Told from the least, because sums without an end outgrow what a float tells apart.

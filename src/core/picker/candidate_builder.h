@@ -16,9 +16,11 @@
 #include "core/fleet/inflight_table.h"
 #include "core/fleet/load_table.h"
 #include "core/fleet/placement_ledger.h"
+#include "core/fleet/seen_blocks.h"
 #include "core/fleet/speed_table.h"
 #include "core/model/request.h"
 #include "core/picker/reuse_meter.h"
+#include "core/picker/shortage_meter.h"
 #include "core/prefix/prefix_knowledge.h"
 #include "core/scheduling/candidates.h"
 
@@ -36,6 +38,8 @@ struct SharedState {
   const prefix::ToldKnowledge* told = nullptr;
   // How fast endpoints turned out to be. Null: nobody measures.
   fleet::SpeedTable* speeds = nullptr;
+  // What was asked for lately. Null: nobody remembers.
+  fleet::SeenBlocks* seen = nullptr;
 };
 
 // Why an endpoint of the pool is no row of the table.
@@ -79,11 +83,12 @@ class CandidateBuilder {
   // Whether no row holds more than a tenth of the prompt: a new prefix, to be placed evenly.
   bool cold() const { return cold_; }
 
-  // What was placed: prompt tokens that were cached there, by what was known, and the others.
-  void learn(double cached, double computed) { reuse_.placed(cached, computed); }
+  // The request was placed at this row of the table, the last built.
+  void learn(const model::InferenceRequest& request, std::size_t row, scheduling::Columns wanted);
 
  private:
   ReuseMeter reuse_;
+  ShortageMeter shortage_;
   enum class Masks : std::uint8_t { kHonoured, kIgnored };
   void select(const model::InferenceRequest& request, const model::PoolSnapshot& pool,
               std::span<const Time> masked_until, std::span<const std::uint32_t> tried, Time now,
@@ -98,6 +103,7 @@ class CandidateBuilder {
   void fill_media(std::span<const model::MediaItem> media);
   void fill_placed();
   void fill_slowness(Time now);
+  double lost_tokens(const model::InferenceRequest& request);
   void rank_cold_placements();
 
   SharedState shared_;
@@ -110,6 +116,7 @@ class CandidateBuilder {
   std::vector<std::pair<std::uint64_t, std::uint32_t>> by_stamp_;  // Last cold placement, row.
   std::vector<std::uint64_t> placed_;                              // A row each.
   bool cold_ = false;
+  double best_cached_ = 0;  // Tokens.
 };
 
 }  // namespace fairlead::picker

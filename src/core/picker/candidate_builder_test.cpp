@@ -82,6 +82,64 @@ TEST_F(CandidateBuilderTest, EndpointsAreEquallyFastUnlessSomebodyMeasuresAndAsk
   EXPECT_EQ(unwanted.slowness, std::vector<float>(4, 1.0F));
 }
 
+class ShortageTest : public CandidateBuilderTest {
+ protected:
+  // Prompts of 64 blocks of 16 tokens, each with keys of its own, of which no endpoint holds any
+  // more than history tells.
+  float ask(std::uint64_t first, std::uint64_t prompts) {
+    std::vector<std::uint64_t> keys(64);
+    request.block_tokens = 16;
+    for (std::uint64_t prompt = first; prompt < first + prompts; ++prompt) {
+      for (std::size_t i = 0; i < keys.size(); ++i) keys[i] = mix64(64 * prompt + i + 1);
+      request.keys = keys;
+      builder.build(request, pool, {}, {}, now, random);
+      builder.learn(request, 0, scheduling::kAllColumns);
+      if (recorded) history.record(0, keys);
+    }
+    return builder.build(request, pool, {}, {}, now, random).shortage[0];
+  }
+  void have_memory(float tokens_each) {
+    for (std::uint32_t slot = 0; slot < 4; ++slot) {
+      load.write(slot, {0, 0, 0, now, false, tokens_each});
+    }
+  }
+
+  fleet::SeenBlocks seen;
+  Random random{1};
+  bool recorded = false;
+  CandidateBuilder builder{
+      SharedState{inflight, load, ledger, history, nullptr, nullptr, nullptr, &seen}};
+};
+
+TEST_F(ShortageTest, IsWhatIsComputedThatTwiceTheMemoryWouldStillHold) {
+  have_memory(20 * 1024);  // 80 prompts in all.
+  EXPECT_EQ(ask(0, 100), 0) << "nothing comes again";
+  EXPECT_GT(ask(0, 100), 0.1) << "all comes again before 160 others did";
+  EXPECT_LE(ask(0, 100), 1);
+}
+
+TEST_F(ShortageTest, IsNotWhatALargerMemoryWouldHaveLostToo) {
+  have_memory(10 * 1024);
+  ask(0, 100);
+  EXPECT_EQ(ask(0, 100), 0) << "100 others came since, and there is room for 80 with twice as much";
+}
+
+TEST_F(ShortageTest, IsNotWhatIsStillHeld) {
+  recorded = true;
+  have_memory(20 * 1024);
+  ask(0, 10);
+  EXPECT_EQ(ask(0, 10), 0);
+}
+
+TEST_F(ShortageTest, IsNotKnownWhereNoEngineTellsItsMemoryOrNobodyAsks) {
+  ask(0, 10);
+  EXPECT_EQ(ask(0, 10), 0);
+  have_memory(20 * 1024);
+  ask(0, 10);
+  EXPECT_GT(ask(0, 10), 0);
+  EXPECT_EQ(builder.build(request, pool, {}, {}, now, random, {}).shortage[0], 0);
+}
+
 TEST_F(CandidateBuilderTest, ContextAndPlacedTokensAreTheEndpointsOwnAndPlacedFromTheLeast) {
   const fleet::InFlightShare share(inflight, {2, 0}, 10, 700);
   // More than a float tells apart.

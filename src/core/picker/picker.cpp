@@ -146,7 +146,8 @@ void Picker::decide(RequestId id, const model::InferenceRequest& request,
   take_share(mine, endpoint, table.own_uncached_tokens[choice.row], request, profile);
   mine.tried[decision.attempts] = endpoint.slot;
   mine.computed = table.own_uncached_tokens[choice.row];
-  builder_.learn(table.cached_tokens[choice.row], table.own_uncached_tokens[choice.row]);
+  // A second try is another asking for nothing.
+  if (decision.attempts == 0) builder_.learn(request, choice.row, profile.reads);
   if (ports_.media != nullptr && profile.reads.has(scheduling::Column::kMediaCached)) {
     for (const model::MediaItem& item : request.media) {
       ports_.media->record(endpoint.slot, std::span(&item.hash, 1));

@@ -36,6 +36,7 @@ TEST_F(PickerTest, ContextAndPlacedTokensAreCountedForPoliciesThatReadThem) {
   const RequestId unread = start();
   profile.reads = {scheduling::Column::kInFlightContext, scheduling::Column::kPlacedTokens};
   history.record(0, std::span(keys).first(3));
+  picker.on_first_token(unread, std::nullopt);
   const RequestId id = start();
   picker.on_first_token(id, std::nullopt);
   EXPECT_EQ(inflight.total().context_tokens, 1024) << "of one, cached or not, to its end";

@@ -50,6 +50,8 @@ std::string_view to_string(Column column) {
       return "reuse";
     case Column::kSlowness:
       return "slowness";
+    case Column::kShortage:
+      return "shortage";
     case Column::kKvTokens:
       return "kv_tokens";
     case Column::kHeaders:
@@ -62,7 +64,7 @@ std::string_view to_string(Column column) {
 
 std::string to_string(Columns columns) {
   std::string out;
-  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kSlowness); bit <<= 1) {
+  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kShortage); bit <<= 1) {
     const auto column = static_cast<Column>(bit);
     if (!columns.has(column)) continue;
     if (!out.empty()) out += ", ";

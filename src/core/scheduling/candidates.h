@@ -50,6 +50,8 @@ enum class Column : std::uint32_t {
   // Share of the prompt tokens lately placed anywhere that were cached there: one for all rows.
   kReuse = 1U << 22,
   kSlowness = 1U << 23,  // Times as long as others it takes for a prompt, learnt; 1: like them.
+  // Share of the tokens lately computed that twice the memory would still have held: one for all.
+  kShortage = 1U << 24,
 };
 
 class Columns {
@@ -76,7 +78,8 @@ inline constexpr Columns kAllColumns{
     Column::kColdOrder,      Column::kHealth,    Column::kLabels,       Column::kModels,
     Column::kMetricsAge,     Column::kAdapter,   Column::kAdapterRoom,  Column::kMediaCached,
     Column::kHeaders,        Column::kPriority,  Column::kCacheTrust,   Column::kInFlightContext,
-    Column::kPlacedTokens,   Column::kKvTokens,  Column::kReuse,        Column::kSlowness};
+    Column::kPlacedTokens,   Column::kKvTokens,  Column::kReuse,        Column::kSlowness,
+    Column::kShortage};
 
 // Values of the column `adapter`.
 inline constexpr float kAdapterNowhere = 0;
@@ -113,6 +116,7 @@ struct Candidates {
   std::vector<float> kv_tokens;
   std::vector<float> reuse;
   std::vector<float> slowness;
+  std::vector<float> shortage;
   std::vector<float> media_items;  // Of the request's media, those cached; for metrics.
 
   std::size_t size() const { return endpoint.size(); }
@@ -146,6 +150,7 @@ inline constexpr std::array kFigures = {
     Figure{"kv_tokens", &Candidates::kv_tokens},
     Figure{"reuse", &Candidates::reuse},
     Figure{"slowness", &Candidates::slowness},
+    Figure{"shortage", &Candidates::shortage},
 };
 
 }  // namespace fairlead::scheduling

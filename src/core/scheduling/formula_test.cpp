@@ -114,6 +114,18 @@ TEST(ExternalityCostScorer, AddsQueueOwnWorkItsVictimsAndTheSlot) {
             (Values{208, 428}));
 }
 
+TEST(ExternalityCostScorer, PricesACopyByHowMuchOfWhatIsPushedOutIsAskedForAgain) {
+  Table table(2);
+  table.candidates.inflight_tokens = {100, 0};
+  table.candidates.own_uncached_tokens = {10, 60};
+  // With room the shorter queue is worth a copy.
+  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(60), "{shortageWeight: 8}"),
+            (Values{110, 60}));
+  table.candidates.shortage = {0.25, 0.25};
+  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(60), "{shortageWeight: 8}"),
+            (Values{130, 180}));
+}
+
 TEST(ExternalityCostScorer, PricesWhatIsPushedOutOfAFullMemory) {
   Table table(3);
   table.candidates.kv_tokens = {1000, 1000, 0};
@@ -121,7 +133,8 @@ TEST(ExternalityCostScorer, PricesWhatIsPushedOutOfAFullMemory) {
   table.candidates.inflight_tokens = {100, 100, 100};
   table.candidates.own_uncached_tokens = {200, 200, 200};
   // Beyond 800 are 750 + 100 + 200 - 800 = 250 tokens, 0.5 * (1 + 1) of them in price, and none.
-  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(200), "{kvKnee: 0.8, kvWeight: 0.5}"),
+  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(200),
+                  "{ownWeight: 1, kvKnee: 0.8, kvWeight: 0.5}"),
             (Values{750, 500, 500}));
 }
 
@@ -130,7 +143,8 @@ TEST(ExternalityCostScorer, CountsWhatASlowEndpointTakesLongerFor) {
   table.candidates.inflight_tokens = {100, 300};
   table.candidates.own_uncached_tokens = {50, 50};
   table.candidates.slowness = {3, 1};
-  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(50)), (Values{600, 400}));
+  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(50), "{ownWeight: 1}"),
+            (Values{600, 400}));
 }
 
 TEST(ColdPlacementCostScorer, PricesTheOrderByHowMuchIsAskedForAgain) {

@@ -104,6 +104,7 @@ struct Case {
         {"capacity", &Candidates::kv_tokens},
         {"reuse", &Candidates::reuse},
         {"slowness", &Candidates::slowness},
+        {"shortage", &Candidates::shortage},
         {"cached", &Candidates::cached_tokens},
         {"own", &Candidates::own_uncached_tokens},
         {"cold", &Candidates::cold_order},

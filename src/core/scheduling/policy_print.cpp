@@ -21,7 +21,8 @@ struct Provider {
 };
 
 constexpr Columns kPrefixColumns{Column::kCachedTokens, Column::kOwnUncachedTokens,
-                                 Column::kColdOrder, Column::kPlacedTokens, Column::kReuse};
+                                 Column::kColdOrder,    Column::kPlacedTokens,
+                                 Column::kReuse,        Column::kShortage};
 constexpr std::array kProviders = {
     Provider{"approx-prefix-cache-producer", kPrefixColumns},
     Provider{"precise-prefix-cache-producer", kPrefixColumns},

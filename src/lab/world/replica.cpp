@@ -35,6 +35,7 @@ Replica::Replica(const PreparedWorkload& prepared, const scheduling::Profile& po
 picker::Ports Replica::ports() {
   picker::Ports ports{{inflight_, load_, ledger_, history_}, recorder_, observations_};
   ports.shared.speeds = &speeds_;
+  ports.shared.seen = &seen_;
   if (told_) {
     ports.shared.told = &told_->knowledge();
     ports.expected = told_.get();

@@ -74,6 +74,7 @@ class Replica {
   fleet::LoadTable load_;
   fleet::PlacementLedger ledger_;
   fleet::SpeedTable speeds_;
+  fleet::SeenBlocks seen_;
   prefix::RoutedHistory history_;
   std::unique_ptr<ToldCaches> told_;  // Null: it does not listen.
   Recorder recorder_{history_};

@@ -13,6 +13,7 @@ struct Weights {
   float slot_tokens;
   float kv_knee;
   float kv_weight;
+  float shortage;
 };
 
 class ExternalityCostScorer final : public Scorer {
@@ -27,8 +28,8 @@ class ExternalityCostScorer final : public Scorer {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::uint32_t row = rows[i];
       const float decoding = table.inflight_requests[row] - table.unstarted[row];
-      const float delayed =
-          1 + weights_.own + weights_.waiting * crowd + weights_.decode * decoding;
+      const float delayed = 1 + weights_.own + weights_.waiting * crowd +
+                            weights_.decode * decoding + weights_.shortage * table.shortage[row];
       const float tokens = table.inflight_tokens[row] + table.own_uncached_tokens[row] * delayed +
                            weights_.slot_tokens * decoding +
                            weights_.kv_weight * (1 + weights_.own) * beyond_knee(table, row);
@@ -51,10 +52,10 @@ std::unique_ptr<Scorer> create_externality_cost_scorer(config::Section& paramete
   const auto read = [&](std::string_view key, double fallback) {
     return static_cast<float>(parameters.number(key, fallback, 0, 1e6));
   };
-  return std::make_unique<ExternalityCostScorer>(
-      Weights{read("ownWeight", 1), read("waitingWeight", 1), read("decodeWeight", 0.1),
-              read("decodeSlotTokens", 8),
-              static_cast<float>(parameters.number("kvKnee", 0.7, 0, 1)), read("kvWeight", 0.2)});
+  return std::make_unique<ExternalityCostScorer>(Weights{
+      read("ownWeight", 0), read("waitingWeight", 0.5), read("decodeWeight", 0.1),
+      read("decodeSlotTokens", 8), static_cast<float>(parameters.number("kvKnee", 0.7, 0, 1)),
+      read("kvWeight", 0.4), read("shortageWeight", 8)});
 }
 
 }  // namespace
@@ -63,7 +64,8 @@ ScorerSpec externality_cost_scorer_spec() {
   return {"externality-cost-scorer",
           Stability::kBeta,
           {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
-           Column::kOwnUncachedTokens, Column::kKvUsage, Column::kKvTokens, Column::kSlowness},
+           Column::kOwnUncachedTokens, Column::kKvUsage, Column::kKvTokens, Column::kSlowness,
+           Column::kShortage},
           ScoreKind::kTokens,
           create_externality_cost_scorer};
 }
