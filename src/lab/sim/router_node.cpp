@@ -47,7 +47,7 @@ picker::Ports RouterNode::ports() {
   picker::Ports ports{{inflight_, load_, placements_, history_}, *this, *this, this};
   ports.shared.told = &knowledge_.rows();
   ports.shared.speeds = &speeds_;
-  ports.shared.seen = &seen_;
+  ports.shared.seen = &seen_blocks_;
   ports.expected = &knowledge_;
   return ports;
 }

@@ -150,7 +150,7 @@ class RouterNode final : private picker::ObservationSink,
   fleet::LoadTable load_;
   fleet::PlacementLedger placements_;
   fleet::SpeedTable speeds_;
-  fleet::SeenBlocks seen_;
+  fleet::SeenBlocks seen_blocks_;
   fleet::TrafficTable traffic_;
   fleet::ResponseHolders holders_;
   prefix::RoutedHistory history_;
