@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <ctime>
-
 #include "base/random.h"
 #include "core/tokens/text_cuts.h"
 
@@ -89,8 +87,9 @@ TEST(TextCuts, ALongerTextKeepsItsChunks) {
   }
 }
 
-// Texts that made each chunk look at all that is behind it, or at all separators at each byte.
-TEST(TextCuts, LongTextsAreLookedThroughOnce) {
+// Texts that take seconds where each chunk looks at all that is behind it, or each byte at all
+// separators.
+TEST(TextCuts, LongTextsOfManySeparatorsAreCut) {
   CutRule rule{.separators = {"<|a|>"}, .lines = true};
   for (int i = 0; i < 250; ++i) rule.separators.push_back("<|" + std::to_string(i) + "|>");
   const TextCuts cuts(rule);
@@ -100,14 +99,12 @@ TEST(TextCuts, LongTextsAreLookedThroughOnce) {
   }
   std::string nearly_separators;
   while (nearly_separators.size() < TextCuts::kChunkBytesMax) nearly_separators += "<|";
-  const std::clock_t begun = std::clock();
   std::size_t chunks = 0;
   for (std::size_t from = 0; from < without_lines.size(); ++chunks) {
     from = cuts.end(without_lines, from);
   }
   EXPECT_GT(chunks, 10'000U);
   EXPECT_EQ(cuts.end(nearly_separators, 0), nearly_separators.size());
-  EXPECT_LT(static_cast<double>(std::clock() - begun) / CLOCKS_PER_SEC, 1.0);
 }
 
 TEST(TokenCache, CachedTokensAreThoseOfTheWholeText) {
