@@ -95,7 +95,8 @@ TEST(TextCuts, LongTextsOfManySeparatorsAreCut) {
   const TextCuts cuts(rule);
   std::string without_lines;
   while (without_lines.size() < std::size_t{8} << 20) {
-    without_lines += "<|a|>" + std::string(600, 'x');
+    without_lines += "<|a|>";
+    without_lines.append(600, 'x');
   }
   std::string nearly_separators;
   while (nearly_separators.size() < TextCuts::kChunkBytesMax) nearly_separators += "<|";
@@ -117,7 +118,8 @@ TEST(TokenCache, CachedTokensAreThoseOfTheWholeText) {
   std::size_t cached = 0;
   for (int round = 0; round < 2000; ++round) {
     // Texts that grow, as conversations do, and now and then begin anew.
-    text = random.below(8) == 0 ? random_text(random) : text + random_text(random);
+    if (random.below(8) == 0) text.clear();
+    text += random_text(random);
     if (text.size() > 4000) text.resize(random.below(4000));
     std::vector<std::uint32_t> whole;
     std::vector<std::uint32_t> parts;
