@@ -22,7 +22,7 @@ class SeenBlocks {
   static constexpr std::uint32_t kPlaceBits = 15;
   static constexpr std::size_t kPlaces = std::size_t{1} << kPlaceBits;
   // Of more blocks too many share a place.
-  static constexpr double kBlocksMax = kPlaces / 2;
+  static constexpr double kBlocksMax = static_cast<double>(kPlaces) / 2;
   // What time is counted in.
   static constexpr std::uint64_t kGrain = 1024;
 

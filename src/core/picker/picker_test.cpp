@@ -13,7 +13,6 @@ namespace {
 
 using testing::PickerTest;
 using testing::Recorder;
-using testing::Sink;
 
 using model::Outcome;
 using model::ReplyReason;
@@ -423,6 +422,29 @@ TEST_F(PickerTest, OnlyTheFirstTokensOfStreamsTellHowFastAnEndpointIs) {
   EXPECT_EQ(ask(model::Streaming::kWhole, true), 1);
   EXPECT_EQ(ask(model::Streaming::kStreamed, false), 1);
   EXPECT_GT(ask(model::Streaming::kStreamed, true), 2);
+}
+
+TEST_F(PickerTest, ASecondTryAsksForNothingAnew) {
+  fleet::SeenBlocks seen;
+  Ports remembering{{inflight, load, ledger, history}, recorder, sink};
+  remembering.shared.seen = &seen;
+  Picker knowing(remembering, {}, 1);
+  for (std::uint32_t slot = 0; slot < 4; ++slot) load.write(slot, {0, 0, 0, now, false, 100'000});
+  profile.reads = scheduling::Columns{scheduling::Column::kShortage};
+  const std::uint64_t first = keys.back();
+  knowing.on_end(knowing.on_request(request, pool, profile, now, outbox), Outcome::kCompleted, now);
+  const double before = *seen.age(first);
+  keys.assign({1001, 1002, 1003, 1004});
+  outbox.clear();
+  const RequestId id = knowing.on_request(request, pool, profile, now, outbox);
+  const double once = *seen.age(first) - before;
+  EXPECT_GT(once, 0);
+  outbox.clear();
+  knowing.on_upstream_failed(id, UpstreamFailure::kConnectRefused, Replay::kPossible, request, pool,
+                             profile, now, outbox);
+  ASSERT_EQ(outbox[0].kind, Action::Kind::kForward);
+  EXPECT_EQ(*seen.age(first) - before, once);
+  knowing.on_end(id, Outcome::kCompleted, now);
 }
 
 // Any order of events leaves the accounting exact; the tear-down checks it.
