@@ -334,7 +334,7 @@ TEST_F(ExplainTest, ADecisionIsToldTermByTermAsJsonAndAsATable) {
        {std::string(R"("request_id":"what/ever?&")"), R"("chosen":")" + chosen + "\"",
         std::string(R"("lower_wins":true)"), std::string(R"("doubt":"")"),
         std::string(R"("terms":[{"name":"externality-cost-scorer","weight":1})"),
-        std::string(R"("terms":[250,0],"total":250)")}) {
+        std::string(R"("terms":[125,0],"total":125)")}) {
     EXPECT_TRUE(has(json.body, part)) << part << "\n" << json.body;
   }
   const Page text = get("/debug/explain?request_id=first&format=text");
