@@ -103,6 +103,15 @@ class RestartTest : public ::testing::Test {
     });
   }
 
+  // The engines' events of so many prompts, each asked once, have come and are in the index.
+  bool told_of(int prompts) {
+    constexpr int kBlocks = 1000 / 64;  // Of a prompt's tokens.
+    return until([&] {
+      return has_metric(
+          fmt::format("fairlead_kv_event_blocks_total{{kind=\"stored\"}} {}\n", prompts * kBlocks));
+    });
+  }
+
   static std::string prompt(int number) {
     return std::string(4000, static_cast<char>('a' + number));
   }
@@ -150,6 +159,7 @@ TEST_F(RestartTest, ARestartedRouterRoutesToTheHolderWithinASecond) {
   EXPECT_EQ(kept_.count("nothing is saved in"), 1);
   EXPECT_EQ(ask_all(), 0);
   EXPECT_EQ(ask_all(), kPrompts);
+  ASSERT_TRUE(told_of(kPrompts));
   stop();
   const net::SteadyClock clock;
   const Time begun = clock.now();
@@ -176,6 +186,7 @@ TEST_F(RestartTest, ARestartedRouterRoutesToTheHolderWithinASecond) {
 TEST_F(RestartTest, TheEndpointPickerTakesUpAndSavesTheSame) {
   ASSERT_NO_FATAL_FAILURE(start());
   EXPECT_EQ(ask_all(), 0);
+  ASSERT_TRUE(told_of(kPrompts));
   stop();
   {
     auto picker = start_picker();
@@ -207,6 +218,7 @@ TEST_F(RestartTest, RoutedHistoryAloneIsKeptToo) {
 TEST_F(RestartTest, EnginesThatRestartedMeanwhileHoldNothing) {
   ASSERT_NO_FATAL_FAILURE(start());
   EXPECT_EQ(ask_all(), 0);
+  ASSERT_TRUE(told_of(kPrompts));
   stop();
   for (const std::uint16_t port : engines_->ports()) client_.post(port, "/reset", "");
   ASSERT_NO_FATAL_FAILURE(start());
@@ -224,6 +236,7 @@ TEST_F(RestartTest, AfterAKillTheLastFileAndAReplayTellTheRest) {
   interval_ = "100ms";
   ASSERT_NO_FATAL_FAILURE(start());
   EXPECT_EQ(ask_all(0, 4), 0);
+  ASSERT_TRUE(told_of(4));
   ASSERT_TRUE(trusted());
   // The process ends here, as far as its file knows: what follows is in no save.
   const int saves = kept_.count("for a restart in");

@@ -87,7 +87,7 @@ class ShortageTest : public CandidateBuilderTest {
   // Prompts of 64 blocks of 16 tokens, each with keys of its own, of which no endpoint holds any
   // more than history tells.
   float ask(std::uint64_t first, std::uint64_t prompts) {
-    std::vector<std::uint64_t> keys(64);
+    keys.resize(64);
     request.block_tokens = 16;
     for (std::uint64_t prompt = first; prompt < first + prompts; ++prompt) {
       for (std::size_t i = 0; i < keys.size(); ++i) keys[i] = mix64(64 * prompt + i + 1);
@@ -104,6 +104,7 @@ class ShortageTest : public CandidateBuilderTest {
     }
   }
 
+  std::vector<std::uint64_t> keys;  // Of the last request, which refers to them.
   fleet::SeenBlocks seen;
   Random random{1};
   bool recorded = false;
