@@ -116,7 +116,8 @@ class KvPool {
 
   KvMemory& memory_;
   std::byte* data_;
-  std::vector<std::uint32_t> pages_;
+  // From here on the writer's alone, on cache lines of their own: readers need `data_` only.
+  alignas(64) std::vector<std::uint32_t> pages_;
   std::uint32_t next_ = 0;
   std::uint32_t end_ = 0;
   std::uint32_t free_ = 0;
@@ -220,7 +221,7 @@ class KvWords {
 
   KvMemory& memory_;
   std::byte* data_;
-  std::array<std::uint32_t, kClasses> free_{};
+  alignas(64) std::array<std::uint32_t, kClasses> free_{};  // From here on the writer's alone.
   std::array<std::uint32_t, kClasses> free_count_{};
 };
 

@@ -349,7 +349,8 @@ class KvBucketMap {
   std::byte* data_;
   std::unique_ptr<std::atomic<std::uint32_t>[]> pages_;
   std::atomic<std::uint64_t> state_{0};
-  std::uint32_t buckets_ = 0;
+  // The writer's alone, on a cache line of their own: readers would fetch it again and again.
+  alignas(64) std::uint32_t buckets_ = 0;
   std::uint32_t count_ = 0;
 };
 
