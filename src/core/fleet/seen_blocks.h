@@ -23,6 +23,7 @@ class SeenBlocks {
   static constexpr std::size_t kPlaces = std::size_t{1} << kPlaceBits;
   // Of more blocks too many share a place.
   static constexpr double kBlocksMax = static_cast<double>(kPlaces) / 2;
+  static constexpr std::uint32_t kShiftMax = 63;
   // What time is counted in.
   static constexpr std::uint64_t kGrain = 1024;
 
@@ -31,6 +32,14 @@ class SeenBlocks {
   // One block of 2^shift is in the sample; that of a greater shift is part of that of a smaller.
   static bool sampled(std::uint64_t key, std::uint32_t shift) {
     return (mixed(key) & ((std::uint64_t{1} << shift) - 1)) == 0;
+  }
+
+  // The least shift with which of so many blocks no more are in the sample than have places.
+  // Bounded, because an engine may tell any size of its memory.
+  static std::uint32_t shift_for(double blocks) {
+    std::uint32_t shift = 0;
+    for (; blocks > kBlocksMax && shift < kShiftMax; blocks /= 2) ++shift;
+    return shift;
   }
 
   // Tokens computed since the block was last asked for; nothing when that is not known.

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "base/random.h"
 
 namespace fairlead::fleet {
@@ -45,6 +47,16 @@ TEST(SeenBlocks, ASmallerSampleIsPartOfALargerOne) {
     EXPECT_TRUE(SeenBlocks::sampled(key, 4));
   }
   EXPECT_NEAR(sampled, 1000, 100);
+}
+
+TEST(SeenBlocks, TheSampleFitsItsPlacesWhateverIsTold) {
+  constexpr double kMost = SeenBlocks::kBlocksMax;
+  EXPECT_EQ(SeenBlocks::shift_for(0), 0U);
+  EXPECT_EQ(SeenBlocks::shift_for(kMost), 0U);
+  EXPECT_EQ(SeenBlocks::shift_for(kMost + 1), 1U);
+  EXPECT_EQ(SeenBlocks::shift_for(1024 * kMost), 10U);
+  EXPECT_EQ(SeenBlocks::shift_for(1e300), SeenBlocks::kShiftMax);
+  EXPECT_EQ(SeenBlocks::shift_for(std::numeric_limits<double>::infinity()), SeenBlocks::kShiftMax);
 }
 
 }  // namespace

@@ -257,10 +257,7 @@ double CandidateBuilder::lost_tokens(const model::InferenceRequest& request) {
   double memory = 0;
   for (const float tokens : table_.kv_tokens) memory += static_cast<double>(tokens);
   const double block = request.block_tokens;
-  std::uint32_t shift = 0;
-  while (std::ldexp(2 * memory / block, -static_cast<int>(shift)) > fleet::SeenBlocks::kBlocksMax) {
-    ++shift;
-  }
+  const std::uint32_t shift = fleet::SeenBlocks::shift_for(2 * memory / block);
   double lost = 0;
   for (std::size_t i = 0; i < request.keys.size(); ++i) {
     const std::uint64_t key = request.keys[i];

@@ -122,7 +122,7 @@ void EnvoyCall::on_connected() { wait(limits().first_byte, &EnvoyCall::on_idle_t
 
 void EnvoyCall::on_router_timeout() {
   give_up_flow();
-  break_off(ledger().client(client_).received.empty() ? ClientEnd::kRefused : ClientEnd::kBroken);
+  break_off(unserved());
 }
 
 void EnvoyCall::on_connect_timeout() {
@@ -187,6 +187,10 @@ void EnvoyCall::end_client(ClientEnd how) {
   ledger().end(client_, how);
 }
 
+ClientEnd EnvoyCall::unserved() {
+  return ledger().client(client_).received.empty() ? ClientEnd::kRefused : ClientEnd::kBroken;
+}
+
 void EnvoyCall::close_flow() {
   if (flow_) engine_->close(*std::exchange(flow_, std::nullopt));
 }
@@ -204,7 +208,7 @@ void EnvoyCall::cut_off() {
   if (stream_.running()) stream_.on_gone();
   stream_over_ = true;
   if (client_over_) return;
-  end_client(ledger().client(client_).received.empty() ? ClientEnd::kRefused : ClientEnd::kBroken);
+  end_client(unserved());
 }
 
 void EnvoyCall::lose() {

@@ -50,6 +50,8 @@ class EnvoyCall final : public Call, private FlowSink, private exchange::ExtProc
   void break_off(ClientEnd how);
   void end_client(ClientEnd how);
   void close_flow();
+  // How a client ends whom the proxy cannot serve on.
+  ClientEnd unserved();
   void give_up_flow();
   void wait(Duration length, void (EnvoyCall::*then)());
   void on_router_timeout();
