@@ -40,6 +40,14 @@ prefix::ToldRows::Kind kind_of(prefix::KvTier tier) {
 
 }  // namespace
 
+KvListener::Publisher::Publisher(KvListener& listener, Source& source)
+    : listener_(listener),
+      source_(source),
+      feed_(listener.context_, {.model = {},
+                                .hash_seed = listener.settings_.hash_seed,
+                                .expected = &listener.expected_,
+                                .endpoint = source.ref}) {}
+
 KvListener::Publisher::~Publisher() {
   listener_.told_before_ += feed_.figures();
   for (const auto& slot : rows_) {
@@ -48,9 +56,8 @@ KvListener::Publisher::~Publisher() {
 }
 
 prefix::BatchEffect KvListener::Publisher::apply(std::uint64_t sequence, std::string_view payload) {
-  const std::uint64_t cleared = feed_.figures().cleared;
+  listener_.take_expected();  // It may tell of it.
   const prefix::BatchEffect effect = feed_.apply(sequence, payload);
-  if (feed_.figures().cleared != cleared) listener_.forget_expected(source_);
   sync_rows();
   return effect;
 }
@@ -63,8 +70,8 @@ void KvListener::Publisher::forget() {
         "holds is learnt anew",
         source_.name);
   }
+  listener_.take_expected();  // It is forgotten too.
   feed_.forget();
-  listener_.forget_expected(source_);
   sync_rows();
   listener_.sync(source_);
 }
@@ -302,13 +309,16 @@ void KvListener::expect(model::EndpointRef endpoint, std::span<const std::uint64
 void KvListener::take_expected() {
   arrived_.clear();
   inbox_.drain(arrived_);
-  for (Expected& one : arrived_) expected_.add(one.endpoint, std::move(one.keys), one.until);
-}
-
-// What was sent before the engine lost its cache is not there any more.
-void KvListener::forget_expected(const Source& source) {
-  take_expected();
-  expected_.forget(source.ref);
+  for (Expected& one : arrived_) {
+    const auto source = sources_.find(one.endpoint.slot);
+    if (source == sources_.end() || !(source->second->ref == one.endpoint)) continue;
+    device_slots_.clear();
+    for (const auto& publisher : source->second->publishers) {
+      const auto slot = publisher->feed().slot(prefix::KvTier::kDevice);
+      if (slot) device_slots_.push_back(*slot);
+    }
+    expected_.add(one.endpoint, std::move(one.keys), one.until, device_slots_);
+  }
 }
 
 void KvListener::sweep() {

@@ -119,7 +119,6 @@ class KvListener final : public picker::ExpectedBlocks {
   void set_trust(Source& source);
   void tick();
   void take_expected();
-  void forget_expected(const Source& source);
   void sweep();
   void publish_metrics();
   // kv_listener_checks.cpp
@@ -162,6 +161,7 @@ class KvListener final : public picker::ExpectedBlocks {
   std::vector<std::shared_ptr<const model::PoolSnapshot>> arrived_pools_;
   Handoff<Expected> inbox_;
   std::vector<Expected> arrived_;
+  std::vector<prefix::KvSlot> device_slots_;  // Of an endpoint's ranks; scratch.
   std::vector<Resumable> resumable_;
   std::optional<Time> resumable_until_;
   std::shared_ptr<KvSave> save_;

@@ -384,6 +384,23 @@ TEST_F(KvListenerTest, WhatWasSentIsExpectedUntilItsTimeIsOver) {
   EXPECT_EQ(told(0).blocks, 7U);
 }
 
+TEST_F(KvListenerTest, WhatTheEngineToldOfItKnowsBetter) {
+  settings_.expect_for = std::chrono::hours(1);
+  ASSERT_NO_FATAL_FAILURE(open());
+  TellingEngine& engine = add_engine();
+  engine.store(0, 2);
+  ASSERT_TRUE(holds(0, 2));
+  for (const bool told_before : {false, true}) {
+    listener_->expect({0, 0}, prompt(7), listener_->loop().now());
+    if (!told_before) engine.store(2, 5);
+    ASSERT_TRUE(holds(0, 7)) << told_before;
+    engine.remove(6);
+    ASSERT_TRUE(holds(0, 6)) << told_before;
+    engine.store(6, 1);
+    ASSERT_TRUE(holds(0, 7)) << told_before;
+  }
+}
+
 TEST_F(KvListenerTest, WhatWasSentIsNotExpectedOfAnEngineThatLostItsCache) {
   settings_.expect_for = std::chrono::hours(1);
   ASSERT_NO_FATAL_FAILURE(open());

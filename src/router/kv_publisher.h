@@ -19,10 +19,7 @@ inline constexpr std::string_view kKvEventsLabel = "fairlead/kv-events";
 // One rank's feed, and the rows that are its own.
 class KvListener::Publisher final : public prefix::EventStreamSink {
  public:
-  Publisher(KvListener& listener, Source& source)
-      : listener_(listener),
-        source_(source),
-        feed_(listener.context_, {.model = {}, .hash_seed = listener.settings_.hash_seed}) {}
+  Publisher(KvListener& listener, Source& source);
   ~Publisher();
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;

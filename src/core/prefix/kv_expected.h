@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // KvExpected: prompts that were sent to an endpoint a moment ago. They count as held there, in a
-// slot of the endpoint's own (ToldRows::Kind::kExpected), until their time is over: by then the
-// engine has told itself. A prompt sent twice is held as long as the later one, as far as the lane
-// counts copies.
+// slot of the endpoint's own (ToldRows::Kind::kExpected), until the engine tells of their last
+// blocks, for the engine knows better from then on; at the latest until their time is over. A
+// prompt that the engine holds whole is not expected at all: it may evict it, and would not tell of
+// it anew. A prompt sent twice is held as long as the later one, as far as the lane counts copies.
 //
-// Bounds: `blocks_max` blocks over all endpoints; beyond, the oldest prompt is dropped and counted.
+// Bounds: `blocks_max` blocks and kPromptsMax prompts over all endpoints; beyond, the oldest prompt
+// is dropped and counted.
 // Threads: the lane's writer.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "base/time.h"
@@ -26,7 +29,8 @@ inline constexpr Duration kKvTick = std::chrono::milliseconds(5);
 
 class KvExpected {
  public:
-  static constexpr std::size_t kBlocksMax = 4 << 20;  // 32 MiB of keys.
+  static constexpr std::size_t kBlocksMax = 4 << 20;     // 32 MiB of keys.
+  static constexpr std::size_t kPromptsMax = 256 << 10;  // 40 MiB of what is kept of each.
 
   // The lane must outlive this.
   explicit KvExpected(KvLane& lane, std::size_t blocks_max = kBlocksMax)
@@ -40,8 +44,12 @@ class KvExpected {
   // Retires the slot: to be recycled once swept and out of use.
   void close(model::EndpointRef endpoint);
 
-  // `until` is not before that of an earlier call. Nothing where the endpoint is not open.
-  void add(model::EndpointRef endpoint, std::vector<std::uint64_t> keys, Time until);
+  // `device` are the slots of the endpoint's own word, one of each rank; `until` is not before that
+  // of an earlier call. Nothing where the endpoint is not open, or keys are empty.
+  void add(model::EndpointRef endpoint, std::vector<std::uint64_t> keys, Time until,
+           std::span<const KvSlot> device);
+  // The endpoint told of a chain of blocks that ends with this key.
+  void told(model::EndpointRef endpoint, std::uint64_t last_key);
   // The endpoint lost its cache, and with it what was sent before.
   void forget(model::EndpointRef endpoint);
   // Those whose `until` has come.
@@ -55,6 +63,7 @@ class KvExpected {
   struct Place {
     model::EndpointRef endpoint;
     std::optional<KvSlot> slot;
+    std::size_t prompts = 0;
   };
   struct Prompt {
     model::EndpointRef endpoint;
@@ -62,13 +71,16 @@ class KvExpected {
     Time until{};
   };
 
-  void drop_oldest();
+  using Prompts = std::list<Prompt>;
+
+  void end(Prompts::iterator prompt);
 
   KvLane& lane_;
   KvDomain domain_;
   std::size_t blocks_max_;
-  std::vector<Place> places_;   // By the endpoint's slot.
-  std::deque<Prompt> prompts_;  // In the order of their ends.
+  std::vector<Place> places_;  // By the endpoint's slot.
+  Prompts prompts_;            // In the order of their ends.
+  std::unordered_multimap<std::uint64_t, Prompts::iterator> by_last_key_;
   std::size_t blocks_ = 0;
   std::uint64_t dropped_ = 0;
 };

@@ -146,6 +146,7 @@ void KvFeed::retire_slots() {
 
 void KvFeed::forget() {
   retire_slots();
+  forget_expected();
   settled_ = 0;  // It would be told anew, to empty slots.
   domain_.reset();
   groups_.clear();
@@ -207,6 +208,7 @@ void KvFeed::expect(const KvEvent& event) {
 void KvFeed::on_cleared() {
   ++figures_.cleared;
   begun_.clear();
+  forget_expected();
   for (std::optional<KvSlot>& slot : slots_) {
     if (!slot) continue;
     if (context_.lane_.held_blocks(*slot) > 0) {
@@ -274,28 +276,39 @@ void KvFeed::on_stored(const KvEvent& event) {
     context_.lane_.hold(*slot, event.hashes);
     return;
   }
-  if (*tier == KvTier::kDevice) block_tokens_ = event.block_size;
-  store_blocks(*slot, event);
+  const std::optional<std::uint64_t> last_key = store_blocks(*slot, event);
+  if (*tier != KvTier::kDevice) return;
+  block_tokens_ = event.block_size;
+  if (last_key && options_.expected != nullptr) {
+    options_.expected->told(options_.endpoint, *last_key);
+  }
 }
 
-void KvFeed::store_blocks(KvSlot slot, const KvEvent& event) {
+// What was sent before the engine lost its cache is not there any more.
+void KvFeed::forget_expected() {
+  if (options_.expected != nullptr) options_.expected->forget(options_.endpoint);
+}
+
+// Returns the last block's key, if it is in the index.
+std::optional<std::uint64_t> KvFeed::store_blocks(KvSlot slot, const KvEvent& event) {
   KvLane& lane = context_.lane_;
   make_contents(event, salt_);
   figures_.stored_blocks += event.hashes.size();
   if (event.parent) {
-    lane.store(slot, 0, event.parent, event.hashes, context_.contents_);
-    return;
+    return lane.store(slot, 0, event.parent, event.hashes, context_.contents_);
   }
   const KvFigures before = lane.figures();
-  lane.store(slot, root_for(event, salt_), std::nullopt, event.hashes, context_.contents_);
+  const std::optional<std::uint64_t> last_key =
+      lane.store(slot, root_for(event, salt_), std::nullopt, event.hashes, context_.contents_);
   const bool begun_here = std::ranges::find(begun_, event.hashes[0]) != begun_.end();
   if (begun_.size() < kBegunMax) begun_.push_back(event.hashes[0]);
   const KvFigures& after = lane.figures();
   const std::uint64_t copies = after.copies - before.copies;
-  if (begun_here || copies == 0 || after.copies_capped != before.copies_capped) return;
+  if (begun_here || copies == 0 || after.copies_capped != before.copies_capped) return last_key;
   // The beginning of the chain was held already, from an earlier batch: announced again.
   figures_.announced_again += copies;
   lane.remove(slot, event.hashes.first(std::min<std::size_t>(copies, event.hashes.size())));
+  return last_key;
 }
 
 void KvFeed::on_removed(const KvEvent& event) {

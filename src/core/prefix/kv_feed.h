@@ -30,7 +30,9 @@
 #include <vector>
 
 #include "core/codec/kv_events.h"
+#include "core/model/endpoint.h"
 #include "core/prefix/event_stream.h"
+#include "core/prefix/kv_expected.h"
 #include "core/prefix/kv_hash_audit.h"
 #include "core/prefix/kv_lane.h"
 #include "core/prefix/token_keys.h"
@@ -85,6 +87,10 @@ class KvFeedContext {
 struct KvFeedOptions {
   std::string model;                       // Of the namespace.
   std::optional<std::string> hash_seed{};  // That the engine is said to have; for the audit.
+  // What was sent to the publisher's endpoint, which it tells of itself, or loses with its cache;
+  // null: nothing is. Outlives the feed.
+  KvExpected* expected = nullptr;
+  model::EndpointRef endpoint{};
 };
 
 struct KvFeedFigures {
@@ -129,6 +135,7 @@ class KvFeed final : public EventStreamSink {
 
   // By tier: the rows of the index that are this publisher's now. The version changes with them.
   const Slots& slots() const { return slots_; }
+  std::optional<KvSlot> slot(KvTier tier) const { return slots_[static_cast<std::size_t>(tier)]; }
   std::uint64_t slots_version() const { return slots_version_; }
   // As announced for full attention; 0: nothing was stored yet.
   std::uint32_t block_tokens() const { return block_tokens_; }
@@ -156,7 +163,8 @@ class KvFeed final : public EventStreamSink {
   std::optional<KvTier> local_tier(const codec::KvEvent& event);
   void expect(const codec::KvEvent& event);
   void on_stored(const codec::KvEvent& event);
-  void store_blocks(KvSlot slot, const codec::KvEvent& event);
+  std::optional<std::uint64_t> store_blocks(KvSlot slot, const codec::KvEvent& event);
+  void forget_expected();
   void on_removed(const codec::KvEvent& event);
   void on_cleared();
   bool is_main(const codec::KvEvent& event);

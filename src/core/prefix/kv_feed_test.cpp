@@ -131,6 +131,34 @@ TEST_F(KvFeedTest, StoredBlocksAreFoundAndRemovedOnesAreNot) {
   EXPECT_EQ(feed_.figures().removed_blocks, 2U);
 }
 
+TEST_F(KvFeedTest, WhatWasSentIsNotExpectedOnceTheDeviceTells) {
+  KvExpected expected(lane_);
+  const model::EndpointRef endpoint{.slot = 3, .generation = 1};
+  const auto slot = expected.open(endpoint);
+  KvFeed feed(context_,
+              {.model = "m", .hash_seed = {}, .expected = &expected, .endpoint = endpoint});
+  const Ids prompt = ids(5);
+  EngineHashes keys(5);
+  keys_.keys(keys_.root({.model = "m", .adapter = {}, .cache_salt = {}, .block_tokens = kBlock}),
+             prompt, kBlock, keys);
+  expected.add(endpoint, keys, Time::max(), {});
+  apply(feed, Store({1, 2, 3}, {prompt.begin(), prompt.begin() + 12}));
+  Store copy({1, 2, 3, 4, 5}, prompt);
+  copy.event.medium = "CPU";
+  apply(feed, copy);
+  EXPECT_EQ(lane_.held_blocks(*slot), 5U);
+  apply(feed, Store({4, 5}, {prompt.begin() + 12, prompt.end()}, 3), Removal({5}));
+  EXPECT_EQ(lane_.held_blocks(*slot), 0U);
+  EXPECT_EQ(depth(feed, prompt), 4U);
+  for (const bool forgets : {true, false}) {
+    expected.add(endpoint, keys, Time::max(), {});
+    EXPECT_EQ(lane_.held_blocks(*slot), 5U);
+    if (forgets) feed.forget();
+    if (!forgets) apply(feed, Cleared());
+    EXPECT_EQ(lane_.held_blocks(*slot), 0U);
+  }
+}
+
 TEST_F(KvFeedTest, CopiesOfOneBatchAreCounted) {
   apply(feed_, Store({1, 2}, ids(2)), Store({1, 2}, ids(2)));
   apply(feed_, Removal({2}), Removal({1}));

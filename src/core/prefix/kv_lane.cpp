@@ -13,9 +13,11 @@ KvLane::~KvLane() = default;
 KvDomain KvLane::new_domain() { return trie_->new_domain(); }
 std::optional<KvSlot> KvLane::open(KvDomain domain) { return trie_->open(domain); }
 
-void KvLane::store(KvSlot slot, std::uint64_t root, std::optional<std::uint64_t> parent,
-                   std::span<const std::uint64_t> hashes, std::span<const std::uint64_t> contents) {
-  trie_->store(slot, root, parent, hashes, contents);
+std::optional<std::uint64_t> KvLane::store(KvSlot slot, std::uint64_t root,
+                                           std::optional<std::uint64_t> parent,
+                                           std::span<const std::uint64_t> hashes,
+                                           std::span<const std::uint64_t> contents) {
+  return trie_->store(slot, root, parent, hashes, contents);
 }
 void KvLane::hold(KvSlot slot, std::span<const std::uint64_t> hashes) { trie_->hold(slot, hashes); }
 void KvLane::store_keys(KvSlot slot, std::span<const std::uint64_t> keys) {
@@ -45,6 +47,9 @@ KvDomain KvLane::domains() const { return trie_->domains(); }
 
 const KvFigures& KvLane::figures() const { return trie_->figures(); }
 std::uint64_t KvLane::held_blocks(KvSlot slot) const { return trie_->held_blocks(slot); }
+std::size_t KvLane::held_from_start(KvSlot slot, std::span<const std::uint64_t> keys) const {
+  return trie_->held_from_start(slot, keys);
+}
 std::uint64_t KvLane::memory_bytes() const { return trie_->memory_bytes(); }
 std::uint32_t KvLane::slots_max() const { return trie_->slots_max(); }
 

@@ -98,9 +98,12 @@ class KvLane {
   std::optional<KvSlot> open(KvDomain domain);
 
   // The slot holds these blocks now: a chain that continues `parent` (an engine hash), or begins at
-  // the namespace's root. hashes and contents have equal lengths (asserted).
-  void store(KvSlot slot, std::uint64_t root, std::optional<std::uint64_t> parent,
-             std::span<const std::uint64_t> hashes, std::span<const std::uint64_t> contents);
+  // the namespace's root. hashes and contents have equal lengths (asserted). Returns the key of the
+  // last one; none when it waits for its parent, or was not taken.
+  std::optional<std::uint64_t> store(KvSlot slot, std::uint64_t root,
+                                     std::optional<std::uint64_t> parent,
+                                     std::span<const std::uint64_t> hashes,
+                                     std::span<const std::uint64_t> contents);
   // Placeholder store, as of a tier's copy: blocks known by hash alone, through any slot of the
   // same domain. Those unknown are counted and ignored.
   void hold(KvSlot slot, std::span<const std::uint64_t> hashes);
@@ -153,6 +156,8 @@ class KvLane {
   // These are for the writer's thread.
   const KvFigures& figures() const;
   std::uint64_t held_blocks(KvSlot slot) const;
+  // So many of a chain's blocks, from its beginning on, the slot holds.
+  std::size_t held_from_start(KvSlot slot, std::span<const std::uint64_t> keys) const;
   // Bytes now owned, without the allocator's own overhead.
   std::uint64_t memory_bytes() const;
   std::uint32_t slots_max() const;

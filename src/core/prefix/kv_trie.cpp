@@ -110,11 +110,13 @@ std::uint64_t KvTrie::hash_at(const KvRun& run, std::uint32_t offset) const {
   return engine_.key_at(location(run, offset));
 }
 
-void KvTrie::store(KvSlot slot, std::uint64_t root, std::optional<std::uint64_t> parent,
-                   std::span<const std::uint64_t> hashes, std::span<const std::uint64_t> contents) {
+std::optional<std::uint64_t> KvTrie::store(KvSlot slot, std::uint64_t root,
+                                           std::optional<std::uint64_t> parent,
+                                           std::span<const std::uint64_t> hashes,
+                                           std::span<const std::uint64_t> contents) {
   opened(slot);
   FAIRLEAD_ASSERT(hashes.size() == contents.size());
-  if (hashes.empty()) return;
+  if (hashes.empty()) return std::nullopt;
   std::uint64_t previous = root;
   Place at;
   if (parent) {
@@ -124,13 +126,30 @@ void KvTrie::store(KvSlot slot, std::uint64_t root, std::optional<std::uint64_t>
     at = place_of(find(slot, *parent));
     if (at.run == 0) {
       park(slot, *parent, hashes, contents);
-      return;
+      return std::nullopt;
     }
     previous = key_at(runs_[at.run], at.offset);
   }
   begin_effort(hashes.size());
-  extend(slot, {.at = at, .key = previous, .hash = parent}, hashes, contents);
+  const End end = extend(slot, {.at = at, .key = previous, .hash = parent}, hashes, contents);
   adopt();
+  return end.hash ? std::optional(end.key) : std::nullopt;
+}
+
+std::size_t KvTrie::held_from_start(KvSlot slot, std::span<const std::uint64_t> keys) const {
+  Place at;
+  std::size_t held = 0;
+  while (held < keys.size()) {
+    at = successor(at, keys[held]);
+    if (at.run == 0) break;
+    const std::uint32_t known = common(at, keys.subspan(held));
+    const std::uint32_t cutoff = holders_.cutoff(runs_[at.run], slot);
+    if (cutoff <= at.offset) break;
+    held += std::min(known, cutoff - at.offset);
+    if (cutoff - at.offset < known) break;
+    at.offset += known - 1;
+  }
+  return held;
 }
 
 // What an event to come will touch is fetched in three steps, each of which needs what the one

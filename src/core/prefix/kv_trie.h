@@ -48,8 +48,10 @@ class KvTrie {
 
   KvDomain new_domain() { return next_domain_++; }
   std::optional<KvSlot> open(KvDomain domain);
-  void store(KvSlot slot, std::uint64_t root, std::optional<std::uint64_t> parent,
-             std::span<const std::uint64_t> hashes, std::span<const std::uint64_t> contents);
+  std::optional<std::uint64_t> store(KvSlot slot, std::uint64_t root,
+                                     std::optional<std::uint64_t> parent,
+                                     std::span<const std::uint64_t> hashes,
+                                     std::span<const std::uint64_t> contents);
   void hold(KvSlot slot, std::span<const std::uint64_t> hashes);
   void store_keys(KvSlot slot, std::span<const std::uint64_t> keys);
   void remove(KvSlot slot, std::span<const std::uint64_t> hashes);
@@ -71,6 +73,7 @@ class KvTrie {
 
   bool swept(KvSlot slot) const { return slots_[slot].state == State::kSwept; }
   std::uint64_t held_blocks(KvSlot slot) const { return slots_[slot].held; }
+  std::size_t held_from_start(KvSlot slot, std::span<const std::uint64_t> keys) const;
   const KvFigures& figures() const;
   std::uint64_t memory_bytes() const;
   std::uint32_t slots_max() const { return options_.slots_max; }

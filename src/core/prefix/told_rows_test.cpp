@@ -111,7 +111,8 @@ TEST(ToldRowsRace, ARowThatChangesHandsDuringALookupIsNotCountedForTheOneBefore)
   std::uint64_t found = 0;
   std::uint64_t wrong = 0;
   for (std::uint64_t i = 0; i < kLookups; ++i) {
-    const std::uint32_t endpoint = i / 2 % 2;
+    // Not in turn: the other thread may take turns with this one.
+    const auto endpoint = static_cast<std::uint32_t>(mix64(i) % 2);
     const std::uint64_t key = keys.chain(kToldRoot, mix64(endpoint));
     std::array<ToldBlocks, 2> out;
     lookups.fetch_add(1);

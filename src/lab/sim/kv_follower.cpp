@@ -39,7 +39,8 @@ KvFollower::KvFollower(KvKnowledge& owner, model::EndpointRef ref, EngineHost& e
     : owner_(owner),
       ref_(ref),
       engine_(engine),
-      feed_(owner.context_, {.model = {}}),
+      feed_(owner.context_,
+            {.model = {}, .hash_seed = {}, .expected = &owner.expected_, .endpoint = ref}),
       stream_(*this, stream_options()),
       life_(engine.lives()),
       born_(owner.agenda_.now()),
@@ -67,10 +68,7 @@ prefix::BatchEffect KvFollower::apply(std::uint64_t sequence, std::string_view p
   if (effect == prefix::BatchEffect::kMalformed) {
     owner_.ledger_.found("readable events", fmt::format("engine {}", engine_.number()));
   }
-  if (effect == prefix::BatchEffect::kEmptied) {
-    owner_.expected_.forget(ref_);
-    resumed_ = false;
-  }
+  if (effect == prefix::BatchEffect::kEmptied) resumed_ = false;
   if (!std::exchange(told_any_, true)) life_ = engine_.lives();
   sync_rows();
   return effect;
@@ -90,7 +88,6 @@ void KvFollower::forget() {
   life_ = engine_.lives();
   told_any_ = resumed_ = unproved_ = false;
   feed_.forget();
-  owner_.expected_.forget(ref_);
   sync_rows();
   sync_trust();
 }

@@ -36,9 +36,7 @@ class KvFollower final : public prefix::EventStreamSink, private KvListenerPort 
   // Whether all that the engine published is in the index, and believed.
   bool is_caught_up() const;
   // The device's slot; none before anything is stored.
-  std::optional<prefix::KvSlot> slot() const {
-    return feed_.slots()[static_cast<std::size_t>(prefix::KvTier::kDevice)];
-  }
+  std::optional<prefix::KvSlot> slot() const { return feed_.slot(prefix::KvTier::kDevice); }
   // Every so often. True when it has caught up again after a while.
   bool note_healing();
   // Blocks of the prompt that the engine says it holds.

@@ -63,7 +63,11 @@ void KvKnowledge::set_pool(const model::PoolSnapshot& pool,
 
 void KvKnowledge::expect(model::EndpointRef endpoint, std::span<const std::uint64_t> keys,
                          Time now) {
-  expected_.add(endpoint, {keys.begin(), keys.end()}, now + kExpectFor);
+  const auto found = followers_.find(endpoint.slot);
+  if (found == followers_.end() || !(found->second->ref() == endpoint)) return;
+  const std::optional<prefix::KvSlot> told = found->second->slot();
+  expected_.add(endpoint, {keys.begin(), keys.end()}, now + kExpectFor,
+                told ? std::span(&*told, 1) : std::span<const prefix::KvSlot>());
 }
 
 void KvKnowledge::tick() {

@@ -46,6 +46,7 @@ ToldCaches::ToldCaches(const scheduling::KvEventSettings& settings, std::uint32_
 
 void ToldCaches::apply(std::uint32_t engine, const engine::CacheLog& log) {
   using Kind = engine::CacheChange::Kind;
+  take_sent(Time::max());  // The engine may tell of it.
   const prefix::KvSlot slot = slots_[engine];
   removed_.clear();
   const auto remove = [&] {
@@ -59,7 +60,8 @@ void ToldCaches::apply(std::uint32_t engine, const engine::CacheLog& log) {
       continue;
     }
     remove();
-    lane_.store(slot, root_, change.parent, change.hashes, change.hashes);
+    const auto last_key = lane_.store(slot, root_, change.parent, change.hashes, change.hashes);
+    if (last_key) expected_.told({engine, 0}, *last_key);
   }
   remove();
 }
@@ -72,11 +74,16 @@ void ToldCaches::expect(model::EndpointRef endpoint, std::span<const std::uint64
 
 void ToldCaches::catch_up(Time now) {
   const Time tick{now.time_since_epoch() / prefix::kKvTick * prefix::kKvTick};
-  for (; !sent_.empty() && sent_.front().at <= tick; sent_.pop_front()) {
-    Sent& one = sent_.front();
-    expected_.add(one.endpoint, std::move(one.keys), one.at + *expect_for_);
-  }
+  take_sent(tick);
   expected_.expire(tick);
+}
+
+void ToldCaches::take_sent(Time up_to) {
+  for (; !sent_.empty() && sent_.front().at <= up_to; sent_.pop_front()) {
+    Sent& one = sent_.front();
+    expected_.add(one.endpoint, std::move(one.keys), one.at + *expect_for_,
+                  std::span(&slots_[one.endpoint.slot], 1));
+  }
 }
 
 }  // namespace fairlead::world

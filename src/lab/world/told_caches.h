@@ -35,6 +35,8 @@ class ToldCaches final : public picker::ExpectedBlocks {
   const prefix::KvFigures& figures() const { return lane_.figures(); }
 
  private:
+  void take_sent(Time up_to);
+
   struct Sent {
     model::EndpointRef endpoint;
     std::vector<std::uint64_t> keys;
