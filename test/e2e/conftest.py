@@ -51,9 +51,16 @@ class Router:
         self.base_url = f"http://127.0.0.1:{gateway_port}/v1"
         self.client = openai.OpenAI(base_url=self.base_url, api_key="none", max_retries=0)
 
+    def get_json(self, path):
+        with urllib.request.urlopen(self.admin + path, timeout=5) as reply:
+            return json.load(reply)
+
     def endpoints(self):
-        with urllib.request.urlopen(self.admin + "/debug/endpoints", timeout=5) as reply:
-            return json.load(reply)["endpoints"]
+        return self.get_json("/debug/endpoints")["endpoints"]
+
+    def events(self):
+        """What was told so far; workers know it too."""
+        return [event["text"] for event in self.get_json("/debug/state")["events"]]
 
     def slowness(self):
         """By endpoint, named host:port."""
@@ -121,6 +128,6 @@ def engineless():
     """A router whose one engine is known not to answer: before its first health check a request is
     tried on it, and fails as 502."""
     serve, router = start_router(["9"])
-    router.wait_until(lambda: "refused" in router.endpoints()[0]["trouble"])
+    router.wait_until(lambda: any("connect_refused" in event for event in router.events()))
     yield router
     assert stop(serve) == 0
