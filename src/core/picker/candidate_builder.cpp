@@ -207,9 +207,10 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
 void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time now,
                                    scheduling::Columns wanted) {
   using scheduling::Column;
-  for (auto* column : {&table_.metrics_age, &table_.adapter, &table_.adapter_room,
-                       &table_.media_cached, &table_.media_items, &table_.inflight_context,
-                       &table_.placed_tokens, &table_.reuse, &table_.shortage}) {
+  for (auto* column :
+       {&table_.metrics_age, &table_.adapter, &table_.adapter_room, &table_.media_cached,
+        &table_.media_items, &table_.inflight_context, &table_.placed_tokens, &table_.reuse,
+        &table_.shortage, &table_.cold_tokens}) {
     std::ranges::fill(*column, 0.0F);
   }
   if (wanted.has(Column::kMetricsAge)) {
@@ -231,6 +232,9 @@ void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time 
   }
   if (wanted.has(Column::kPlacedTokens)) fill_placed();
   if (wanted.has(Column::kReuse)) std::ranges::fill(table_.reuse, reuse_.share());
+  if (wanted.has(Column::kColdTokens)) {
+    std::ranges::fill(table_.cold_tokens, reuse_.cold_tokens());
+  }
   if (wanted.has(Column::kShortage)) std::ranges::fill(table_.shortage, shortage_.share());
   std::ranges::fill(table_.slowness, 1.0F);
   if (wanted.has(Column::kSlowness) && shared_.speeds != nullptr) fill_slowness(now);
@@ -246,6 +250,7 @@ void CandidateBuilder::learn(const model::InferenceRequest& request, std::size_t
                              scheduling::Columns wanted) {
   const double computed = table_.own_uncached_tokens[row];
   reuse_.placed(table_.cached_tokens[row], computed);
+  if (cold_) reuse_.placed_cold(computed);
   if (!wanted.has(scheduling::Column::kShortage) || shared_.seen == nullptr) return;
   shortage_.placed(lost_tokens(request), computed);
   shared_.seen->pass(static_cast<std::uint64_t>(computed));

@@ -141,6 +141,28 @@ TEST_F(ShortageTest, IsNotKnownWhereNoEngineTellsItsMemoryOrNobodyAsks) {
   EXPECT_EQ(builder.build(request, pool, {}, {}, now, random, {}).shortage[0], 0);
 }
 
+TEST_F(CandidateBuilderTest, WhatANewPromptBringsIsTheMeanOfThoseThatNobodyHeld) {
+  CandidateBuilder builder({inflight, load, ledger, history});
+  Random random(1);
+  const auto cold_tokens = [&] {
+    return builder.build(request, pool, {}, {}, now, random).cold_tokens[0];
+  };
+  EXPECT_EQ(cold_tokens(), 0) << "there was none";
+  request.block_tokens = 16;
+  std::vector<std::uint64_t> keys;
+  for (const std::uint64_t blocks : {8, 24}) {
+    keys.assign(blocks, blocks);
+    request.keys = keys;
+    request.prompt_tokens = static_cast<std::uint32_t>(16 * blocks);
+    builder.build(request, pool, {}, {}, now, random);
+    builder.learn(request, 0, scheduling::kAllColumns);
+    history.record(0, keys);
+  }
+  EXPECT_EQ(cold_tokens(), 16 * 16);
+  builder.learn(request, 0, scheduling::kAllColumns);
+  EXPECT_EQ(cold_tokens(), 16 * 16) << "somebody holds it";
+}
+
 TEST_F(CandidateBuilderTest, ContextAndPlacedTokensAreTheEndpointsOwnAndPlacedFromTheLeast) {
   const fleet::InFlightShare share(inflight, {2, 0}, 10, 700);
   // More than a float tells apart.

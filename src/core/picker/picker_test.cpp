@@ -384,7 +384,7 @@ TEST_F(PickerTest, NewPrefixesArePlacedInTurn) {
   const scheduling::Registry registry = scheduling::builtin_registry();
   profile.scorers.clear();
   profile.scorers.push_back({"cold", make(registry.scorer("cold-placement-cost-scorer")), 1});
-  profile.reads = {scheduling::Column::kReuse};
+  profile.reads = {scheduling::Column::kReuse, scheduling::Column::kColdTokens};
   std::map<std::uint32_t, int> per_slot;
   for (std::uint64_t i = 0; i < 40; ++i) {
     keys.assign({i * 100 + 1, i * 100 + 2, i * 100 + 3, i * 100 + 4});

@@ -52,6 +52,8 @@ std::string_view to_string(Column column) {
       return "slowness";
     case Column::kShortage:
       return "shortage";
+    case Column::kColdTokens:
+      return "cold_tokens";
     case Column::kKvTokens:
       return "kv_tokens";
     case Column::kHeaders:

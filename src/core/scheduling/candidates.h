@@ -52,6 +52,8 @@ enum class Column : std::uint32_t {
   kSlowness = 1U << 23,  // Times as long as others it takes for a prompt, learnt; 1: like them.
   // Share of the tokens lately computed that twice the memory would still have held: one for all.
   kShortage = 1U << 24,
+  // Uncached tokens of a prompt that no row holds, the mean of those lately placed: one for all.
+  kColdTokens = 1U << 25,
 };
 
 class Columns {
@@ -79,7 +81,7 @@ inline constexpr Columns kAllColumns{
     Column::kMetricsAge,     Column::kAdapter,   Column::kAdapterRoom,  Column::kMediaCached,
     Column::kHeaders,        Column::kPriority,  Column::kCacheTrust,   Column::kInFlightContext,
     Column::kPlacedTokens,   Column::kKvTokens,  Column::kReuse,        Column::kSlowness,
-    Column::kShortage};
+    Column::kShortage,       Column::kColdTokens};
 
 // Values of the column `adapter`.
 inline constexpr float kAdapterNowhere = 0;
@@ -117,6 +119,7 @@ struct Candidates {
   std::vector<float> reuse;
   std::vector<float> slowness;
   std::vector<float> shortage;
+  std::vector<float> cold_tokens;
   std::vector<float> media_items;  // Of the request's media, those cached; for metrics.
 
   std::size_t size() const { return endpoint.size(); }
@@ -151,6 +154,7 @@ inline constexpr std::array kFigures = {
     Figure{"reuse", &Candidates::reuse},
     Figure{"slowness", &Candidates::slowness},
     Figure{"shortage", &Candidates::shortage},
+    Figure{"cold_tokens", &Candidates::cold_tokens},
 };
 
 }  // namespace fairlead::scheduling

@@ -150,10 +150,10 @@ TEST(ExternalityCostScorer, CountsWhatASlowEndpointTakesLongerFor) {
 TEST(ColdPlacementCostScorer, PricesTheOrderByHowMuchIsAskedForAgain) {
   Table table(2);
   table.candidates.cold_order = {3, 0};
-  table.candidates.own_uncached_tokens = {400, 400};
+  table.candidates.cold_tokens = {400, 400};
   table.candidates.reuse = {0.5, 0.5};
-  EXPECT_EQ(score("cold-placement-cost-scorer", table, prompt_of(400), "reuseShare: 2"),
-            (Values{1200, 0}));
+  EXPECT_EQ(score("cold-placement-cost-scorer", table, prompt_of(100), "reuseShare: 2"),
+            (Values{600, 0}));
   table.candidates.reuse = {0, 0};
   EXPECT_EQ(score("cold-placement-cost-scorer", table, prompt_of(400), "reuseShare: 2"),
             (Values{0, 0}));

@@ -105,6 +105,7 @@ struct Case {
         {"reuse", &Candidates::reuse},
         {"slowness", &Candidates::slowness},
         {"shortage", &Candidates::shortage},
+        {"cold_tokens", &Candidates::cold_tokens},
         {"cached", &Candidates::cached_tokens},
         {"own", &Candidates::own_uncached_tokens},
         {"cold", &Candidates::cold_order},

@@ -20,9 +20,9 @@ struct Provider {
   Columns makes;
 };
 
-constexpr Columns kPrefixColumns{Column::kCachedTokens, Column::kOwnUncachedTokens,
-                                 Column::kColdOrder,    Column::kPlacedTokens,
-                                 Column::kReuse,        Column::kShortage};
+constexpr Columns kPrefixColumns{
+    Column::kCachedTokens, Column::kOwnUncachedTokens, Column::kColdOrder, Column::kPlacedTokens,
+    Column::kReuse,        Column::kShortage,          Column::kColdTokens};
 constexpr std::array kProviders = {
     Provider{"approx-prefix-cache-producer", kPrefixColumns},
     Provider{"precise-prefix-cache-producer", kPrefixColumns},

@@ -13,7 +13,8 @@ class ColdPlacementCostScorer final : public Scorer {
              std::span<const std::uint32_t> rows, std::span<float> out) const override {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::uint32_t row = rows[i];
-      const float again = reuse_share_ * table.reuse[row] * table.own_uncached_tokens[row];
+      const float reuse = table.reuse[row];
+      const float again = reuse_share_ * reuse * reuse * table.cold_tokens[row];
       out[i] = (tokens_per_rank_ + again) * table.cold_order[row];
     }
   }
@@ -25,7 +26,7 @@ class ColdPlacementCostScorer final : public Scorer {
 
 std::unique_ptr<Scorer> create_cold_placement_cost_scorer(config::Section& parameters) {
   const double tokens = parameters.number("tokensPerRank", 0, 0, 1e9);
-  const double share = parameters.number("reuseShare", 1, 0, 1000);
+  const double share = parameters.number("reuseShare", 1.5, 0, 1000);
   return std::make_unique<ColdPlacementCostScorer>(static_cast<float>(tokens),
                                                    static_cast<float>(share));
 }
@@ -35,7 +36,7 @@ std::unique_ptr<Scorer> create_cold_placement_cost_scorer(config::Section& param
 ScorerSpec cold_placement_cost_scorer_spec() {
   return {"cold-placement-cost-scorer",
           Stability::kBeta,
-          {Column::kColdOrder, Column::kOwnUncachedTokens, Column::kReuse},
+          {Column::kColdOrder, Column::kColdTokens, Column::kReuse},
           ScoreKind::kTokens,
           create_cold_placement_cost_scorer};
 }
