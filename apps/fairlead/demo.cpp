@@ -391,16 +391,16 @@ Command add_demo(CLI::App& parent) {
       ->capture_default_str();
   command->add_option("--profile", flags->profile, "Engine profile")->capture_default_str();
   command->add_option("--speed", flags->speed, "Seconds of model time in a second")
-      ->check(above_zero())
+      ->check(from_to(0.001, 1e6))
       ->capture_default_str();
   command->add_option("--stream-interval", flags->stream_interval, "Tokens a streamed event")
       ->check(whole_number(1, 4096))
       ->capture_default_str();
   command->add_option("--compression", flags->compression, "Trace time over replay time")
-      ->check(above_zero())
+      ->check(from_to(0.001, 1000))
       ->capture_default_str();
   command->add_option("--trace-seconds", flags->trace_seconds, "Stretch of the trace")
-      ->check(above_zero())
+      ->check(from_to(0.001, 1e9))
       ->capture_default_str();
   command->add_option("--envoy", flags->envoy,
                       "Program that runs an Envoy, given its port and the picker's: requests go "

@@ -46,9 +46,8 @@ std::string_view embedded_trace(std::string_view name) {
 }
 
 Result<load::Trace> parse_trace(std::string_view text, std::string_view format) {
-  // Mooncake's lines are JSON objects, Azure's begin with a header.
-  const bool is_json = format == "mooncake" || (format == "auto" && text.substr(0, 1) == "{");
-  return is_json ? load::parse_mooncake(text) : load::parse_azure(text);
+  if (format == "mooncake") return load::parse_mooncake(text);
+  return format == "azure" ? load::parse_azure(text) : load::parse_trace(text);
 }
 
 }  // namespace

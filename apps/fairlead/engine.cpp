@@ -69,7 +69,7 @@ Command add_engine(CLI::App& parent) {
       ->capture_default_str();
   command->add_flag("--list-profiles", flags->list_profiles, "Names the shipped profiles");
   command->add_option("--speed", fleet.speed, "Seconds of model time in a second")
-      ->check(above_zero())
+      ->check(from_to(0.001, 1e6))
       ->capture_default_str();
   command->add_option("--seed", fleet.seed, "Of step noise and fault draws")
       ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max()))

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <cmath>
 #include <limits>
 #include <optional>
 #include <string>
@@ -21,24 +20,23 @@ std::optional<Number> read(const std::string& text) {
   return value;
 }
 
-template <class Test>
-CLI::Validator number(const std::string& range, Test test) {
-  return {[range, test](std::string& text) {
+}  // namespace
+
+CLI::Validator from_to(double least, double most) {
+  const std::string range = fmt::format("from {} to {}", least, most);
+  return {[least, most, range](std::string& text) {
             const auto value = read<double>(text);
-            if (value && std::isfinite(*value) && test(*value)) return std::string();
+            if (value && *value >= least && *value <= most) return std::string();  // No NaN is.
             return fmt::format("must be a number {}, is {}", range, text);
           },
           range, range};
 }
 
-}  // namespace
-
-CLI::Validator above_zero() {
-  return number("above 0", [](double value) { return value > 0; });
-}
-
-CLI::Validator zero_or_more() {
-  return number("from 0", [](double value) { return value >= 0; });
+CLI::Validator not_empty() {
+  return {[](std::string& text) {
+            return text.empty() ? std::string("must not be empty") : std::string();
+          },
+          "", "not empty"};
 }
 
 CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {

@@ -8,8 +8,8 @@
 
 namespace fairlead::app {
 
-CLI::Validator above_zero();
-CLI::Validator zero_or_more();
+CLI::Validator from_to(double least, double most);
+CLI::Validator not_empty();
 // From `least` to `most`, both allowed.
 CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
 

@@ -161,7 +161,7 @@ Command add_load(CLI::App& parent) {
   command
       ->add_option("--speed", flags->settings.speed,
                    "Of simulated engines: reports are in their model time")
-      ->check(above_zero())
+      ->check(from_to(0.001, 1e6))
       ->capture_default_str();
   command
       ->add_option("--connections", flags->settings.connections_max, "Requests in flight at most")

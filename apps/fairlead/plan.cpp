@@ -80,6 +80,9 @@ int run_policies(const RunFlags& flags, const CLI::App& command) {
   if (!planner) return complain(planner.error().message, 2);
   auto result = plan::run_study(*planner, *policies, *settings, print_progress);
   if (!result) return complain(result.error().message, 2);
+  if (const std::string none = plan::nothing_answered(*result, *settings); !none.empty()) {
+    return complain(none, 2);
+  }
   const std::string said =
       flags.json ? plan::study_json(*result, *settings) : plan::study_table(*result);
   std::fputs(said.c_str(), stdout);
@@ -95,6 +98,9 @@ int run_policies(const RunFlags& flags, const CLI::App& command) {
 int run_fleet(const SizeFlags& flags) {
   const auto limits = plan::parse_limits(flags.slo);
   if (!limits) return complain("--slo " + limits.error().message, 2);
+  if (flags.policy.find(',') != std::string::npos) {
+    return complain("--policy takes one policy here", 2);
+  }
   const auto policy = find_policy(flags.policy, "--policy");
   if (!policy) return complain(policy.error().message, 2);
   auto study = settings_of(flags, flags.workload.seed);
@@ -133,7 +139,8 @@ Command add_run(CLI::App& parent) {
       ->delimiter(',')
       ->capture_default_str();
   declare_engines(*command, *flags);
-  command->add_option("--html", flags->html, "Write the first seed's runs as one HTML file");
+  command->add_option("--html", flags->html, "Write the first seed's runs as one HTML file")
+      ->check(not_empty());
   declare_study(*command, *flags);
   command->footer(
       "Examples:\n"

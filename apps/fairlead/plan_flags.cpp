@@ -40,7 +40,7 @@ void declare(CLI::App& command, FleetFlags& flags) {
       .add_option("--speeds", flags.speeds,
                   "How fast the engines are, in turn and over again: 1 is the profile's speed")
       ->delimiter(',')
-      ->check(CLI::Range(0.01, 1.0));
+      ->check(from_to(0.01, 1));
   command
       .add_option("--routers", flags.routers,
                   "Replicas of the router, each with its own part of the requests")
@@ -48,7 +48,7 @@ void declare(CLI::App& command, FleetFlags& flags) {
       ->capture_default_str();
   command
       .add_option("--scrape-ms", flags.scrape_ms, "Milliseconds between readings of load figures")
-      ->check(above_zero())
+      ->check(from_to(1, 3'600'000))
       ->capture_default_str();
   command.add_option("--seeds", flags.seeds, "Runs of each policy, each with a seed of its own")
       ->check(whole_number(1, kSeedsMax))
@@ -73,6 +73,11 @@ Result<plan::StudySettings> settings_of(const FleetFlags& flags, std::uint64_t f
     settings.world.engine.kv_tokens = flags.kv_tokens;
     // A request that is longer than the memory could never run.
     const std::int64_t block = settings.world.engine.block_size;
+    if (flags.kv_tokens < block) {
+      return fail(ErrorCode::kInvalidArgument,
+                  "--kv-tokens: {} is less than one block, which has {} tokens", flags.kv_tokens,
+                  block);
+    }
     settings.world.engine.max_model_len =
         std::min(settings.world.engine.max_model_len, flags.kv_tokens / block * block);
   }
@@ -96,8 +101,9 @@ Result<std::string> policy_text(const std::string& name_or_path, std::string_vie
   auto text = fleet::FileWatch::read_file(name_or_path);
   if (!text) {
     return fail(ErrorCode::kNotFound,
-                "{}: {} is neither a shipped policy ({}) nor a readable file: {}", flag,
-                name_or_path, fmt::join(scheduling::shipped_policy_names(), ", "),
+                "{}: {} is neither a shipped policy ({}; other routers' are in "
+                "docs/peer-policies.md) nor a readable file: {}",
+                flag, name_or_path, fmt::join(scheduling::shipped_policy_names(), ", "),
                 text.error().message);
   }
   return text;

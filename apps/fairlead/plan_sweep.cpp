@@ -287,7 +287,8 @@ Command add_plan_sweep(CLI::App& plan) {
       ->check(whole_number(0, std::numeric_limits<std::uint64_t>::max() - 1))
       ->capture_default_str();
   command->add_option("--json", flags->json, "Write every contender tried, with its figures");
-  command->add_option("--html", flags->html, "Write the front and the best as one HTML file");
+  command->add_option("--html", flags->html, "Write the front and the best as one HTML file")
+      ->check(not_empty());
   command->footer(
       "Examples:\n"
       "  fairlead plan sweep --policy mine.yaml --vary waiting=1,2,4 --vary rank=0..6000 "

@@ -62,6 +62,7 @@ Result<load::Workload> plan_synthetic(const WorkloadFlags& flags, std::uint64_t 
 
 constexpr std::uint64_t kTokensMax = 10'000'000;
 constexpr std::uint64_t kRequestsMax = 100'000'000;
+constexpr double kSecondsMax = 1e9;
 constexpr std::uint64_t kSeedMax = std::numeric_limits<std::uint64_t>::max();
 
 using Others = std::vector<CLI::Option*>;
@@ -80,16 +81,16 @@ void declare_replay(CLI::App& command, WorkloadFlags& flags, CLI::Option* trace)
       ->check(CLI::IsMember({"auto", "mooncake", "azure"}))
       ->capture_default_str();
   command
-      .add_option("--compression,--speedup", flags.compression,
+      .add_option("--speedup,--compression", flags.compression,
                   "Trace time over replay time: 2 sends twice as densely")
       ->needs(trace)
-      ->check(above_zero());
+      ->check(from_to(0.001, 1000));
   command.add_option("--from", flags.from_s, "First second of the trace")
       ->needs(trace)
-      ->check(zero_or_more());
+      ->check(from_to(0, kSecondsMax));
   command.add_option("--to", flags.to_s, "Second of the trace to stop before")
       ->needs(trace)
-      ->check(above_zero());
+      ->check(from_to(0.001, kSecondsMax));
   command.add_option("--limit", flags.limit, "At most so many requests of the trace")
       ->needs(trace)
       ->check(whole_number(1, kRequestsMax));
@@ -132,14 +133,14 @@ void declare_arrivals(CLI::App& command, WorkloadFlags& flags, Others settled) {
   apart(command.add_option("--rate", flags.rates, "Requests a second; several make a ladder"),
         settled)
       ->delimiter(',')
-      ->check(above_zero());
+      ->check(from_to(0.001, 1e6));
   apart(command.add_option("--stage-seconds", flags.stage_s, "Length of a stage of the ladder"),
         settled)
-      ->check(above_zero())
+      ->check(from_to(0.001, kSecondsMax))
       ->capture_default_str();
   apart(command.add_option("--pause-seconds", flags.pause_s, "Pause after a stage has drained"),
         settled)
-      ->check(zero_or_more())
+      ->check(from_to(0, kSecondsMax))
       ->capture_default_str();
   apart(command.add_option("--arrivals", flags.arrivals, "poisson or constant"), settled)
       ->check(CLI::IsMember({"poisson", "constant"}))
@@ -180,10 +181,11 @@ void declare(CLI::App& command, WorkloadFlags& flags) {
   CLI::Option* workload = command.add_option(
       "--workload", flags.workload,
       fmt::format("{} or a YAML file (docs/workloads.md)", fmt::join(workload_names(), ", ")));
+  workload->check(not_empty());
   CLI::Option* trace = command.add_option(
       "--trace", flags.trace,
       fmt::format("Replay {} or a file in one of their formats", fmt::join(trace_names(), ", ")));
-  trace->excludes(workload);
+  trace->excludes(workload)->check(not_empty());
   declare_replay(command, flags, trace);
   CLI::Option* preset =
       command.add_option("--preset", flags.preset, "b2b: the published shared-prefix ladder")

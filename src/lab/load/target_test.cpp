@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "lab/load/trace_file.h"
-
 namespace fairlead::load {
 namespace {
 
@@ -22,27 +20,6 @@ TEST(Target, UrlsArePartedIntoAddressHostAndPrefix) {
     ASSERT_FALSE(target.has_value()) << wrong;
     EXPECT_NE(target.error().message.find(wrong), std::string::npos);
   }
-}
-
-TEST(TraceFile, ReadsBothShippedTraces) {
-  const std::string folder = FAIRLEAD_SOURCE_DIR "/data/traces/";
-  const auto mooncake = read_trace(folder + "mooncake_conversation.jsonl.gz");
-  ASSERT_TRUE(mooncake.has_value()) << mooncake.error().message;
-  EXPECT_EQ(mooncake->name, "mooncake_conversation");
-  EXPECT_EQ(mooncake->rows.size(), 12031u);
-  const auto azure = read_trace(folder + "azure_llm_2023_code.csv.gz");
-  ASSERT_TRUE(azure.has_value()) << azure.error().message;
-  EXPECT_EQ(azure->rows.size(), 8819u);
-}
-
-TEST(TraceFile, ErrorsNameTheFile) {
-  const auto missing = read_trace("/nowhere/trace.jsonl");
-  ASSERT_FALSE(missing.has_value());
-  EXPECT_EQ(missing.error().message,
-            "/nowhere/trace.jsonl: cannot be opened: No such file or directory");
-  const std::string readme = FAIRLEAD_SOURCE_DIR "/data/traces/README.md";
-  EXPECT_EQ(read_trace(readme).error().message,
-            readme + ": line 1: the header must be TIMESTAMP,ContextTokens,GeneratedTokens");
 }
 
 }  // namespace

@@ -77,7 +77,8 @@ class FleetSearch {
   std::string workload_;
 };
 
-// Fewer could not do the work in the time in which it arrives.
+// Fewer could not do the work in the time in which it arrives. Where it arrives all at once no
+// number could.
 Result<std::uint32_t> FleetSearch::least() const {
   auto workload = planner_(settings_.study.first_seed);
   if (!workload) return tl::unexpected(workload.error());
@@ -87,7 +88,8 @@ Result<std::uint32_t> FleetSearch::least() const {
                                          settings_.study.router_block_tokens);
   const double one = fluid_output_tokens_per_s(prepared, engine, 1);
   const double all = fluid_output_tokens_per_s(prepared, engine, settings_.engines_max);
-  const double engines = one > 0 ? std::floor(all / one) : 1;
+  const double most = 0.999 * settings_.engines_max;
+  const double engines = one > 0 && all < most * one ? std::floor(all / one) : 1;
   return static_cast<std::uint32_t>(
       std::clamp(engines, 1.0, static_cast<double>(settings_.engines_max)));
 }
@@ -105,7 +107,7 @@ Result<bool> FleetSearch::run(std::uint32_t engines) {
   FleetPoint point;
   point.engines = engines;
   point.figures = std::move(result->policies.front());
-  point.is_enough = true;
+  point.is_enough = worst_of(point.figures, failed) == 0;
   for (const Limit& limit : limits_) {
     point.worst.push_back(worst_of(point.figures, limit.figure));
     point.is_enough = point.is_enough && point.worst.back() <= limit.seconds;
@@ -124,7 +126,7 @@ Result<bool> FleetSearch::enough(std::uint32_t engines) {
 Result<FleetPlan> FleetSearch::go() {
   const auto least_engines = least();
   if (!least_engines) return tl::unexpected(least_engines.error());
-  std::uint32_t small = *least_engines - 1;  // Too few.
+  std::uint32_t small = 0;  // Too few.
   std::uint32_t large = *least_engines;
   bool found = false;
   for (;;) {
@@ -134,6 +136,12 @@ Result<FleetPlan> FleetSearch::go() {
     if (found || large == settings_.engines_max) break;
     small = large;
     large = std::min(2 * large, settings_.engines_max);
+  }
+  for (std::uint32_t step = 1; found && small == 0 && large > 1; step *= 2) {
+    const std::uint32_t less = large > step ? large - step : 1;
+    const auto is_enough = enough(less);
+    if (!is_enough) return tl::unexpected(is_enough.error());
+    (*is_enough ? large : small) = less;
   }
   while (found && large - small > 1) {
     const std::uint32_t middle = small + (large - small) / 2;
@@ -161,6 +169,10 @@ Result<std::vector<Limit>> parse_limits(std::string_view text) {
     const std::size_t comma = text.find(',');
     auto limit = parse_limit(text.substr(0, comma));
     if (!limit) return tl::unexpected(limit.error());
+    const auto same = [&](const Limit& other) { return other.name == limit->name; };
+    if (std::ranges::any_of(limits, same)) {
+      return fail(ErrorCode::kInvalidArgument, "{} is given twice", limit->name);
+    }
     limits.push_back(std::move(*limit));
     text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
   }

@@ -2,10 +2,11 @@
 // Fleet: how many engines a workload needs under a policy so that its latencies stay within limits
 // in every seed, and what they are with fewer and with more.
 //
-// Sizes are tried upwards from the least that could do the work (the fluid bound), doubling, until
-// one is enough; then halfway between the largest that was too small and the smallest that was
-// enough. A size counts as enough only when the next one up is enough too, because latencies may
-// rise with another engine by bad luck of placement. Sizes around the answer are run for the curve.
+// Sizes are tried upwards from the least that could do the work as it arrives (the fluid bound),
+// doubling, until one is enough; if the first is, downwards in the same way; then halfway between
+// the largest that was too small and the smallest that was enough. A size counts as enough only
+// when no request fails, and when the next one up is enough too, because latencies may rise with
+// another engine by bad luck of placement. Sizes around the answer are run for the curve.
 // Units: seconds of model time. Errors: the planner's. Threads: as run_study().
 #pragma once
 

@@ -22,7 +22,7 @@ std::string fleet_table(const FleetPlan& plan, std::span<const Limit> limits) {
   for (const Limit& limit : limits) {
     head.push_back(fmt::format("{} <= {}", limit.name, shown(limit.seconds)));
   }
-  head.insert(head.end(), {"TTFT mean", "hit %", "output tok/s", "enough"});
+  head.insert(head.end(), {"TTFT mean", "hit %", "output tok/s", "failed", "enough"});
   table.row(std::move(head));
   table.rule();
   for (const FleetPoint& point : plan.points) {
@@ -31,12 +31,13 @@ std::string fleet_table(const FleetPlan& plan, std::span<const Limit> limits) {
     cells.push_back(shown(mean_of(point.figures, ttft_mean)));
     cells.push_back(fmt::format("{:.1f}", mean_of(point.figures, hit_rate) * 100));
     cells.push_back(load::group_digits(mean_of(point.figures, output_rate)));
+    cells.push_back(load::group_digits(mean_of(point.figures, failed)));
     cells.emplace_back(point.is_enough ? "yes" : "no");
     table.row(std::move(cells));
   }
-  const std::string answer =
-      plan.engines ? fmt::format("{} engines are needed.\n", *plan.engines)
-                   : fmt::format("Not even {} engines are enough.\n", plan.points.back().engines);
+  const std::uint32_t count = plan.engines.value_or(plan.points.back().engines);
+  const std::string engines = fmt::format("{} engine{}", count, count == 1 ? " is" : "s are");
+  const std::string answer = plan.engines ? engines + " needed.\n" : engines + " not enough.\n";
   return table.text() + "Limits are judged by the worst seed, other figures are means.\n" + answer;
 }
 
@@ -54,6 +55,7 @@ std::string fleet_json(const FleetPlan& plan, std::span<const Limit> limits) {
     }
     entry["ttft_mean_s"] = mean_of(point.figures, ttft_mean);
     entry["hit_rate"] = mean_of(point.figures, hit_rate);
+    entry["failed"] = mean_of(point.figures, failed);
     entry["output_tokens_per_s"] = mean_of(point.figures, output_rate);
     json["points"].push_back(std::move(entry));
   }

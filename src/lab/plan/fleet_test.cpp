@@ -19,8 +19,9 @@ TEST(Limits, AreReadOrRefusedWithWhatToWrite) {
   run.itl.percentiles[5] = 8;
   EXPECT_EQ((*limits)[0].figure(run), 7);
   EXPECT_EQ((*limits)[2].figure(run), 8);
-  for (const char* bad : {"", "ttft=1s", "ttft_p94=1s", "ttft_p95", "ttft_p95=1", "ttft_p95=0s",
-                          "ttft_p95=-1s", "speed_p95=1s", "ttft_p95=1s,,", ",ttft_p95=1s"}) {
+  for (const char* bad :
+       {"", "ttft=1s", "ttft_p94=1s", "ttft_p95", "ttft_p95=1", "ttft_p95=0s", "ttft_p95=-1s",
+        "speed_p95=1s", "ttft_p95=1s,,", "ttft_p95=1s,ttft_p95=2s", ",ttft_p95=1s"}) {
     EXPECT_FALSE(parse_limits(bad)) << bad;
   }
 }
@@ -88,7 +89,39 @@ TEST(Fleet, WhatNoNumberOfEnginesReachesIsSaid) {
   ASSERT_TRUE(plan.has_value());
   EXPECT_FALSE(plan->engines.has_value());
   EXPECT_EQ(plan->points.back().engines, 32U);
-  EXPECT_NE(fleet_table(*plan, *limits).find("Not even 32 engines"), std::string::npos);
+  EXPECT_NE(fleet_table(*plan, *limits).find("32 engines are not enough."), std::string::npos);
+}
+
+TEST(Fleet, FewerThanTheFirstGuessMayBeEnough) {
+  const auto limits = parse_limits("ttft_p95=1h");
+  const auto plan = plan_fleet(plan_unique, least_loaded(), *limits, small_fleet(), {});
+  ASSERT_TRUE(plan.has_value());
+  EXPECT_EQ(plan->engines, 1U);
+  EXPECT_NE(fleet_table(*plan, *limits).find("1 engine is needed."), std::string::npos);
+}
+
+TEST(Fleet, WhatArrivesAllAtOnceIsTriedFromOneEngineOn) {
+  const auto limits = parse_limits("ttft_p95=3s");
+  const auto at_once = [](std::uint64_t seed) {
+    auto workload = plan_unique(seed);
+    for (load::PlannedRequest& request : workload->requests) request.at = {};
+    workload->requests.resize(100);
+    workload->stages.front().request_count = 100;
+    return workload;
+  };
+  const auto plan = plan_fleet(at_once, least_loaded(), *limits, small_fleet(), {});
+  ASSERT_TRUE(plan.has_value());
+  EXPECT_GT(plan->engines, 1U);
+  EXPECT_LE(plan->engines, 8U) << "10 s of work, ended in 3";
+}
+
+TEST(Fleet, RequestsThatFailAreNotEnough) {
+  const auto limits = parse_limits("ttft_p95=1h");
+  FleetSettings settings = small_fleet();
+  settings.study.world.engine.max_model_len = 1000;
+  const auto plan = plan_fleet(plan_unique, least_loaded(), *limits, settings, {});
+  ASSERT_TRUE(plan.has_value());
+  EXPECT_FALSE(plan->engines.has_value());
 }
 
 }  // namespace

@@ -101,6 +101,7 @@ Result<std::vector<StudyResult>> run_studies(std::span<const Planner> planners,
 using Figure = double (*)(const RunFigures& run);
 inline double ttft_mean(const RunFigures& run) { return run.ttft.mean; }
 inline double hit_rate(const RunFigures& run) { return run.hit_rate; }
+inline double failed(const RunFigures& run) { return static_cast<double>(run.failed); }
 inline double output_rate(const RunFigures& run) { return run.output_tokens_per_s; }
 
 double mean_of(const PolicyFigures& policy, Figure figure);

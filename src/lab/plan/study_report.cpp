@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
@@ -46,7 +47,7 @@ constexpr std::array kFigures = {
     NamedFigure{"imbalance", [](const RunFigures& run) { return run.imbalance; }},
     NamedFigure{"requests",
                 [](const RunFigures& run) { return static_cast<double>(run.requests); }},
-    NamedFigure{"failed", [](const RunFigures& run) { return static_cast<double>(run.failed); }},
+    NamedFigure{"failed", failed},
     NamedFigure{"steps", [](const RunFigures& run) { return static_cast<double>(run.steps); }},
     NamedFigure{"preemptions",
                 [](const RunFigures& run) { return static_cast<double>(run.preemptions); }},
@@ -148,6 +149,18 @@ Json policy_json(const PolicyFigures& policy, const PolicyFigures& first, const 
 
 }  // namespace
 
+std::string nothing_answered(const StudyResult& result, const StudySettings& settings) {
+  for (const PolicyFigures& policy : result.policies) {
+    for (const RunFigures& run : policy.runs) {
+      if (run.failed < run.requests) return {};
+    }
+  }
+  return fmt::format(
+      "no request is answered under any policy: an engine of this profile takes at most {} tokens "
+      "of prompt and answer (--profile, --kv-tokens)",
+      settings.world.engine.max_model_len);
+}
+
 std::string study_table(const StudyResult& result) {
   const Bounds bounds = mean_bounds(result);
   load::TextTable table;
@@ -172,13 +185,19 @@ std::string study_table(const StudyResult& result) {
          load::group_digits(
              mean([](const RunFigures& run) { return static_cast<double>(run.failed); }))});
   }
-  return table.text() + fmt::format(
-                            "Bounds: hit {} % in one pooled cache (LRU), {} % by Belady's rule; "
-                            "TTFT mean at least "
-                            "{} s; output at most {} tokens/s.\n",
-                            percent(bounds.pooled_hit_rate), percent(bounds.belady_hit_rate),
-                            seconds(bounds.ttft_floor_s),
-                            load::group_digits(bounds.fluid_output_tokens_per_s));
+  const bool some_failed = std::ranges::any_of(
+      result.policies, [](const PolicyFigures& policy) { return worst_of(policy, failed) > 0; });
+  const std::string_view note =
+      some_failed ? "Requests that failed are in the bounds and in no other figure; those too long "
+                    "for an engine do (--profile, --kv-tokens).\n"
+                  : "";
+  return table.text() + std::string(note) +
+         fmt::format(
+             "Bounds: hit {} % in one pooled cache (LRU), {} % by Belady's rule; "
+             "TTFT mean at least "
+             "{} s; output at most {} tokens/s.\n",
+             percent(bounds.pooled_hit_rate), percent(bounds.belady_hit_rate),
+             seconds(bounds.ttft_floor_s), load::group_digits(bounds.fluid_output_tokens_per_s));
 }
 
 std::string study_json(const StudyResult& result, const StudySettings& settings) {

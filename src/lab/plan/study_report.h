@@ -8,6 +8,8 @@
 
 namespace fairlead::plan {
 
+// Why there is nothing to report, when no request was answered under any policy; else empty.
+std::string nothing_answered(const StudyResult& result, const StudySettings& settings);
 // One row a policy, means over the seeds, and the bounds below.
 std::string study_table(const StudyResult& result);
 

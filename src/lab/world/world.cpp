@@ -76,6 +76,7 @@ class Run {
   void take_token(const engine::TokenEvent& token);
   Time horizon() const;
   void scrape();
+  void skip_idle_scrapes();
   void take_scrape();
   void take_cache_batch();
   WorldResult finish();
@@ -330,6 +331,20 @@ void Run::scrape() {
                            static_cast<float>(settings_.engine.kv_tokens)});
   }
   scrapes_.push_back(std::move(scrape));
+  skip_idle_scrapes();
+}
+
+// While nothing happens figures stay as they are, so only those matter that are the last to come
+// before the next arrival: each router has one on its way within an interval and the delay.
+void Run::skip_idle_scrapes() {
+  const std::optional<Time> due = pacer_.next_due();
+  const bool idle = answers_.empty() && clock_.at() == Time::max() && next_turn_ == Time::max();
+  if (!idle || !due || scraped_ % routers_.size() != 0) return;
+  const Duration wait = *due - next_scrape_ - settings_.scrape_interval - settings_.scrape_delay;
+  const std::int64_t rounds = wait / settings_.scrape_interval;
+  if (rounds <= 0) return;
+  scraped_ += static_cast<std::uint64_t>(rounds) * routers_.size();
+  next_scrape_ += rounds * settings_.scrape_interval;
 }
 
 void Run::take_scrape() {

@@ -225,6 +225,29 @@ TEST(World, EachRouterKnowsItsOwnDispatchesAndWhatAllEnginesTell) {
   EXPECT_LT(run_with(exact, 1) - run_with(exact, 6), lost / 2);
 }
 
+// Were the figures read all the time, this would take hours.
+TEST(World, YearsWithoutARequestCostNothingAndChangeNothing) {
+  const scheduling::Profile by_load = scorer_profile("running-requests-size-scorer");
+  const auto run_with = [&](Duration pause) {
+    auto workload = testing::plan_shared_prefixes(7, std::chrono::seconds(4));
+    const std::size_t half = workload->requests.size() / 2;
+    for (std::size_t i = half; i < workload->requests.size(); ++i) {
+      workload->requests[i].at += pause;
+    }
+    WorldSettings settings = listening(1);
+    return run_world(PreparedWorkload(std::move(*workload), 64, 64), by_load, settings);
+  };
+  const WorldResult near = run_with(std::chrono::minutes(1));
+  const WorldResult far = run_with(std::chrono::hours(20 * 365 * 24));
+  ASSERT_EQ(near.records.requests.size(), far.records.requests.size());
+  for (std::size_t i = 0; i < near.records.requests.size(); ++i) {
+    const load::RequestRecord& a = near.records.requests[i];
+    const load::RequestRecord& b = far.records.requests[i];
+    ASSERT_EQ(a.endpoint, b.endpoint) << i;
+    ASSERT_EQ(a.first_token - a.sent, b.first_token - b.sent) << i;
+  }
+}
+
 TEST(World, WhatAnEngineRefusesHasAFailedRecord) {
   load::SyntheticSettings planned;
   planned.prompts = load::SharedPrefixPrompts{.groups = 2,

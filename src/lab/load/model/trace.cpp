@@ -2,6 +2,8 @@
 #include "lab/load/model/trace.h"
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -17,10 +19,17 @@ constexpr std::uint32_t kMaxTokens = 1u << 28;  // Far above any context; keeps 
 // A recorder that rounds leaves at least so many rows on one time stamp, on average.
 constexpr std::size_t kRoundedRowsPerStamp = 4;
 
+// Some editors begin a file with the byte order mark of UTF-8.
+std::string_view without_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xef\xbb\xbf";
+  if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
+  return text;
+}
+
 // Walks the non-empty lines of a text, counting from 1 and dropping a trailing CR.
 class Lines {
  public:
-  explicit Lines(std::string_view text) : rest_(text) {}
+  explicit Lines(std::string_view text) : rest_(without_mark(text)) {}
 
   std::optional<std::string_view> next() {
     while (!rest_.empty()) {
@@ -60,6 +69,15 @@ Result<std::uint64_t> member(const nlohmann::json& row, const char* key, std::ui
   return static_cast<std::uint64_t>(value);
 }
 
+Result<std::uint64_t> whole_member(const nlohmann::json& row, const char* key, std::uint64_t max) {
+  auto value = member(row, key, max);
+  if (value && row[key].get<double>() != static_cast<double>(*value)) {
+    return fail(ErrorCode::kInvalidArgument, "\"{}\" is {}; it must be a whole number", key,
+                row[key].dump());
+  }
+  return value;
+}
+
 // The step of a recorder that rounded arrival times down; zero when it did not.
 Duration rounding_step(const std::vector<TraceRow>& rows) {
   std::vector<Duration> gaps;
@@ -97,16 +115,17 @@ Result<void> add_mooncake_row(std::string_view line, Trace& trace) {
   if (!json.is_object()) return fail(ErrorCode::kInvalidArgument, "not a JSON object");
   const auto timestamp = member(json, "timestamp", std::uint64_t{1} << 42);
   if (!timestamp) return tl::unexpected(timestamp.error());
-  const auto input = member(json, "input_length", kMaxTokens);
+  const auto input = whole_member(json, "input_length", kMaxTokens);
   if (!input) return tl::unexpected(input.error());
-  const auto output = member(json, "output_length", kMaxTokens);
+  const auto output = whole_member(json, "output_length", kMaxTokens);
   if (!output) return tl::unexpected(output.error());
+  if (*input == 0) return fail(ErrorCode::kInvalidArgument, "\"input_length\" must be above 0");
   const auto ids = json.find("hash_ids");
   if (ids == json.end() || !ids->is_array()) {
     return fail(ErrorCode::kInvalidArgument, "\"hash_ids\" must be an array of numbers");
   }
   const std::uint64_t needed = (*input + kMooncakeBlockTokens - 1) / kMooncakeBlockTokens;
-  if (*input == 0 || ids->size() != needed) {
+  if (ids->size() != needed) {
     return fail(ErrorCode::kInvalidArgument,
                 "input_length {} needs {} hash_ids of {} tokens, the row has {}", *input, needed,
                 kMooncakeBlockTokens, ids->size());
@@ -127,46 +146,118 @@ Result<void> add_mooncake_row(std::string_view line, Trace& trace) {
   return {};
 }
 
-// "2023-11-16 18:17:03.9799600" since the Unix epoch.
+// "Z" or "+02:00" behind a time of day, which is ahead of UTC by so much; none is UTC.
+std::optional<Duration> parse_zone(std::string_view text) {
+  if (text.empty() || text == "Z") return Duration{};
+  if (text.size() != 6 || text[3] != ':' || (text[0] != '+' && text[0] != '-')) return std::nullopt;
+  const auto hours = number<unsigned>(text.substr(1, 2));
+  const auto minutes = number<unsigned>(text.substr(4, 2));
+  if (!hours || !minutes) return std::nullopt;
+  const Duration ahead = std::chrono::hours(*hours) + std::chrono::minutes(*minutes);
+  return text[0] == '+' ? ahead : -ahead;
+}
+
+// "2023-11-16 18:17:03.9799600", or with a T in the middle and a zone behind it, as the data set of
+// 2024 has it, since the Unix epoch.
 std::optional<Duration> parse_timestamp(std::string_view text) {
-  if (text.size() < 19 || text[4] != '-' || text[7] != '-' || text[10] != ' ' || text[13] != ':' ||
-      text[16] != ':') {
+  if (text.size() < 19 || text[4] != '-' || text[7] != '-' ||
+      (text[10] != ' ' && text[10] != 'T') || text[13] != ':' || text[16] != ':') {
     return std::nullopt;
   }
+  const std::size_t zone_at = std::min(text.find_first_not_of("0123456789.", 17), text.size());
+  const auto zone = parse_zone(text.substr(zone_at));
   const auto year = number<int>(text.substr(0, 4));
   const auto month = number<unsigned>(text.substr(5, 2));
   const auto day = number<unsigned>(text.substr(8, 2));
   const auto hour = number<unsigned>(text.substr(11, 2));
   const auto minute = number<unsigned>(text.substr(14, 2));
-  const auto second = number<double>(text.substr(17));
-  if (!year || !month || !day || !hour || !minute || !second) return std::nullopt;
+  const auto second = number<double>(text.substr(17, zone_at - 17));
+  if (!zone || !year || !month || !day || !hour || !minute || !second) return std::nullopt;
   const std::chrono::year_month_day date{std::chrono::year(*year), std::chrono::month(*month),
                                          std::chrono::day(*day)};
   if (!date.ok() || *hour > 23 || *minute > 59 || !(*second >= 0 && *second < 61)) {
     return std::nullopt;
   }
   return std::chrono::sys_days(date).time_since_epoch() + std::chrono::hours(*hour) +
-         std::chrono::minutes(*minute) + from_seconds(*second);
+         std::chrono::minutes(*minute) + from_seconds(*second) - *zone;
 }
 
-Result<void> add_azure_row(std::string_view line, Trace& trace) {
-  const std::size_t first = line.find(',');
-  const std::size_t second = first == line.npos ? line.npos : line.find(',', first + 1);
-  if (second == line.npos || line.find(',', second + 1) != line.npos) {
-    return fail(ErrorCode::kInvalidArgument, "expected TIMESTAMP,ContextTokens,GeneratedTokens");
+// Fields of a line of CSV that holds no commas within quotes, without their quotes.
+std::vector<std::string_view> fields_of(std::string_view line) {
+  std::vector<std::string_view> fields;
+  for (;;) {
+    const std::size_t end = std::min(line.find(','), line.size());
+    std::string_view field = line.substr(0, end);
+    if (field.size() >= 2 && field.front() == '"' && field.back() == '"') {
+      field = field.substr(1, field.size() - 2);
+    }
+    fields.push_back(field);
+    if (end == line.size()) return fields;
+    line.remove_prefix(end + 1);
   }
-  const std::string_view stamp = line.substr(0, first);
+}
+
+// The three that matter; others may stand beside them.
+struct AzureColumns {
+  std::array<std::size_t, 3> at{};
+  std::size_t count = 0;
+
+  static constexpr std::array<std::string_view, 3> kNames = {"TIMESTAMP", "ContextTokens",
+                                                             "GeneratedTokens"};
+};
+
+Result<AzureColumns> azure_columns(std::string_view header) {
+  const auto same = [](std::string_view a, std::string_view b) {
+    return std::ranges::equal(a, b, [](char x, char y) {
+      return std::tolower(static_cast<unsigned char>(x)) ==
+             std::tolower(static_cast<unsigned char>(y));
+    });
+  };
+  const std::vector<std::string_view> fields = fields_of(header);
+  AzureColumns columns{.at = {}, .count = fields.size()};
+  for (std::size_t i = 0; i < columns.at.size(); ++i) {
+    const std::string_view name = AzureColumns::kNames[i];
+    const auto found =
+        std::ranges::find_if(fields, [&](std::string_view field) { return same(field, name); });
+    if (found == fields.end()) {
+      return fail(
+          ErrorCode::kInvalidArgument,
+          "line 1: the header must name TIMESTAMP, ContextTokens and GeneratedTokens; {} is "
+          "missing",
+          name);
+    }
+    columns.at[i] = static_cast<std::size_t>(found - fields.begin());
+  }
+  return columns;
+}
+
+Result<std::uint32_t> azure_tokens(std::string_view text, std::string_view name,
+                                   std::uint32_t least) {
+  const auto value = number<std::uint32_t>(text);
+  if (value && *value >= least && *value <= kMaxTokens) return *value;
+  return fail(ErrorCode::kInvalidArgument, "{} is \"{}\"; it must be a whole number in {}..{}",
+              name, text, least, kMaxTokens);
+}
+
+Result<void> add_azure_row(std::string_view line, const AzureColumns& columns, Trace& trace) {
+  const std::vector<std::string_view> fields = fields_of(line);
+  if (fields.size() != columns.count) {
+    return fail(ErrorCode::kInvalidArgument, "the row has {} fields, the header {}", fields.size(),
+                columns.count);
+  }
+  const std::string_view stamp = fields[columns.at[0]];
   const auto at = parse_timestamp(stamp);
   if (!at) {
-    return fail(ErrorCode::kInvalidArgument,
-                "\"{}\" is no timestamp of the form YYYY-MM-DD hh:mm:ss.fff", stamp);
+    return fail(
+        ErrorCode::kInvalidArgument,
+        "\"{}\" is no timestamp of the form YYYY-MM-DD hh:mm:ss.fff, with Z or +hh:mm behind "
+        "it or not",
+        stamp);
   }
-  const auto input = number<std::uint32_t>(line.substr(first + 1, second - first - 1));
-  const auto output = number<std::uint32_t>(line.substr(second + 1));
-  if (!input || !output || *input == 0 || *input > kMaxTokens || *output > kMaxTokens) {
-    return fail(ErrorCode::kInvalidArgument,
-                "ContextTokens must lie in 1..{0} and GeneratedTokens in 0..{0}", kMaxTokens);
-  }
+  const auto input = azure_tokens(fields[columns.at[1]], AzureColumns::kNames[1], 1);
+  if (!input) return tl::unexpected(input.error());
+  const auto output = azure_tokens(fields[columns.at[2]], AzureColumns::kNames[2], 0);
+  if (!output) return tl::unexpected(output.error());
   trace.rows.push_back({*at, *input, *output, 0, 0});
   return {};
 }
@@ -219,16 +310,25 @@ Result<Trace> parse_azure(std::string_view text) {
   trace.name = "azure";
   Lines lines(text);
   const auto header = lines.next();
-  if (!header || *header != "TIMESTAMP,ContextTokens,GeneratedTokens") {
-    return fail(ErrorCode::kInvalidArgument,
-                "line 1: the header must be TIMESTAMP,ContextTokens,GeneratedTokens");
-  }
+  const auto columns = azure_columns(header.value_or(""));
+  if (!columns) return tl::unexpected(columns.error());
   while (const auto line = lines.next()) {
-    if (auto added = add_azure_row(*line, trace); !added) {
+    if (auto added = add_azure_row(*line, *columns, trace); !added) {
       return with_context(std::move(added.error()), fmt::format("line {}", lines.number()));
     }
   }
   return finished(std::move(trace));
+}
+
+Result<Trace> parse_trace(std::string_view text) {
+  const std::string_view begins = without_mark(text);
+  const std::size_t first = begins.find_first_not_of(" \t\r\n");
+  if (first == begins.npos) return fail(ErrorCode::kInvalidArgument, "the file is empty");
+  if (begins[first] == '{') return parse_mooncake(text);
+  auto trace = parse_azure(text);
+  if (trace) return trace;
+  return with_context(std::move(trace.error()),
+                      "taken for Azure's CSV, because it does not begin with {");
 }
 
 Result<Workload> plan_replay(const Trace& trace, const ReplaySettings& settings) {

@@ -3,8 +3,9 @@
 //
 // Formats: Mooncake JSON lines {timestamp ms, input_length, output_length, hash_ids}, where a hash
 // id names 512 tokens of prompt and the last block may be partial (kvcache-ai/Mooncake); Azure CSV
-// TIMESTAMP,ContextTokens,GeneratedTokens (Azure/AzurePublicDataset), without prefix information,
-// so that every prompt is unique. Errors name the line. Pure; thread-safe.
+// with the columns TIMESTAMP, ContextTokens and GeneratedTokens, in any order and beside others
+// (Azure/AzurePublicDataset), without prefix information, so that every prompt is unique. Errors
+// name the line. Pure; thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -44,6 +45,8 @@ struct Trace {
 
 Result<Trace> parse_mooncake(std::string_view text);
 Result<Trace> parse_azure(std::string_view text);
+// Whichever of them it looks like.
+Result<Trace> parse_trace(std::string_view text);
 
 struct ReplaySettings {
   Duration from{};  // Rows in [from, to) of the trace's own time are replayed.

@@ -184,6 +184,34 @@ TEST(AzureTrace, EveryPromptIsUniqueAndArrivesWhenRecorded) {
   EXPECT_NEAR(to_seconds(workload.requests[1].at), 0.052, 1e-6);
 }
 
+TEST(AzureTrace, ColumnsMayBeInAnyOrderBesideOthersAndTimesHaveAZone) {
+  const Trace trace = parse_azure(
+                          "\xef\xbb\xbf\"generatedtokens\",Model,TIMESTAMP,ContextTokens\r\n"
+                          "3,\"m\",2024-05-10 00:00:00.5+00:00,40\r\n"
+                          "4,m,2024-05-10T02:00:02Z,50\r\n"
+                          "5,m,2024-05-10 02:00:01.5+02:00,60\r\n")
+                          .value();
+  ASSERT_EQ(trace.rows.size(), 3U);
+  EXPECT_EQ(trace.rows[0].input_tokens, 40U);
+  EXPECT_EQ(trace.rows[1].at, std::chrono::seconds(1)) << "the third line";
+  EXPECT_EQ(trace.rows[1].output_tokens, 5U);
+  EXPECT_EQ(trace.rows[2].at, std::chrono::milliseconds(2 * 3600 * 1000 + 1500));
+}
+
+TEST(AnyTrace, IsToldByItsText) {
+  constexpr const char* kRow =
+      "{\"timestamp\": 5, \"input_length\": 3, \"output_length\": 2, \"hash_ids\": [1]}";
+  EXPECT_EQ(parse_trace(std::string("\xef\xbb\xbf\n") + kRow).value().block_tokens, 512U);
+  EXPECT_EQ(parse_trace("TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00,1,1")
+                .value()
+                .rows.size(),
+            1U);
+  EXPECT_EQ(parse_trace(" \n").error().message, "the file is empty");
+  EXPECT_EQ(parse_trace("[1]").error().message,
+            "taken for Azure's CSV, because it does not begin with {: line 1: the header must name "
+            "TIMESTAMP, ContextTokens and GeneratedTokens; TIMESTAMP is missing");
+}
+
 TEST(TraceErrors, NameTheLine) {
   const std::string good =
       R"({"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [0, 1]})"
@@ -203,15 +231,20 @@ TEST(TraceErrors, NameTheLine) {
             "line 1: \"hash_ids\" must be an array of whole numbers");
 
   const std::string header = "TIMESTAMP,ContextTokens,GeneratedTokens\r\n";
-  EXPECT_EQ(error_of(parse_azure("a,b\n")),
-            "line 1: the header must be TIMESTAMP,ContextTokens,GeneratedTokens");
+  EXPECT_EQ(
+      error_of(parse_azure("a,b\n")),
+      "line 1: the header must name TIMESTAMP, ContextTokens and GeneratedTokens; TIMESTAMP is "
+      "missing");
   EXPECT_EQ(error_of(parse_azure(header + "2023-11-16 18:17:03.97,12\r\n")),
-            "line 2: expected TIMESTAMP,ContextTokens,GeneratedTokens");
+            "line 2: the row has 2 fields, the header 3");
   EXPECT_EQ(error_of(parse_azure(header + "2023-13-16 18:17:03.97,12,1\r\n")),
             "line 2: \"2023-13-16 18:17:03.97\" is no timestamp of the form "
-            "YYYY-MM-DD hh:mm:ss.fff");
+            "YYYY-MM-DD hh:mm:ss.fff, with Z or +hh:mm behind it or not");
   EXPECT_EQ(error_of(parse_azure(header + "2023-11-16 18:17:03.97,0,1\r\n")),
-            "line 2: ContextTokens must lie in 1..268435456 and GeneratedTokens in 0..268435456");
+            "line 2: ContextTokens is \"0\"; it must be a whole number in 1..268435456");
+  EXPECT_EQ(error_of(parse_mooncake(
+                R"({"timestamp": 0, "input_length": 9.5, "output_length": 5, "hash_ids": [0]})")),
+            "line 1: \"input_length\" is 9.5; it must be a whole number");
 }
 
 TEST(TraceErrors, RowsOutOfOrderAreSorted) {
