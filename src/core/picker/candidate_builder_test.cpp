@@ -150,7 +150,7 @@ TEST_F(CandidateBuilderTest, WhatANewPromptBringsIsTheMeanOfThoseThatNobodyHeld)
   EXPECT_EQ(cold_tokens(), 0) << "there was none";
   request.block_tokens = 16;
   std::vector<std::uint64_t> keys;
-  for (const std::uint64_t blocks : {8, 24}) {
+  for (const std::uint64_t blocks : {8U, 24U}) {
     keys.assign(blocks, blocks);
     request.keys = keys;
     request.prompt_tokens = static_cast<std::uint32_t>(16 * blocks);

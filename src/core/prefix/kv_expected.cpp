@@ -36,11 +36,17 @@ void KvExpected::add(model::EndpointRef endpoint, std::vector<std::uint64_t> key
   if (!to || keys.empty()) return;
   const auto has_all = [&](KvSlot one) { return lane_.held_from_start(one, keys) == keys.size(); };
   if (std::ranges::any_of(device, has_all)) return;
+  const auto [known, is_new] = by_end_.try_emplace({endpoint.slot, keys.back()});
+  if (!is_new) {
+    known->second->until = until;
+    prompts_.splice(prompts_.end(), prompts_, known->second);
+    return;
+  }
   lane_.store_keys(*to, keys);
-  ++places_[endpoint.slot].prompts;
   blocks_ += keys.size();
+  ++places_[endpoint.slot].prompts;
   prompts_.push_back({endpoint, std::move(keys), until});
-  by_last_key_.emplace(prompts_.back().keys.back(), std::prev(prompts_.end()));
+  known->second = std::prev(prompts_.end());
   while (blocks_ > blocks_max_ || prompts_.size() > kPromptsMax) {
     end(prompts_.begin());
     ++dropped_;
@@ -48,17 +54,13 @@ void KvExpected::add(model::EndpointRef endpoint, std::vector<std::uint64_t> key
 }
 
 void KvExpected::told(model::EndpointRef endpoint, std::uint64_t last_key) {
-  auto [at, last] = by_last_key_.equal_range(last_key);
-  while (at != last) {
-    const Prompts::iterator prompt = (at++)->second;
-    if (prompt->endpoint == endpoint) end(prompt);
-  }
+  const auto found = by_end_.find({endpoint.slot, last_key});
+  if (found != by_end_.end() && found->second->endpoint == endpoint) end(found->second);
 }
 
 void KvExpected::forget(model::EndpointRef endpoint) {
   if (!slot(endpoint)) return;
-  const std::size_t& left = places_[endpoint.slot].prompts;
-  for (auto at = prompts_.begin(); left > 0;) {
+  for (auto at = prompts_.begin(); at != prompts_.end() && places_[endpoint.slot].prompts > 0;) {
     const auto prompt = at++;
     if (prompt->endpoint == endpoint) end(prompt);
   }
@@ -69,12 +71,11 @@ void KvExpected::expire(Time now) {
 }
 
 void KvExpected::end(Prompts::iterator prompt) {
-  lane_.remove(*slot(prompt->endpoint), prompt->keys);
+  const model::EndpointRef endpoint = prompt->endpoint;
+  lane_.remove(*slot(endpoint), prompt->keys);
   blocks_ -= prompt->keys.size();
-  --places_[prompt->endpoint.slot].prompts;
-  const auto [first, last] = by_last_key_.equal_range(prompt->keys.back());
-  by_last_key_.erase(
-      std::find_if(first, last, [&](const auto& entry) { return entry.second == prompt; }));
+  --places_[endpoint.slot].prompts;
+  by_end_.erase({endpoint.slot, prompt->keys.back()});
   prompts_.erase(prompt);
 }
 

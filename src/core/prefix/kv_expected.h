@@ -3,7 +3,8 @@
 // slot of the endpoint's own (ToldRows::Kind::kExpected), until the engine tells of their last
 // blocks, for the engine knows better from then on; at the latest until their time is over. A
 // prompt that the engine holds whole is not expected at all: it may evict it, and would not tell of
-// it anew. A prompt sent twice is held as long as the later one, as far as the lane counts copies.
+// it anew. A prompt sent twice is held as long as the later one, and what several begin with as far
+// as the lane counts copies.
 //
 // Bounds: `blocks_max` blocks and kPromptsMax prompts over all endpoints; beyond, the oldest prompt
 // is dropped and counted.
@@ -18,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/random.h"
 #include "base/time.h"
 #include "core/model/endpoint.h"
 #include "core/prefix/kv_lane.h"
@@ -72,6 +74,15 @@ class KvExpected {
   };
 
   using Prompts = std::list<Prompt>;
+  // A key names all blocks before it, so an endpoint's slot has one prompt that ends with it.
+  struct End {
+    std::uint32_t slot;
+    std::uint64_t last_key;
+    bool operator==(const End&) const = default;
+  };
+  struct EndHash {
+    std::size_t operator()(const End& end) const { return mix64(end.last_key + end.slot); }
+  };
 
   void end(Prompts::iterator prompt);
 
@@ -80,7 +91,7 @@ class KvExpected {
   std::size_t blocks_max_;
   std::vector<Place> places_;  // By the endpoint's slot.
   Prompts prompts_;            // In the order of their ends.
-  std::unordered_multimap<std::uint64_t, Prompts::iterator> by_last_key_;
+  std::unordered_map<End, Prompts::iterator, EndHash> by_end_;
   std::size_t blocks_ = 0;
   std::uint64_t dropped_ = 0;
 };
