@@ -98,11 +98,11 @@ int run_policies(const RunFlags& flags, const CLI::App& command) {
 int run_fleet(const SizeFlags& flags) {
   const auto limits = plan::parse_limits(flags.slo);
   if (!limits) return complain("--slo " + limits.error().message, 2);
-  if (flags.policy.find(',') != std::string::npos) {
-    return complain("--policy takes one policy here", 2);
-  }
   const auto policy = find_policy(flags.policy, "--policy");
-  if (!policy) return complain(policy.error().message, 2);
+  if (!policy) {
+    const bool several = flags.policy.find(',') != std::string::npos;
+    return complain(several ? "--policy takes one policy here" : policy.error().message, 2);
+  }
   auto study = settings_of(flags, flags.workload.seed);
   if (!study) return complain(study.error().message, 2);
   const auto planner = make_planner(flags.workload);

@@ -250,7 +250,8 @@ void CandidateBuilder::learn(const model::InferenceRequest& request, std::size_t
                              scheduling::Columns wanted) {
   const double computed = table_.own_uncached_tokens[row];
   reuse_.placed(table_.cached_tokens[row], computed);
-  if (cold_) reuse_.placed_cold(computed);
+  // What has no keys, as an embedding, nobody can find again.
+  if (cold_ && computed > 0 && !request.keys.empty()) reuse_.placed_cold(computed);
   if (!wanted.has(scheduling::Column::kShortage) || shared_.seen == nullptr) return;
   shortage_.placed(lost_tokens(request), computed);
   shared_.seen->pass(static_cast<std::uint64_t>(computed));

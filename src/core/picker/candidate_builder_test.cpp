@@ -161,6 +161,10 @@ TEST_F(CandidateBuilderTest, WhatANewPromptBringsIsTheMeanOfThoseThatNobodyHeld)
   EXPECT_EQ(cold_tokens(), 16 * 16);
   builder.learn(request, 0, scheduling::kAllColumns);
   EXPECT_EQ(cold_tokens(), 16 * 16) << "somebody holds it";
+  request.keys = {};
+  builder.build(request, pool, {}, {}, now, random);
+  builder.learn(request, 0, scheduling::kAllColumns);
+  EXPECT_EQ(cold_tokens(), 16 * 16) << "nobody can find it again";
 }
 
 TEST_F(CandidateBuilderTest, ContextAndPlacedTokensAreTheEndpointsOwnAndPlacedFromTheLeast) {

@@ -12,7 +12,7 @@ namespace fairlead::prefix {
 std::optional<KvSlot> KvExpected::open(model::EndpointRef endpoint) {
   if (endpoint.slot >= places_.size()) places_.resize(endpoint.slot + 1);
   FAIRLEAD_ASSERT(!places_[endpoint.slot].slot.has_value());
-  places_[endpoint.slot] = {.endpoint = endpoint, .slot = lane_.open(domain_)};
+  places_[endpoint.slot] = {.endpoint = endpoint, .slot = lane_.open(domain_, kPromptsMax)};
   return places_[endpoint.slot].slot;
 }
 

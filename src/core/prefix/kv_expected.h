@@ -3,8 +3,8 @@
 // slot of the endpoint's own (ToldRows::Kind::kExpected), until the engine tells of their last
 // blocks, for the engine knows better from then on; at the latest until their time is over. A
 // prompt that the engine holds whole is not expected at all: it may evict it, and would not tell of
-// it anew. A prompt sent twice is held as long as the later one, and what several begin with as far
-// as the lane counts copies.
+// it anew. A prompt sent twice is held as long as the later one, and what several begin with as
+// long as the last of them, while the lane has room to count.
 //
 // Bounds: `blocks_max` blocks and kPromptsMax prompts over all endpoints; beyond, the oldest prompt
 // is dropped and counted.

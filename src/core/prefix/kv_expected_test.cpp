@@ -54,6 +54,21 @@ TEST_F(KvExpectedTest, APromptSentTwiceIsHeldAsLongAsTheLaterOne) {
   EXPECT_EQ(held({0, 0}), 0U);
 }
 
+TEST_F(KvExpectedTest, WhatManyBeginWithIsHeldUntilTheLastIsOver) {
+  expected_.open({0, 0});
+  for (std::uint64_t i = 0; i < 9; ++i) {
+    auto keys = prompt(1000, 5);
+    keys.push_back(2000 + i);
+    add({0, 0}, keys, at_second(3));
+  }
+  for (std::uint64_t i = 0; i < 8; ++i) {
+    expected_.told({0, 0}, 2000 + i);
+    EXPECT_EQ(held({0, 0}), 5 + 8 - i);
+  }
+  expected_.told({0, 0}, 2008);
+  EXPECT_EQ(held({0, 0}), 0U);
+}
+
 TEST_F(KvExpectedTest, ForgetsOneEndpointAndNoOther) {
   expected_.open({0, 0});
   expected_.open({1, 0});

@@ -12,6 +12,9 @@ KvLane::~KvLane() = default;
 
 KvDomain KvLane::new_domain() { return trie_->new_domain(); }
 std::optional<KvSlot> KvLane::open(KvDomain domain) { return trie_->open(domain); }
+std::optional<KvSlot> KvLane::open(KvDomain domain, std::uint32_t copies_max) {
+  return trie_->open(domain, copies_max);
+}
 
 std::optional<std::uint64_t> KvLane::store(KvSlot slot, std::uint64_t root,
                                            std::optional<std::uint64_t> parent,

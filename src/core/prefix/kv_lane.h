@@ -51,7 +51,7 @@ struct KvLaneOptions {
   // At most 64 GiB; at least 8 MiB, and more for many slots (both asserted).
   std::uint64_t budget_bytes = std::uint64_t{1} << 30;
   std::uint32_t slots_max = 1024;  // Rows of this lane in a lookup, at most 65,535.
-  std::uint32_t copies_max = 4;    // Of one block in one slot.
+  std::uint32_t copies_max = 4;    // Of one block in one slot, unless it is opened with another.
   std::uint32_t orphan_blocks_max = 65'536;
 };
 
@@ -94,8 +94,10 @@ class KvLane {
   // A domain nobody else is in. Domain 0 exists from the start: the fleet's shared one.
   KvDomain new_domain();
 
-  // A slot that holds nothing. None when all of slots_max are in use or wait for recycle().
+  // A slot that holds nothing, and counts so many copies of a block. None when all of slots_max are
+  // in use or wait for recycle().
   std::optional<KvSlot> open(KvDomain domain);
+  std::optional<KvSlot> open(KvDomain domain, std::uint32_t copies_max);
 
   // The slot holds these blocks now: a chain that continues `parent` (an engine hash), or begins at
   // the namespace's root. hashes and contents have equal lengths (asserted). Returns the key of the

@@ -71,7 +71,7 @@ std::uint64_t KvTrie::pages_bytes(const KvLaneOptions& options) {
   return options.budget_bytes - beside;
 }
 
-std::optional<KvSlot> KvTrie::open(KvDomain domain) {
+std::optional<KvSlot> KvTrie::open(KvDomain domain, std::uint32_t copies_max) {
   FAIRLEAD_ASSERT(domain < next_domain_);
   if (free_slots_.empty()) return std::nullopt;
   const KvSlot id = free_slots_.back();
@@ -80,6 +80,7 @@ std::optional<KvSlot> KvTrie::open(KvDomain domain) {
   slot = {.state = State::kOpen,
           .domain = domain,
           .generation = slot.generation + 1,
+          .copies_max = copies_max,
           .salt = mix64(options_.seed + domain)};
   alive_[id / 64].fetch_or(std::uint64_t{1} << id % 64, std::memory_order_release);
   return id;

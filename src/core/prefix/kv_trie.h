@@ -47,7 +47,8 @@ class KvTrie {
   explicit KvTrie(const KvLaneOptions& options);
 
   KvDomain new_domain() { return next_domain_++; }
-  std::optional<KvSlot> open(KvDomain domain);
+  std::optional<KvSlot> open(KvDomain domain) { return open(domain, options_.copies_max); }
+  std::optional<KvSlot> open(KvDomain domain, std::uint32_t copies_max);
   std::optional<std::uint64_t> store(KvSlot slot, std::uint64_t root,
                                      std::optional<std::uint64_t> parent,
                                      std::span<const std::uint64_t> hashes,
@@ -87,7 +88,8 @@ class KvTrie {
     State state = State::kFree;
     KvDomain domain = 0;
     std::uint32_t generation = 0;
-    std::uint32_t copies = 0;  // Blocks with more than one.
+    std::uint32_t copies_max = 0;  // Of a block.
+    std::uint32_t copies = 0;      // Blocks with more than one.
     std::uint64_t salt = 0;
     std::uint64_t held = 0;
   };

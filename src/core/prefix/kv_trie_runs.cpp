@@ -265,7 +265,7 @@ void KvTrie::count_copies(KvSlot slot, const KvRun& run, std::uint32_t from, std
   for (std::uint32_t i = from; i < to; ++i) {
     ++figures_.copies;
     blocks_.info(chunk_in(location(run, i))).copied = 1;
-    const auto added = copies_.add(slot, key_at(run, i), options_.copies_max - 1);
+    const auto added = copies_.add(slot, key_at(run, i), slots_[slot].copies_max - 1);
     if (added == KvCopies::Added::kRefused) ++figures_.copies_capped;
     if (added == KvCopies::Added::kFirst) ++slots_[slot].copies;
   }

@@ -122,6 +122,7 @@ TEST(Fleet, RequestsThatFailAreNotEnough) {
   const auto plan = plan_fleet(plan_unique, least_loaded(), *limits, settings, {});
   ASSERT_TRUE(plan.has_value());
   EXPECT_FALSE(plan->engines.has_value());
+  EXPECT_NE(fleet_table(*plan, *limits).find("fail at every size"), std::string::npos);
 }
 
 }  // namespace

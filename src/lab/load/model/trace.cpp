@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint32_t kMooncakeBlockTokens = 512;
 constexpr std::uint32_t kMaxTokens = 1u << 28;  // Far above any context; keeps sums in 64 bits.
+constexpr double kReplaySecondsMax = 4e9;       // Nanoseconds end at 9.2e9 s.
 // A recorder that rounds leaves at least so many rows on one time stamp, on average.
 constexpr std::size_t kRoundedRowsPerStamp = 4;
 
@@ -152,7 +153,7 @@ std::optional<Duration> parse_zone(std::string_view text) {
   if (text.size() != 6 || text[3] != ':' || (text[0] != '+' && text[0] != '-')) return std::nullopt;
   const auto hours = number<unsigned>(text.substr(1, 2));
   const auto minutes = number<unsigned>(text.substr(4, 2));
-  if (!hours || !minutes) return std::nullopt;
+  if (!hours || !minutes || *hours > 14 || *minutes > 59) return std::nullopt;
   const Duration ahead = std::chrono::hours(*hours) + std::chrono::minutes(*minutes);
   return text[0] == '+' ? ahead : -ahead;
 }
@@ -175,7 +176,9 @@ std::optional<Duration> parse_timestamp(std::string_view text) {
   if (!zone || !year || !month || !day || !hour || !minute || !second) return std::nullopt;
   const std::chrono::year_month_day date{std::chrono::year(*year), std::chrono::month(*month),
                                          std::chrono::day(*day)};
-  if (!date.ok() || *hour > 23 || *minute > 59 || !(*second >= 0 && *second < 61)) {
+  // Nanoseconds from 1970 on end in 2262.
+  if (!date.ok() || *year < 1970 || *year > 2200 || *hour > 23 || *minute > 59 ||
+      !(*second >= 0 && *second < 61)) {
     return std::nullopt;
   }
   return std::chrono::sys_days(date).time_since_epoch() + std::chrono::hours(*hour) +
@@ -341,6 +344,10 @@ Result<Workload> plan_replay(const Trace& trace, const ReplaySettings& settings)
     return fail(ErrorCode::kInvalidArgument,
                 "no request of the trace lies in the chosen stretch; the trace is {:.0f} s long",
                 to_seconds(trace.rows.empty() ? Duration{} : trace.rows.back().at));
+  }
+  if (to_seconds(rows.back().at) / settings.compression > kReplaySecondsMax) {
+    return fail(ErrorCode::kInvalidArgument, "the replay would take more than {} s",
+                kReplaySecondsMax);
   }
   std::vector<Duration> at;
   for (const TraceRow& row : rows) at.push_back(row.at - std::max(settings.from, Duration{}));

@@ -156,6 +156,8 @@ TEST(MooncakeTrace, StretchAndCompressionAndLimit) {
   settings.compression = 0;
   EXPECT_EQ(plan_replay(mooncake(), settings).error().message,
             "time compression is 0; it must be above 0");
+  EXPECT_EQ(plan_replay(mooncake(), {.compression = 1e-9}).error().message,
+            "the replay would take more than 4000000000 s");
 }
 
 TEST(AzureTrace, ShippedFileHasThePublishedStatistics) {
@@ -240,6 +242,9 @@ TEST(TraceErrors, NameTheLine) {
   EXPECT_EQ(error_of(parse_azure(header + "2023-13-16 18:17:03.97,12,1\r\n")),
             "line 2: \"2023-13-16 18:17:03.97\" is no timestamp of the form "
             "YYYY-MM-DD hh:mm:ss.fff, with Z or +hh:mm behind it or not");
+  for (const char* stamp : {"2300-01-01 00:00:00", "2023-11-16 18:17:03+99:00"}) {
+    EXPECT_FALSE(parse_azure(header + stamp + ",1,1\r\n")) << stamp;
+  }
   EXPECT_EQ(error_of(parse_azure(header + "2023-11-16 18:17:03.97,0,1\r\n")),
             "line 2: ContextTokens is \"0\"; it must be a whole number in 1..268435456");
   EXPECT_EQ(error_of(parse_mooncake(
