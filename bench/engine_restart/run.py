@@ -97,8 +97,9 @@ class Router:
         if self.lines is None:
             self.lines = open(self.log, encoding="utf-8")
         deadline = time.monotonic() + DEADLINE_S
+        line = ""
         while time.monotonic() < deadline:
-            line = self.lines.readline()
+            line += self.lines.readline()  # Half of it may be there.
             if line.endswith("\n"):
                 return json.loads(line)["predicted_cached_tokens"]
             time.sleep(0.002)
