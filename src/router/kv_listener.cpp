@@ -307,6 +307,7 @@ void KvListener::expect(model::EndpointRef endpoint, std::span<const std::uint64
 }
 
 void KvListener::take_expected() {
+  if (!settings_.expect_for) return;
   arrived_.clear();
   inbox_.drain(arrived_);
   for (Expected& one : arrived_) {

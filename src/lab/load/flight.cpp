@@ -5,23 +5,14 @@
 #include <limits>
 #include <utility>
 
+#include "core/codec/http1.h"
+
 namespace fairlead::load {
 namespace {
 
 // Our gateway names the endpoint it chose with this header.
 constexpr std::string_view kEndpointHeader = "x-fairlead-endpoint";
 constexpr int kAttemptsMax = 2;
-
-bool same_name(std::string_view name, std::string_view lower_case) {
-  if (name.size() != lower_case.size()) return false;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    const char c = name[i];
-    if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c) != lower_case[i]) {
-      return false;
-    }
-  }
-  return true;
-}
 
 std::uint32_t bounded(std::uint64_t count) {
   constexpr std::uint64_t kMax = std::numeric_limits<std::uint32_t>::max() / 2;
@@ -88,7 +79,7 @@ void Flight::cancel() {
 void Flight::on_response_head(const codec::Http1ResponseHead& head) {
   record_.status = static_cast<std::uint16_t>(head.status);
   for (const codec::Http1Header& header : head.headers) {
-    if (same_name(header.name, kEndpointHeader)) endpoint_ = header.value;
+    if (codec::equals_ignore_case(header.name, kEndpointHeader)) endpoint_ = header.value;
   }
 }
 

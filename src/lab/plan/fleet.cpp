@@ -107,7 +107,7 @@ Result<bool> FleetSearch::run(std::uint32_t engines) {
   FleetPoint point;
   point.engines = engines;
   point.figures = std::move(result->policies.front());
-  point.is_enough = worst_of(point.figures, failed) == 0;
+  point.is_enough = !has_failures(point.figures);
   for (const Limit& limit : limits_) {
     point.worst.push_back(worst_of(point.figures, limit.figure));
     point.is_enough = point.is_enough && point.worst.back() <= limit.seconds;

@@ -39,12 +39,11 @@ std::string fleet_table(const FleetPlan& plan, std::span<const Limit> limits) {
   const std::uint32_t count = plan.engines.value_or(plan.points.back().engines);
   const std::string engines = fmt::format("{} engine{}", count, count == 1 ? " is" : "s are");
   const std::string answer = plan.engines ? engines + " needed.\n" : engines + " not enough.\n";
-  const bool some_failed = std::ranges::any_of(
-      plan.points, [](const FleetPoint& point) { return worst_of(point.figures, failed) > 0; });
   const std::string_view note =
-      some_failed ? "No size at which requests fail is enough; those too long for an engine fail "
-                    "at every size (--profile, --kv-tokens).\n"
-                  : "";
+      std::ranges::any_of(plan.points, has_failures, &FleetPoint::figures)
+          ? "No size at which requests fail is enough; those too long for an engine fail "
+            "at every size (--profile, --kv-tokens).\n"
+          : "";
   return table.text() + std::string(note) +
          "Limits are judged by the worst seed, other figures are means.\n" + answer;
 }

@@ -106,5 +106,6 @@ inline double output_rate(const RunFigures& run) { return run.output_tokens_per_
 
 double mean_of(const PolicyFigures& policy, Figure figure);
 double worst_of(const PolicyFigures& policy, Figure figure);  // The greatest.
+inline bool has_failures(const PolicyFigures& policy) { return worst_of(policy, failed) > 0; }
 
 }  // namespace fairlead::plan

@@ -185,12 +185,11 @@ std::string study_table(const StudyResult& result) {
          load::group_digits(
              mean([](const RunFigures& run) { return static_cast<double>(run.failed); }))});
   }
-  const bool some_failed = std::ranges::any_of(
-      result.policies, [](const PolicyFigures& policy) { return worst_of(policy, failed) > 0; });
   const std::string_view note =
-      some_failed ? "Requests that failed are in the bounds and in no other figure; those too long "
-                    "for an engine do (--profile, --kv-tokens).\n"
-                  : "";
+      std::ranges::any_of(result.policies, has_failures)
+          ? "Requests that failed are in the bounds and in no other figure; those too long "
+            "for an engine do (--profile, --kv-tokens).\n"
+          : "";
   return table.text() + std::string(note) +
          fmt::format(
              "Bounds: hit {} % in one pooled cache (LRU), {} % by Belady's rule; "
