@@ -45,9 +45,10 @@ tokens: {{models: [{{model: m, folder: {}}}], deadline: {}}})",
     send(stream, {.phase = ProcessingPhase::kRequestBody, .end = true});
     return stream;
   }
+  // In lines: what has no place to be cut ends by its size, at once.
   static std::string much() {
     std::string text;
-    for (int i = 0; i < 60'000; ++i) text += std::to_string(i) + " bottles of beer. ";
+    for (int i = 0; i < 60'000; ++i) text += std::to_string(i) + R"( bottles of beer.\n)";
     return text;
   }
 };

@@ -104,11 +104,16 @@ TEST_F(TokensTest, EachModelHasItsOwn) {
   EXPECT_EQ(ended("done"), 2);
 }
 
+// In lines: what has no place to be cut ends by its size, at once.
+std::string much() {
+  std::string text;
+  for (int i = 0; i < 20'000; ++i) text += std::to_string(i) + " bottles of " + kLong + R"(\n)";
+  return text;
+}
+
 TEST_F(TokensTest, WhatTakesTooLongIsDecidedWithoutTokens) {
   begin("{models: [{model: m, folder: " + folder("chatml") + "}], deadline: 1ms}");
-  std::string much;
-  for (int i = 0; i < 40'000; ++i) much += std::to_string(i) + " bottles of " + kLong;
-  EXPECT_EQ(ask(chat_body(much)).status, 200);
+  EXPECT_EQ(ask(chat_body(much())).status, 200);
   EXPECT_EQ(ended("expired"), 1);
   EXPECT_EQ(ended("done"), 0);
 }
@@ -121,10 +126,8 @@ TEST_F(TokensTest, WhatTheTemplateRefusesIsDecidedWithoutTokens) {
 
 TEST_F(TokensTest, AClientThatLeavesMeanwhileLeavesNothing) {
   begin("{models: [{model: m, folder: " + folder("chatml") + "}], deadline: 10s}");
-  std::string much;
-  for (int i = 0; i < 20'000; ++i) much += std::to_string(i) + " bottles of " + kLong;
   Client& leaver = client();
-  leaver.post("/v1/chat/completions", chat_body(much));
+  leaver.post("/v1/chat/completions", chat_body(much()));
   EXPECT_TRUE(until([&] { return worker_->requests_running() == 1; }));
   leaver.abort();
   check_idle();
