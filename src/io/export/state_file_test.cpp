@@ -7,18 +7,14 @@
 #include <filesystem>
 #include <fstream>
 
+#include "io/fleet/testing/scratch_folder.h"
+
 namespace fairlead::exporting {
 namespace {
 
 class StateFileTest : public ::testing::Test {
  protected:
-  StateFileTest()
-      : folder_(::testing::TempDir() + "state_file_" +
-                ::testing::UnitTest::GetInstance()->current_test_info()->name()) {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  ~StateFileTest() override { std::filesystem::remove_all(folder_); }
+  StateFileTest() { std::filesystem::create_directories(folder_); }
   std::unique_ptr<StateFile> open() {
     auto file = StateFile::open(folder_, "state");
     EXPECT_TRUE(file) << file.error().message;
@@ -26,7 +22,8 @@ class StateFileTest : public ::testing::Test {
   }
   std::string path() const { return folder_ + "/state"; }
 
-  std::string folder_;
+  fleet::testing::ScratchFolder scratch_;
+  std::string folder_ = scratch_.file("states");
 };
 
 TEST_F(StateFileTest, IsReplacedWholeOrNotAtAll) {
