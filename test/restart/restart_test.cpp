@@ -87,7 +87,14 @@ class RestartTest : public ::testing::Test {
     auto server = try_start();
     ASSERT_TRUE(server.has_value()) << server.error().message;
     server_ = std::move(*server);
-    ASSERT_TRUE(until([&] { return server_->ready(); })) << kept_.text();
+    ASSERT_TRUE(until([&] { return server_->ready() && all_take_traffic(); })) << kept_.text();
+  }
+  // One alone makes a router ready, and holds not all of what is asked for.
+  bool all_take_traffic() {
+    const auto pool = server_->router().pool().load();
+    return std::ranges::all_of(pool->endpoints, [](const auto& endpoint) {
+      return endpoint.takes_traffic() && !endpoint.models.empty();
+    });
   }
   void stop() {
     server_.reset();
