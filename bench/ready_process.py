@@ -13,20 +13,20 @@ DEADLINE_S = 30
 
 
 class Process:
-    """`ready` is what it says when it is up; how it said it is `found`."""
+    """`ready` is what it says when it is up; how it said it is `found`, what it said so far `said`."""
 
     def __init__(self, ready, *arguments):
         self.process = subprocess.Popen([PROGRAM, *arguments], stderr=subprocess.PIPE, text=True)
         timer = threading.Timer(DEADLINE_S, self.process.kill)
         timer.start()
-        said = ""
+        self.said = ""
         for line in self.process.stderr:
-            said += line
+            self.said += line
             self.found = re.search(ready, line)
             if self.found:
                 break
         else:
-            sys.exit(f"{said}fairlead {arguments[0]} ended before it said {ready!r}")
+            sys.exit(f"{self.said}fairlead {arguments[0]} ended before it said {ready!r}")
         timer.cancel()
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
 

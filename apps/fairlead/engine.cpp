@@ -23,6 +23,18 @@ struct EngineFlags {
   engine::FleetOptions fleet;
 };
 
+// Where to subscribe: the ports may be any free ones.
+void tell_event_sockets(const std::vector<engine::EventSockets>& sockets) {
+  if (sockets.front().events.empty()) return;
+  std::fprintf(stderr, "KV events at");
+  for (const auto& [events, replay] : sockets) std::fprintf(stderr, " %s", events.c_str());
+  if (!sockets.front().replay.empty()) std::fprintf(stderr, ", replay at");
+  for (const auto& [events, replay] : sockets) {
+    if (!replay.empty()) std::fprintf(stderr, " %s", replay.c_str());
+  }
+  std::fprintf(stderr, "\n");
+}
+
 int run_engines(EngineFlags& flags) {
   if (flags.list_profiles) {
     for (const std::string& name : engine_profile_names()) std::printf("%s\n", name.c_str());
@@ -41,6 +53,7 @@ int run_engines(EngineFlags& flags) {
   const SignalThread signals([&] { (*loop)->stop(); });
   auto fleet = engine::EngineFleet::create(**loop, flags.fleet);
   if (!fleet) return complain(fleet.error().message, 1);
+  tell_event_sockets((*fleet)->event_sockets());
   std::fprintf(stderr, "%zu engines of profile %s at speed %g on %s, ports", flags.fleet.engines,
                flags.profile.c_str(), flags.fleet.speed, flags.fleet.host.c_str());
   for (const std::uint16_t port : (*fleet)->ports()) std::fprintf(stderr, " %u", unsigned{port});

@@ -25,7 +25,6 @@ import math
 import os
 import re
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -121,38 +120,23 @@ class Report:
         self.record.flush()
 
 
-def ports_in_a_row(count):
-    """The first of `count` free ports that follow one another."""
-    for _ in range(1000):
-        with contextlib.ExitStack() as held:
-            first = held.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            base = first.getsockname()[1]
-            try:
-                for port in range(base + 1, base + count):
-                    held.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except (OSError, OverflowError):
-                continue
-            return base
-    sys.exit("fidelity: no free ports in a row")
-
-
 class Engines:
     def __init__(self, speed):
         self.speed = speed
-        self.events = ports_in_a_row(2 * ENGINES)  # And those of their replay sockets.
-        config = {"enable_kv_cache_events": True, "endpoint": f"tcp://*:{self.events}",
-                  "replay_endpoint": f"tcp://*:{self.events + ENGINES}"}
+        config = {"enable_kv_cache_events": True, "endpoint": "tcp://127.0.0.1:*",
+                  "replay_endpoint": "tcp://127.0.0.1:*"}
         self.process = Process(r"ports((?: \d+)+)", "engine", "--engines", str(ENGINES),
                                "--base-port", "0", "--speed", str(speed), "--stream-interval",
                                str(STREAM_INTERVAL), "--kv-events-config", json.dumps(config))
         self.ports = self.process.found.group(1).split()
+        told = re.search(r"KV events at (.+), replay at (.+)", self.process.said)
+        self.events, self.replays = (each.split() for each in told.groups())
 
     def endpoints(self):
         return [{"name": f"engine-{i}", "address": f"127.0.0.1:{port}",
-                 "labels": {"fairlead/kv-events": f"tcp://127.0.0.1:{self.events + i}",
-                            "fairlead/kv-replay": f"tcp://127.0.0.1:{self.events + ENGINES + i}"}}
-                for i, port in enumerate(self.ports)]
+                 "labels": {"fairlead/kv-events": events, "fairlead/kv-replay": replay}}
+                for i, (port, events, replay)
+                in enumerate(zip(self.ports, self.events, self.replays))]  # fmt: skip
 
     def figures(self):
         """Model seconds in steps, those by which steps ended late, and the steps, of all."""

@@ -208,6 +208,18 @@ class Serve(unittest.TestCase):
         self.assertIn("in use", second.stderr)
 
 
+class Engine(unittest.TestCase):
+    def test_where_its_events_are_is_said(self):
+        events = {"enable_kv_cache_events": True, "endpoint": "tcp://127.0.0.1:*",
+                  "replay_endpoint": "tcp://127.0.0.1:*"}  # fmt: skip
+        with Running("engine", "--engines", 2, "--base-port", 0, "--kv-events-config",
+                     json.dumps(events)) as engines:  # fmt: skip
+            place = r"tcp://127\.0\.0\.1:(\d+)"
+            told = engines.wait_for(rf"KV events at {place} {place}, replay at {place} {place}$")
+        self.assertEqual(len(set(told.groups())), 4)
+        self.assertNotIn("0", told.groups())
+
+
 class Load(Folder):
     def setUp(self):
         super().setUp()
