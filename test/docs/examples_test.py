@@ -105,15 +105,27 @@ class Examples(unittest.TestCase):
             for file in ("sweep.json", "sweep.html"):
                 self.assertIn("waiting", (pathlib.Path(folder) / file).read_text())
 
-    def test_the_figures_of_the_sweep_are_those_of_its_log(self):
-        log = json.loads((ROOT / "docs" / "data" / "sweep-fairlead.json").read_text())
-        page = (ROOT / "docs" / "plan.md").read_text().split("| of the front |")[1]
-        shown = [[cell.strip() for cell in row.split("|")[2:6]]
-                 for row in page.split("\n\n")[0].splitlines()[2:]]
-        logged = [[f"{figure:.2f}" for one in (log["contenders"][judged["contender"]], judged)
-                   for figure in (one["geometric_mean"], one["worst_workload"]["ratio"])]
-                  for judged in log["validation"]["contenders"]]
-        self.assertEqual(shown, logged)
+    def test_the_figures_of_the_sweeps_are_those_of_their_logs(self):
+        pages = (ROOT / "docs" / "plan.md").read_text().split("| of the front |")[1:]
+        logs = ["sweep-fairlead.json", "sweep-fairlead-roomy.json"]
+        self.assertEqual(len(pages), len(logs))
+        for page, name in zip(pages, logs):
+            log = json.loads((ROOT / "docs" / "data" / name).read_text())
+            shown = [[cell.strip() for cell in row.split("|")[2:6]]
+                     for row in page.split("\n\n")[0].splitlines()[2:]]
+            logged = [[f"{figure:.2f}" for one in (log["contenders"][judged["contender"]], judged)
+                       for figure in (one["geometric_mean"], one["worst_workload"]["ratio"])]
+                      for judged in log["validation"]["contenders"]]
+            self.assertEqual(shown, logged, name)
+
+    def test_the_sweeps_of_the_default_begin_at_it(self):
+        shipped = (ROOT / "data" / "policies" / "fairlead.yaml").read_text()
+        for name in ("sweep-fairlead.json", "sweep-fairlead-roomy.json"):
+            log = json.loads((ROOT / "docs" / "data" / name).read_text())
+            varied = re.findall(r"(\w+): \$\{\w+:([\d.]+)\}", log["template"])
+            self.assertEqual(len(varied), len(log["vary"]))
+            for parameter, value in varied:
+                self.assertRegex(shipped, rf"(?m)^ +{parameter}: {re.escape(value)}$", name)
 
     def test_every_shipped_workload_is_on_the_page(self):
         page = (ROOT / "docs" / "workloads.md").read_text()
