@@ -13,7 +13,7 @@ DEADLINE_S = 30
 
 
 class Process:
-    """`ready` is what it says when it is up; how it said it is `found`, what it said so far `said`."""
+    """`ready` is what it says when it is up; how it said it is `found`, all up to it `said`."""
 
     def __init__(self, ready, *arguments):
         self.process = subprocess.Popen([PROGRAM, *arguments], stderr=subprocess.PIPE, text=True)

@@ -4,17 +4,17 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-
-#include "io/fleet/testing/scratch_folder.h"
 
 namespace fairlead::exporting {
 namespace {
 
 class StateFileTest : public ::testing::Test {
  protected:
-  StateFileTest() { std::filesystem::create_directories(folder_); }
+  void SetUp() override { ASSERT_NE(::mkdtemp(folder_.data()), nullptr); }
+  ~StateFileTest() override { std::filesystem::remove_all(folder_); }
   std::unique_ptr<StateFile> open() {
     auto file = StateFile::open(folder_, "state");
     EXPECT_TRUE(file) << file.error().message;
@@ -22,8 +22,7 @@ class StateFileTest : public ::testing::Test {
   }
   std::string path() const { return folder_ + "/state"; }
 
-  fleet::testing::ScratchFolder scratch_;
-  std::string folder_ = scratch_.file("states");
+  std::string folder_ = ::testing::TempDir() + "state_file_XXXXXX";
 };
 
 TEST_F(StateFileTest, IsReplacedWholeOrNotAtAll) {
