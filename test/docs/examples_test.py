@@ -13,6 +13,8 @@ import unittest
 BINARY = os.environ["FAIRLEAD_BINARY"]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+# Logs of sweeps over the default, in the order of their tables in plan.md.
+SWEEPS = ["sweep-fairlead.json", "sweep-fairlead-roomy.json"]
 
 
 def run(*arguments):
@@ -107,9 +109,8 @@ class Examples(unittest.TestCase):
 
     def test_the_figures_of_the_sweeps_are_those_of_their_logs(self):
         pages = (ROOT / "docs" / "plan.md").read_text().split("| of the front |")[1:]
-        logs = ["sweep-fairlead.json", "sweep-fairlead-roomy.json"]
-        self.assertEqual(len(pages), len(logs))
-        for page, name in zip(pages, logs):
+        self.assertEqual(len(pages), len(SWEEPS))
+        for page, name in zip(pages, SWEEPS):
             log = json.loads((ROOT / "docs" / "data" / name).read_text())
             shown = [[cell.strip() for cell in row.split("|")[2:6]]
                      for row in page.split("\n\n")[0].splitlines()[2:]]
@@ -120,7 +121,7 @@ class Examples(unittest.TestCase):
 
     def test_the_sweeps_of_the_default_begin_at_it(self):
         shipped = (ROOT / "data" / "policies" / "fairlead.yaml").read_text()
-        for name in ("sweep-fairlead.json", "sweep-fairlead-roomy.json"):
+        for name in SWEEPS:
             log = json.loads((ROOT / "docs" / "data" / name).read_text())
             varied = re.findall(r"(\w+): \$\{\w+:([\d.]+)\}", log["template"])
             self.assertEqual(len(varied), len(log["vary"]))
