@@ -46,7 +46,7 @@ Result<SequenceId> EngineModel::submit(Submission submission, Time now) {
   const std::uint64_t parent = hashes == nullptr || hashes->empty() ? 0 : hashes->back();
   sequence.output_anchor = mix64(parent ^ mix64(submission.output_seed));
   sequence.ready = now + from_seconds(profile_.host_overhead_s);
-  FAIRLEAD_ASSERT(!stepping_ || sequence.ready > last_begin_);
+  FAIRLEAD_ASSERT(!stepping_ || !stretched_ || sequence.ready > last_begin_);
   sequence.cached_tokens = 0;
   sequence.admitted_before = false;
   if (adapters_.size() <= submission.adapter) adapters_.resize(submission.adapter + 1);
@@ -100,7 +100,8 @@ std::optional<StepPlan> EngineModel::begin_step(Time now) {
   if (plan.preempted == 0) schedule_waiting(plan, budget, now);
   FAIRLEAD_ASSERT(plan.sequences > 0);
   plan.duration = step_duration(plan);
-  last_begin_ = Time::min();
+  last_begin_ = now;
+  stretched_ = false;
   stepping_ = true;
   ++counters_.steps;
   return plan;
@@ -123,6 +124,7 @@ std::optional<StepPlan> EngineModel::begin_stretch(Time now, Time horizon) {
     sequences_[slot].known += steps - 1;
     sequences_[slot].scheduled = steps;
   }
+  stretched_ = true;
   counters_.steps += static_cast<std::uint64_t>(steps - 1);
   counters_.generation_tokens += static_cast<std::uint64_t>(steps - 1) * running_.size();
   plan->steps = static_cast<std::uint32_t>(steps);
@@ -239,7 +241,9 @@ std::uint64_t EngineModel::block_hash(const Sequence& sequence, std::size_t inde
 }
 
 void EngineModel::admit_arrivals(Time now) {
-  while (!arriving_.empty() && sequences_[arriving_.front()].ready <= now) {
+  const bool planned = profile_.async_scheduling && !(running_.empty() && waiting_.empty());
+  const Time until = planned ? last_begin_ : now;
+  while (!arriving_.empty() && sequences_[arriving_.front()].ready <= until) {
     move_to(sequences_[arriving_.front()], Stage::kWaiting);
     waiting_.push_back(arriving_.front());
     arriving_.pop_front();

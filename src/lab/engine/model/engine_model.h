@@ -13,8 +13,10 @@
 // Scheduler: running sequences first, in order of admission, one token each or the next chunk of
 // their prompt; when blocks run out the newest is preempted by recompute and goes to the front of
 // the queue; then first come, first served admission within tokens, sequences and free blocks, but
-// none in a step that preempted. Step time: see profile.h. The same profile, seed and calls
-// give the same steps. Thread-compatible. Source: vLLM V1's scheduler and KV cache manager.
+// none in a step that preempted. With async_scheduling a step takes only those who had arrived when
+// the step before it began, unless that left nothing to do; that its blocks and tokens are planned
+// earlier, too, is left out. Step time: see profile.h. The same profile, seed and calls give the
+// same steps. Thread-compatible. Source: vLLM V1's scheduler, KV cache manager and engine core.
 #pragma once
 
 #include <cstddef>
@@ -199,7 +201,8 @@ class EngineModel {
   double attention_work_ = 0;  // Of the step being planned: token x context token.
   double decode_context_ = 0;  // Context tokens read by its decodes.
   bool stepping_ = false;
-  Time last_begin_ = Time::min();  // Of a stretch under way: of its last step.
+  Time last_begin_ = Time::min();  // Of the last step.
+  bool stretched_ = false;         // The last step is one of several.
   CacheLog* log_ = nullptr;
 };
 

@@ -121,7 +121,8 @@ TEST(EngineCalibration, AColdPromptOf7200TokensTakes380Milliseconds) {
   EXPECT_NEAR(run.outcomes.at(1).ttft_s, 0.38, 0.01);
 }
 
-TEST(EngineCalibration, ARepeatedPromptAmongDecodesTakesATenthOfASecond) {
+// Published of a ladder's upper half: means of 0.12 s at 35 and 0.15 s at 40 requests/s.
+TEST(EngineCalibration, ARepeatedPromptAmongDecodesTakesAsLongAsPublished) {
   EngineModel model(shipped("qwen3-32b-2xh100"), 1);
   std::vector<Arrival> arrivals;
   for (std::uint64_t i = 0; i < 90; ++i) arrivals.push_back({0, chat(i, 1, 2000)});
@@ -134,7 +135,8 @@ TEST(EngineCalibration, ARepeatedPromptAmongDecodesTakesATenthOfASecond) {
     EXPECT_EQ(run.outcomes.at(100 + i).cached_tokens, 112U * 64);
     sum += run.outcomes.at(100 + i).ttft_s;
   }
-  EXPECT_NEAR(sum / 20, 0.10, 0.015);
+  EXPECT_GT(sum / 20, 0.12);
+  EXPECT_LT(sum / 20, 0.155);
 }
 
 TEST(EngineCalibration, InterTokenLatencyAtLowAndHighLoad) {
@@ -200,6 +202,24 @@ TEST(EngineModel, HostOverheadDelaysWhatTheSchedulerSees) {
   const auto plan = model.begin_step(ready);
   ASSERT_TRUE(plan.has_value());
   EXPECT_EQ(plan->prefill_tokens, 10U);
+}
+
+// Steps of 1 ms from 0 on; the second sequence comes during the third step.
+Time second_scheduled(EngineProfile profile) {
+  EngineModel model(std::move(profile), 1);
+  const History run = drive(model, {{0, {.prompt_tokens = 10, .output_tokens = 9, .tag = 1}},
+                                    {0.0025, {.prompt_tokens = 10, .output_tokens = 1, .tag = 2}},
+                                    {1, {.prompt_tokens = 10, .output_tokens = 1, .tag = 3}}});
+  EXPECT_EQ(run.outcomes.at(3).first_scheduled, Time{} + std::chrono::seconds(1));  // Idle.
+  return run.outcomes.at(2).first_scheduled;
+}
+
+TEST(EngineModel, AStepPlannedAheadLacksWhoCameDuringTheOneBefore) {
+  EngineProfile profile = small();
+  profile.step_floor_s = 1e-3;
+  EXPECT_EQ(second_scheduled(profile), Time{} + std::chrono::milliseconds(4));
+  profile.async_scheduling = false;
+  EXPECT_EQ(second_scheduled(profile), Time{} + std::chrono::milliseconds(3));
 }
 
 TEST(EngineModel, OnlyWholeContiguousBlocksHitAndTheLastTokenIsRecomputed) {

@@ -24,6 +24,7 @@ EngineProfile stretch_profile(Random& random) {
   profile.attention_s = 1e-7;
   profile.host_overhead_s = 0.03 * random.uniform();
   profile.noise_sigma = random.below(2) == 0 ? 0 : 0.1;
+  profile.async_scheduling = random.below(2) == 0;
   return profile;
 }
 

@@ -37,7 +37,7 @@ class NaiveEngine {
 
   void submit(const Submission& submission) {
     living_[submission.tag] = {.submission = submission, .known = submission.prompt_tokens};
-    waiting_.push_back(submission.tag);
+    arriving_.push_back(submission.tag);
   }
   void abort(std::uint64_t tag) {
     if (!living_.contains(tag)) return;
@@ -53,6 +53,7 @@ class NaiveEngine {
 
   TwinStep begin() {
     in_step_ = true;
+    take_arrivals();
     TwinStep step;
     scheduled_.clear();
     std::int64_t budget = profile_.max_batched_tokens;
@@ -114,6 +115,15 @@ class NaiveEngine {
     Blocks blocks{};
   };
 
+  void take_arrivals() {
+    const bool planned = profile_.async_scheduling && !(running_.empty() && waiting_.empty());
+    if (!planned) in_time_ = arriving_.size();
+    for (; in_time_ > 0; --in_time_) {
+      waiting_.push_back(arriving_.front());
+      arriving_.pop_front();
+    }
+    in_time_ = arriving_.size();
+  }
   std::uint64_t hash(const Seq& seq, std::size_t index) const {
     if (index < seq.submission.block_hashes->size()) return (*seq.submission.block_hashes)[index];
     return (std::uint64_t{1} << 60) + seq.submission.tag * 10'000 + index;
@@ -176,12 +186,19 @@ class NaiveEngine {
     pool_.release_tail_first(living_[tag].blocks);
     std::erase(waiting_, tag);
     std::erase(running_, tag);
+    const auto arriving = std::ranges::find(arriving_, tag);
+    if (arriving != arriving_.end()) {
+      if (static_cast<std::size_t>(arriving - arriving_.begin()) < in_time_) --in_time_;
+      arriving_.erase(arriving);
+    }
     living_.erase(tag);
   }
 
   EngineProfile profile_;
   testing::NaivePool pool_;
   std::map<std::uint64_t, Seq> living_;
+  std::deque<std::uint64_t> arriving_;
+  std::size_t in_time_ = 0;  // Of those, had come when the last step began.
   std::deque<std::uint64_t> waiting_;
   std::vector<std::uint64_t> running_;
   std::map<std::uint64_t, std::int64_t> scheduled_;
@@ -197,6 +214,7 @@ EngineProfile random_profile(Random& random) {
   profile.max_batched_tokens = static_cast<std::int64_t>(4 + random.below(60));
   profile.max_num_seqs = static_cast<std::int64_t>(1 + random.below(20));
   profile.max_loras = static_cast<std::int64_t>(1 + random.below(3));
+  profile.async_scheduling = random.below(2) == 0;
   profile.name = "random";
   profile.model = "random";
   return profile;
@@ -237,7 +255,7 @@ class Comparison {
     std::vector<TokenEvent> events;
     for (int round = 0; round < kRounds || !twin_.idle(); ++round) {
       if (round < kRounds) arrive_and_abort();
-      const auto plan = model_.begin_step(Time{});
+      const auto plan = model_.begin_step(now_);
       ASSERT_EQ(plan.has_value(), !twin_.idle());
       if (!plan) continue;
       const TwinStep expected = twin_.begin();
@@ -247,6 +265,7 @@ class Comparison {
           << "round " << round;
       ASSERT_LE(plan->prefill_tokens + plan->decode_tokens, profile_.max_batched_tokens);
       totals.preempted += plan->preempted;
+      now_ += std::chrono::milliseconds(1);
       if (round < kRounds) arrive_and_abort();
       events.clear();
       model_.finish_step(events);
@@ -273,7 +292,7 @@ class Comparison {
   void arrive_and_abort() {
     while (random_.below(3) == 0) {
       const Submission submission = random_submission(random_, profile_.block_size, ids_.size());
-      ids_.push_back(model_.submit(submission, Time{}).value());
+      ids_.push_back(model_.submit(submission, now_).value());
       twin_.submit(submission);
     }
     if (!ids_.empty() && random_.below(20) == 0) {
@@ -289,6 +308,7 @@ class Comparison {
   EngineModel model_;
   NaiveEngine twin_;
   std::vector<SequenceId> ids_;
+  Time now_{};
 };
 
 #ifdef FAIRLEAD_SANITIZED

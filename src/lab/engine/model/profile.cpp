@@ -20,7 +20,8 @@ enum class Need { kRequired, kOptional };
 
 struct Field {
   std::string_view key;
-  std::variant<std::string EngineProfile::*, std::int64_t EngineProfile::*, double EngineProfile::*>
+  std::variant<std::string EngineProfile::*, std::int64_t EngineProfile::*, double EngineProfile::*,
+               bool EngineProfile::*>
       member;
   Need need = Need::kRequired;
   double max = kMaxSeconds;  // Of a number.
@@ -35,6 +36,7 @@ constexpr std::array kFields{
     Field{"max_num_seqs", &EngineProfile::max_num_seqs, Need::kOptional},
     Field{"max_model_len", &EngineProfile::max_model_len},
     Field{"max_loras", &EngineProfile::max_loras, Need::kOptional},
+    Field{"async_scheduling", &EngineProfile::async_scheduling, Need::kOptional},
     Field{"step_floor_s", &EngineProfile::step_floor_s},
     Field{"per_token_s", &EngineProfile::per_token_s},
     Field{"attention_s", &EngineProfile::attention_s},
@@ -58,8 +60,8 @@ std::vector<Fault> find_faults(const EngineProfile& profile) {
       const std::int64_t value = profile.**count;
       if (value >= 1 && value <= kMaxTokens) continue;
       faults.push_back({field.key, fmt::format("must be in 1..{}, not {}", kMaxTokens, value)});
-    } else {
-      const double value = profile.*std::get<double EngineProfile::*>(field.member);
+    } else if (const auto* number = std::get_if<double EngineProfile::*>(&field.member)) {
+      const double value = profile.**number;
       if (value >= 0 && value <= field.max) continue;
       faults.push_back({field.key, fmt::format("must be in 0..{}, not {}", field.max, value)});
     }
@@ -83,9 +85,11 @@ void read_field(config::Section& root, const Field& field, EngineProfile& profil
     profile.** text = root.required_text(field.key);
   } else if (const auto* count = std::get_if<std::int64_t EngineProfile::*>(&field.member)) {
     profile.** count = root.integer(field.key, profile.**count, 1, kMaxTokens);
+  } else if (const auto* number = std::get_if<double EngineProfile::*>(&field.member)) {
+    profile.** number = root.number(field.key, profile.**number, 0, field.max);
   } else {
-    double& value = profile.*std::get<double EngineProfile::*>(field.member);
-    value = root.number(field.key, value, 0, field.max);
+    bool& value = profile.*std::get<bool EngineProfile::*>(field.member);
+    value = root.boolean(field.key).value_or(value);
   }
 }
 

@@ -27,12 +27,16 @@ struct EngineProfile {
   std::int64_t max_num_seqs = 256;         // Running sequences at once.
   std::int64_t max_model_len = 0;          // Prompt and output together.
   std::int64_t max_loras = 1;              // Different adapters running at once.
+  // A step is planned when the one before it begins, as by vLLM from v0.14 on, so that the GPU does
+  // not wait for the scheduler: who arrives during a step is not in the next one, but the one
+  // after.
+  bool async_scheduling = true;
 
   double step_floor_s = 0;     // Reading the weights once.
   double per_token_s = 0;      // Dense compute per token in the step.
   double attention_s = 0;      // Per prefilled token and token of its context.
   double kv_read_s = 0;        // Per context token of a decoding sequence.
-  double per_sequence_s = 0;   // Sampler and scheduler, per sequence in the step.
+  double per_sequence_s = 0;   // Sampler, and a scheduler that is waited for, per sequence.
   double host_overhead_s = 0;  // HTTP, tokenising and detokenising, once a request.
   double noise_sigma = 0;      // Lognormal factor of mean 1 on each step; 0 is exact.
 };

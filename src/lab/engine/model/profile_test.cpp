@@ -46,6 +46,11 @@ TEST(Profile, ReadsSettingsAndKeepsDefaults) {
   EXPECT_DOUBLE_EQ(profile->step_floor_s, 0.0105);
   EXPECT_DOUBLE_EQ(profile->per_token_s, 43e-6);
   EXPECT_DOUBLE_EQ(profile->noise_sigma, 0);
+  EXPECT_TRUE(profile->async_scheduling);
+  const auto changed =
+      parse_profile(std::string(kSmall) + "async_scheduling: false\n", "small.yaml");
+  ASSERT_TRUE(changed.has_value()) << changed.error().message;
+  EXPECT_FALSE(changed->async_scheduling);
 }
 
 TEST(Profile, ReportsEveryFaultAtOnceWithItsLine) {
