@@ -79,7 +79,7 @@ double engine_seconds(const PlannedRequest& request, double hit) {
   const double fresh = prompt * (1 - hit);
   const double context = prompt + request.output_tokens / 2.0;
   return fresh * (43e-6 + 1.5e-9 * (prompt - fresh / 2)) +
-         request.output_tokens * (10.5e-3 / 90 + 20e-6 + 46e-9 * context);
+         request.output_tokens * (10.5e-3 / 90 + 4.4e-6 + 46e-9 * context);
 }
 
 struct Figures {
