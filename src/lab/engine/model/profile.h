@@ -28,8 +28,7 @@ struct EngineProfile {
   std::int64_t max_model_len = 0;          // Prompt and output together.
   std::int64_t max_loras = 1;              // Different adapters running at once.
   // A step is planned when the one before it begins, as by vLLM from v0.14 on, so that the GPU does
-  // not wait for the scheduler: who arrives during a step is not in the next one, but the one
-  // after.
+  // not wait for the scheduler: who arrives during a step is in the one after the next.
   bool async_scheduling = true;
 
   double step_floor_s = 0;     // Reading the weights once.
