@@ -64,17 +64,17 @@ ROUND_ROBIN = {"per_token_s": "56e-6"}
 # What shows that the reason below is the reason: 2 % more memory than was measured on these pods a
 # year before. No bar holds these rows: they are fitted.
 FITTED = {"kv_tokens": "313600"}
-# Policies and output tokens/s of "KV-Cache Wins You Can See" (2025-09-24), best first. Its engines
-# waited for their scheduler between steps, those of the guide (2026) do not.
-WAITING = {"async_scheduling": "false", "per_sequence_s": "20e-6"}
+# Policies and output tokens/s of "KV-Cache Wins You Can See" (2025-09-24), best first.
 ORDER = {"precise": ("precise.yaml", 8_730), "estimated": ("blend-1-1-1", 6_944),
          "random": ("random", 4_428.7), "load_aware": ("load-aware.yaml", 4_266)}  # fmt: skip
+# Those engines waited for their scheduler between steps; the guide's (2026) do not.
+WAITING = {"async_scheduling": "false", "per_sequence_s": "20e-6"}
 STALE_MS = 1000
 REASONS = {
     "blend_spread_ttft_mean_s":
         "kv_tokens: at 40 to 46 requests/s a few requests wait for memory, see the fitted rows",
     "blend_spread_ttft_p90_s":
-        "prompts that were not cached below 20 requests/s: more there than here",
+        "prompts that were not cached up to 20 requests/s: more there than here",
     "random_over_load_aware":
         f"the age of load figures: when they are {STALE_MS} ms old both are even, see that row; "
         "published is one run a row",
