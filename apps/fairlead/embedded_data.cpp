@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kYamlEnding = ".yaml";
 constexpr std::string_view kTraceEndings[] = {".jsonl.gz", ".csv.gz"};
-// Far above the shipped traces, below what would exhaust a small machine.
+// As a file and inflated: an hour of requests is some megabytes; more would exhaust a small machine.
 constexpr std::size_t kTraceBytesMax = std::size_t{1} << 30;
 
 std::string_view embedded(std::span<const EmbeddedFile> files, std::string_view name,
@@ -78,7 +78,7 @@ Result<load::Trace> find_trace(const std::string& name_or_path, std::string_view
   std::string_view bytes = embedded_trace(name_or_path);
   std::string read;
   if (bytes.empty()) {
-    auto text = fleet::FileWatch::read_file(name_or_path);
+    auto text = fleet::FileWatch::read_file(name_or_path, kTraceBytesMax);
     if (!text) {
       return fail(ErrorCode::kNotFound,
                   "{} is neither a shipped trace ({}) nor a readable file: {}", name_or_path,

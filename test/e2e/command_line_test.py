@@ -343,6 +343,16 @@ class Plan(Folder):
             self.assertGreaterEqual(policy["mean"]["ttft_mean_s"], found["bounds"]["ttft_floor_s"])
         self.assertEqual(found["fleet"]["kv_tokens"], 65536)
 
+    def test_an_hour_of_a_busy_service_is_taken(self):
+        # 6 MB, more than any other file that is read: a trace has a bound of its own.
+        rows = [{"timestamp": 100 * i, "input_length": 131072, "output_length": 1,
+                 "hash_ids": list(range(1000000, 1000256))} for i in range(2700)]
+        trace = self.file("t.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        self.assertGreater(pathlib.Path(trace).stat().st_size, 6 << 20)
+        done = run("plan", "run", "--engines", 2, "--seeds", 1, "--trace", trace, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(done.stdout)["policies"][0]["seeds"][0]["requests"], 2700)
+
     def test_the_table_says_what_is_attainable_and_the_page_is_written(self):
         page = self.folder / "plan.html"
         done = run(*self.FLEET, "--trace", self.trace(), "--html", page)

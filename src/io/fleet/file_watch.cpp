@@ -44,7 +44,7 @@ void FileWatch::on_events(std::uint32_t) {
   if (!settle_.armed()) settle_.arm(kSettle);
 }
 
-Result<std::string> FileWatch::read_file(const std::string& path) {
+Result<std::string> FileWatch::read_file(const std::string& path, std::size_t bytes_max) {
   // A pipe would make open() wait for somebody who writes to it.
   const net::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat about{};
@@ -62,8 +62,8 @@ Result<std::string> FileWatch::read_file(const std::string& path) {
     if (got < 0) return fail(ErrorCode::kIo, "cannot read {}: {}", path, std::strerror(errno));
     if (got == 0) return text;
     text.append(piece.data(), static_cast<std::size_t>(got));
-    if (text.size() > kFileBytesMax) {
-      return fail(ErrorCode::kLimitExceeded, "{} is larger than {} bytes", path, kFileBytesMax);
+    if (text.size() > bytes_max) {
+      return fail(ErrorCode::kLimitExceeded, "{} is larger than {} bytes", path, bytes_max);
     }
   }
 }

@@ -27,9 +27,9 @@ class FileWatch final : private net::FdHandler {
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
-  // The text of an ordinary file; an error when it is missing, unreadable or larger than
-  // kFileBytesMax.
-  static Result<std::string> read_file(const std::string& path);
+  // The text of an ordinary file; an error when it is missing, unreadable or larger than bytes_max.
+  static Result<std::string> read_file(const std::string& path,
+                                       std::size_t bytes_max = kFileBytesMax);
 
  private:
   FileWatch(net::EventLoop& loop, net::UniqueFd inotify, std::function<void()> on_change);

@@ -120,13 +120,14 @@ Result<void> add_mooncake_row(std::string_view line, Trace& trace) {
   if (!input) return tl::unexpected(input.error());
   const auto output = whole_member(json, "output_length", kMaxTokens);
   if (!output) return tl::unexpected(output.error());
-  if (*input == 0) return fail(ErrorCode::kInvalidArgument, "\"input_length\" must be above 0");
   const auto ids = json.find("hash_ids");
   if (ids == json.end() || !ids->is_array()) {
     return fail(ErrorCode::kInvalidArgument, "\"hash_ids\" must be an array of numbers");
   }
+  // A recorder may leave out the last block where it is not full.
+  const std::uint64_t full = *input / kMooncakeBlockTokens;
   const std::uint64_t needed = (*input + kMooncakeBlockTokens - 1) / kMooncakeBlockTokens;
-  if (ids->size() != needed) {
+  if (ids->size() != needed && ids->size() != full) {
     return fail(ErrorCode::kInvalidArgument,
                 "input_length {} needs {} hash_ids of {} tokens, the row has {}", *input, needed,
                 kMooncakeBlockTokens, ids->size());
@@ -234,12 +235,11 @@ Result<AzureColumns> azure_columns(std::string_view header) {
   return columns;
 }
 
-Result<std::uint32_t> azure_tokens(std::string_view text, std::string_view name,
-                                   std::uint32_t least) {
+Result<std::uint32_t> azure_tokens(std::string_view text, std::string_view name) {
   const auto value = number<std::uint32_t>(text);
-  if (value && *value >= least && *value <= kMaxTokens) return *value;
-  return fail(ErrorCode::kInvalidArgument, "{} is \"{}\"; it must be a whole number in {}..{}",
-              name, text, least, kMaxTokens);
+  if (value && *value <= kMaxTokens) return *value;
+  return fail(ErrorCode::kInvalidArgument, "{} is \"{}\"; it must be a whole number in 0..{}", name,
+              text, kMaxTokens);
 }
 
 Result<void> add_azure_row(std::string_view line, const AzureColumns& columns, Trace& trace) {
@@ -257,9 +257,9 @@ Result<void> add_azure_row(std::string_view line, const AzureColumns& columns, T
         "it or not",
         stamp);
   }
-  const auto input = azure_tokens(fields[columns.at[1]], AzureColumns::kNames[1], 1);
+  const auto input = azure_tokens(fields[columns.at[1]], AzureColumns::kNames[1]);
   if (!input) return tl::unexpected(input.error());
-  const auto output = azure_tokens(fields[columns.at[2]], AzureColumns::kNames[2], 0);
+  const auto output = azure_tokens(fields[columns.at[2]], AzureColumns::kNames[2]);
   if (!output) return tl::unexpected(output.error());
   trace.rows.push_back({*at, *input, *output, 0, 0});
   return {};
@@ -360,11 +360,11 @@ Result<Workload> plan_replay(const Trace& trace, const ReplaySettings& settings)
     const TraceRow& row = rows[i];
     PlannedRequest request;
     request.at = from_seconds(to_seconds(at[i]) / settings.compression);
-    request.prompt_tokens = row.input_tokens;
-    // A real API has no answer of zero tokens.
+    // A real API has neither a prompt nor an answer of zero tokens, though recorders write them.
+    request.prompt_tokens = std::max(row.input_tokens, 1u);
     request.output_tokens = std::max(row.output_tokens, 1u);
     request.first_part = static_cast<std::uint32_t>(workload.parts.size());
-    std::uint32_t left = row.input_tokens;
+    std::uint32_t left = request.prompt_tokens;
     for (const std::uint64_t block : trace.row_blocks(row)) {
       const std::uint32_t tokens = std::min(left, trace.block_tokens);
       workload.parts.push_back({content_id(settings.seed, kTraceBlock, block), tokens});

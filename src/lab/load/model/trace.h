@@ -2,10 +2,10 @@
 // Public request traces and their replay: text in, a workload out.
 //
 // Formats: Mooncake JSON lines {timestamp ms, input_length, output_length, hash_ids}, where a hash
-// id names 512 tokens of prompt and the last block may be partial (kvcache-ai/Mooncake); Azure CSV
-// with the columns TIMESTAMP, ContextTokens and GeneratedTokens, in any order and beside others
-// (Azure/AzurePublicDataset), without prefix information, so that every prompt is unique. Errors
-// name the line. Pure; thread-safe.
+// id names 512 tokens of prompt and the last block may be partial, or have no id then
+// (kvcache-ai/Mooncake); Azure CSV with the columns TIMESTAMP, ContextTokens and GeneratedTokens,
+// in any order and beside others (Azure/AzurePublicDataset), without prefix information, so that
+// every prompt is unique. Errors name the line. Pure; thread-safe.
 #pragma once
 
 #include <cstddef>

@@ -226,8 +226,8 @@ TEST(TraceErrors, NameTheLine) {
                 R"({"timestamp": 0, "input_length": -1, "output_length": 5, "hash_ids": [0]})")),
             "line 1: \"input_length\" is -1; it must lie in 0..268435456");
   EXPECT_EQ(error_of(parse_mooncake(
-                R"({"timestamp": 0, "input_length": 513, "output_length": 5, "hash_ids": [0]})")),
-            "line 1: input_length 513 needs 2 hash_ids of 512 tokens, the row has 1");
+                R"({"timestamp": 0, "input_length": 1025, "output_length": 5, "hash_ids": [0]})")),
+            "line 1: input_length 1025 needs 3 hash_ids of 512 tokens, the row has 1");
   EXPECT_EQ(error_of(parse_mooncake(
                 R"({"timestamp": 0, "input_length": 5, "output_length": 5, "hash_ids": [-3]})")),
             "line 1: \"hash_ids\" must be an array of whole numbers");
@@ -245,11 +245,40 @@ TEST(TraceErrors, NameTheLine) {
   for (const char* stamp : {"2300-01-01 00:00:00", "2023-11-16 18:17:03+99:00"}) {
     EXPECT_FALSE(parse_azure(header + stamp + ",1,1\r\n")) << stamp;
   }
-  EXPECT_EQ(error_of(parse_azure(header + "2023-11-16 18:17:03.97,0,1\r\n")),
-            "line 2: ContextTokens is \"0\"; it must be a whole number in 1..268435456");
+  EXPECT_EQ(error_of(parse_azure(header + "2023-11-16 18:17:03.97,-1,1\r\n")),
+            "line 2: ContextTokens is \"-1\"; it must be a whole number in 0..268435456");
   EXPECT_EQ(error_of(parse_mooncake(
                 R"({"timestamp": 0, "input_length": 9.5, "output_length": 5, "hash_ids": [0]})")),
             "line 1: \"input_length\" is 9.5; it must be a whole number");
+}
+
+TEST(Replay, ALastBlockWithoutAHashIsSharedByNobody) {
+  const Trace trace =
+      parse_mooncake(
+          R"({"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [7]})"
+          "\n"
+          R"({"timestamp": 1, "input_length": 600, "output_length": 5, "hash_ids": [7]})")
+          .value();
+  const Workload workload = plan_replay(trace, {}).value();
+  ASSERT_EQ(workload.parts.size(), 4U);
+  EXPECT_EQ(workload.parts[0].id, workload.parts[2].id);
+  EXPECT_EQ(workload.parts[0].tokens, 512U);
+  EXPECT_NE(workload.parts[1].id, workload.parts[3].id);
+  EXPECT_EQ(workload.parts[1].tokens, 88U);
+}
+
+// Recorders write them; an API takes neither.
+TEST(Replay, NoTokensAreOne) {
+  for (const auto& trace :
+       {parse_mooncake(R"({"timestamp": 0, "input_length": 0, "output_length": 0, "hash_ids": []})"),
+        parse_azure("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.97,0,0")}) {
+    ASSERT_TRUE(trace.has_value()) << trace.error().message;
+    const Workload workload = plan_replay(*trace, {}).value();
+    EXPECT_EQ(workload.requests[0].prompt_tokens, 1U);
+    EXPECT_EQ(workload.requests[0].output_tokens, 1U);
+    ASSERT_EQ(workload.parts.size(), 1U);
+    EXPECT_EQ(workload.parts[0].tokens, 1U);
+  }
 }
 
 TEST(TraceErrors, RowsOutOfOrderAreSorted) {
