@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kYamlEnding = ".yaml";
 constexpr std::string_view kTraceEndings[] = {".jsonl.gz", ".csv.gz"};
-// As a file and inflated: an hour of requests is some megabytes; more would exhaust a small machine.
+// As a file and inflated: an hour of requests is some megabytes; more would exhaust small machines.
 constexpr std::size_t kTraceBytesMax = std::size_t{1} << 30;
 
 std::string_view embedded(std::span<const EmbeddedFile> files, std::string_view name,

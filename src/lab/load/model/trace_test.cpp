@@ -270,7 +270,8 @@ TEST(Replay, ALastBlockWithoutAHashIsSharedByNobody) {
 // Recorders write them; an API takes neither.
 TEST(Replay, NoTokensAreOne) {
   for (const auto& trace :
-       {parse_mooncake(R"({"timestamp": 0, "input_length": 0, "output_length": 0, "hash_ids": []})"),
+       {parse_mooncake(
+            R"({"timestamp": 0, "input_length": 0, "output_length": 0, "hash_ids": []})"),
         parse_azure("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.97,0,0")}) {
     ASSERT_TRUE(trace.has_value()) << trace.error().message;
     const Workload workload = plan_replay(*trace, {}).value();
