@@ -127,27 +127,24 @@ TEST(ExternalityCostScorer, PricesACopyByHowMuchOfWhatIsPushedOutIsAskedForAgain
 }
 
 TEST(ExternalityCostScorer, PricesWhatIsPushedOutOfAFullMemory) {
-  Table table(4);
-  table.candidates.kv_tokens = {1000, 1000, 0, 1000};
-  table.candidates.kv_usage = {0.95F, 0.5, 1, 0.7F};
-  table.candidates.inflight_tokens = {100, 100, 100, 100};
-  table.candidates.own_uncached_tokens = {200, 200, 200, 200};
-  table.candidates.inflight_requests = {4, 4, 4, 4};
-  table.candidates.inflight_context = {80, 80, 80, 160};
-  table.candidates.unstarted = {4, 4, 4, 4};
-  const auto scores = score("externality-cost-scorer", table, prompt_of(200),
-                            "{ownWeight: 1, kvWeight: 0.5, waitingWeight: 0, shortageWeight: 0}");
-  // 950 + 100 + 200 - 1000 = 250 are too much for sure, 0.5 * (1 + 1) of them in price; 200 below
-  // the capacity is five spreads of 80 / 2, which is none; an engine that never told is never full.
-  EXPECT_EQ(scores[0], 750);
-  EXPECT_EQ(scores[1], 500);
-  EXPECT_EQ(scores[2], 500);
-  // Just full, with a spread of 160 / 2: 80 / sqrt(2 pi) = 31.92 in the mean.
-  EXPECT_NEAR(scores[3], 531.92, 0.01);
-  table.candidates.kv_usage[3] = 0.62F;  // One spread below: 80 * 0.08332 = 6.67.
-  EXPECT_NEAR(score("externality-cost-scorer", table, prompt_of(200),
-                    "{ownWeight: 1, kvWeight: 0.5, waitingWeight: 0, shortageWeight: 0}")[3],
-              506.67, 0.01);
+  Table table(3);
+  table.candidates.kv_tokens = {1000, 1000, 0};
+  table.candidates.kv_usage = {0.75, 0.5, 1};
+  table.candidates.inflight_tokens = {100, 100, 100};
+  table.candidates.own_uncached_tokens = {200, 200, 200};
+  // Beyond 800 are 750 + 100 + 200 - 800 = 250 tokens, 0.5 * (1 + 1) of them in price, and none.
+  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(200),
+                  "{ownWeight: 1, kvKnee: 0.8, kvWeight: 0.5}"),
+            (Values{750, 500, 500}));
+  // Three answers that have begun will grow by 60 each: 180 more there, and 0.1 * 200 of own work
+  // Three answers that have begun will grow by 60 each: 180 more there, nothing where is room.
+  table.candidates.kv_usage[1] = 0.25;
+  table.candidates.inflight_requests = {4, 4, 4};
+  table.candidates.unstarted = {1, 1, 1};
+  EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(200),
+                  "{ownWeight: 1, kvKnee: 0.8, kvWeight: 0.5, growthTokens: 60, waitingWeight: 0, "
+                  "decodeWeight: 0, decodeSlotTokens: 0}"),
+            (Values{930, 500, 500}));
 }
 
 TEST(ExternalityCostScorer, CountsWhatASlowEndpointTakesLongerFor) {

@@ -4,8 +4,8 @@
 //   slowness * (queue + own * (1 + ownWeight + shortageWeight * shortage + waitingWeight * crowd
 //                              + decodeWeight * decoding)
 //               + decodeSlotTokens * decoding
-//               + kvWeight * (1 + ownWeight) * E[max(0, X - capacity)])
-// where X is normal with mean used + queue + own and spread context / sqrt(requests).
+//               + kvWeight * (1 + ownWeight)
+//                 * max(0, used + queue + own + growthTokens * decoding - kvKnee * capacity))
 // queue: in-flight uncached tokens there; own: this prompt's uncached tokens there; crowd: requests
 // without a first token per endpoint, averaged over the rows; decoding: requests past their first
 // token there; shortage: share of the tokens lately computed that twice the memory would still have
@@ -14,17 +14,14 @@
 // delays this request, everyone waiting behind it (crowd) and every running decode, and pushes as
 // much out of the caches (shortage). A decode slot costs what a sequence adds to one step, which
 // decides among equals; more trades first tokens for the gaps between later ones (docs/adr/0010).
-// What does not fit into the engine's KV memory (used and capacity: tokens, scraped) pushes out as
-// much of those who run there: one is preempted, and prefilled again. How much that will be is not
-// known but by chance: requests (those in flight there) end and come independently, each with its
-// share of context (their prompt tokens, cached or not), so what is needed spreads by their share
-// times the root of their number. All inputs but used and capacity are this router's own
+// What goes beyond the knee of the engine's KV memory (used and capacity: tokens, scraped) pushes
+// out as much of those who run there: each grows by growthTokens, until one is preempted, and half
+// of it is prefilled again (docs/adr/0015). All inputs but used and capacity are this router's own
 // accounting, changed at the moment of the decision, so that a burst does not herd. Absence: an
-// engine that never told its capacity is never full, and a pool that never told any has no
-// shortage.
+// engine that never told its capacity has no knee, and a pool that never told any has no shortage.
 // Parameters: ownWeight 0, what own work delays this request beyond once; shortageWeight 8;
-// waitingWeight 0.5; decodeWeight 0.1; decodeSlotTokens 8 tokens; kvWeight 0.5, how much of what is
-// pushed out is prefilled again: 0.2 to 0.5 of it, measured (docs/adr/0015).
+// waitingWeight 0.5; decodeWeight 0.1; decodeSlotTokens 8 tokens; growthTokens 500 tokens; kvKnee
+// 0.8 of the capacity; kvWeight 0.5.
 #pragma once
 
 #include "core/scheduling/plugin.h"
