@@ -136,7 +136,6 @@ TEST(ExternalityCostScorer, PricesWhatIsPushedOutOfAFullMemory) {
   EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(200),
                   "{ownWeight: 1, kvKnee: 0.8, kvWeight: 0.5}"),
             (Values{750, 500, 500}));
-  // Three answers that have begun will grow by 60 each: 180 more there, and 0.1 * 200 of own work
   // Three answers that have begun will grow by 60 each: 180 more there, nothing where is room.
   table.candidates.kv_usage[1] = 0.25;
   table.candidates.inflight_requests = {4, 4, 4};
