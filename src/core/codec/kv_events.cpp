@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "core/codec/http1_text.h"
+
 namespace fairlead::codec {
 namespace {
 
@@ -13,14 +15,6 @@ namespace {
 constexpr std::size_t kKeptElements = std::size_t{1} << 20;
 constexpr std::size_t kLeastElements = std::size_t{1} << 12;
 constexpr std::size_t kDigestTail = 8;
-
-bool same_text(std::string_view a, std::string_view lower_case) {
-  if (a.size() != lower_case.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if ((a[i] | 0x20) != lower_case[i]) return false;
-  }
-  return true;
-}
 
 // A text, or nothing where there is a value of another type.
 bool read_text_or_skip(MsgpackReader& reader, std::string_view& out) {
@@ -378,7 +372,9 @@ bool KvEventDecoder::read_field(MsgpackReader& reader, Field field, KvEvent& eve
     case Field::kLocalityOrElse: {
       std::string_view text;
       if (!read_text_or_skip(reader, text)) return false;
-      if (same_text(text, "local") || same_text(text, "remote")) event.locality = text;
+      if (same_ignoring_case(text, "local") || same_ignoring_case(text, "remote")) {
+        event.locality = text;
+      }
       return true;
     }
     case Field::kCacheSalt:

@@ -7,12 +7,14 @@
 #include <utility>
 
 #include "base/mutant.h"
+#include "core/codec/http1_text.h"
 
 namespace fairlead::prefix {
 namespace {
 
 using codec::KvEvent;
 using codec::KvExtraItem;
+using codec::same_ignoring_case;
 
 // Of the chains that begin, every so many is audited once the first has been.
 constexpr std::uint64_t kAuditEvery = 256;
@@ -21,13 +23,7 @@ constexpr std::size_t kGroupsMax = 64;
 // How many events before its turn an event is announced to the lane (KvLane::expect).
 constexpr std::size_t kAhead = 3;
 
-bool same_name(std::string_view name, std::string_view upper_case) {
-  return std::ranges::equal(name, upper_case, [](char a, char b) {
-    return (a >= 'a' && a <= 'z' ? static_cast<char>(a - 'a' + 'A') : a) == b;
-  });
-}
-
-bool is_remote(const KvEvent& event) { return same_name(event.locality, "REMOTE"); }
+bool is_remote(const KvEvent& event) { return same_ignoring_case(event.locality, "REMOTE"); }
 
 bool is_main_kind(std::string_view kind) {
   return kind.empty() || kind == "full_attention" || kind == "mla_attention" ||
@@ -43,12 +39,12 @@ std::string adapter_of(const KvEvent& event) {
 }  // namespace
 
 std::optional<KvTier> kv_tier_of(std::string_view medium) {
-  if (medium.empty() || same_name(medium, "GPU")) return KvTier::kDevice;
+  if (medium.empty() || same_ignoring_case(medium, "GPU")) return KvTier::kDevice;
   for (const std::string_view host : {"CPU", "CPU_PINNED", "CPU_TIER1", "CPU_TIER2"}) {
-    if (same_name(medium, host)) return KvTier::kHost;
+    if (same_ignoring_case(medium, host)) return KvTier::kHost;
   }
   for (const std::string_view storage : {"STORAGE", "FS", "OBJ", "DISK", "EXTERNAL"}) {
-    if (same_name(medium, storage)) return KvTier::kStorage;
+    if (same_ignoring_case(medium, storage)) return KvTier::kStorage;
   }
   return std::nullopt;
 }
