@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::string_view kYamlEnding = ".yaml";
 constexpr std::string_view kTraceEndings[] = {".jsonl.gz", ".csv.gz"};
-// As a file and inflated: an hour of requests is some megabytes; more would exhaust small machines.
-constexpr std::size_t kTraceBytesMax = std::size_t{1} << 30;
+// As a file and inflated: an hour of requests is some megabytes, a week of a large service 1.2 GB.
+constexpr std::size_t kTraceBytesMax = std::size_t{1} << 32;
 
 std::string_view embedded(std::span<const EmbeddedFile> files, std::string_view name,
                           std::string_view ending) {

@@ -2,7 +2,8 @@
 #include "lab/plan/bounds.h"
 
 #include <algorithm>
-#include <unordered_set>
+#include <span>
+#include <vector>
 
 #include "lab/load/model/cache_bound.h"
 
@@ -26,22 +27,23 @@ double prefill_s(const engine::EngineProfile& profile, double prompt, double cac
   return seconds;
 }
 
-double ttft_floor(const world::PreparedWorkload& prepared, const engine::EngineProfile& profile) {
+double ttft_floor(const world::PreparedWorkload& prepared, const load::NumberedBlocks& blocks,
+                  const engine::EngineProfile& profile) {
   const load::Workload& workload = prepared.workload();
-  std::unordered_set<std::uint64_t> seen;
+  std::vector<bool> seen(blocks.count());
   double sum = 0;
   std::uint64_t count = 0;
   for (std::uint32_t i = 0; i < workload.requests.size(); ++i) {
     const load::PlannedRequest& request = workload.requests[i];
-    const std::vector<std::uint64_t>& keys = *prepared.keys(i).engine;
+    const std::span<const std::uint32_t> keys = blocks.of(i);
     const auto missing =
-        std::ranges::find_if(keys, [&](std::uint64_t key) { return !seen.contains(key); });
+        std::ranges::find_if(keys, [&](std::uint32_t block) { return !seen[block]; });
     // The last token of a prompt is always computed, and with it the block that it is in.
     const std::uint64_t usable =
         (std::max(request.prompt_tokens, 1U) - 1) / prepared.engine_block_tokens();
     const auto found =
         std::min<std::uint64_t>(static_cast<std::uint64_t>(missing - keys.begin()), usable);
-    seen.insert(missing, keys.end());
+    for (auto block = missing; block != keys.end(); ++block) seen[*block] = true;
     if (!is_measured(workload, request)) continue;
     sum += prefill_s(profile, request.prompt_tokens,
                      static_cast<double>(found) * static_cast<double>(profile.block_size));
@@ -85,16 +87,15 @@ double fluid(const load::Workload& workload, const engine::EngineProfile& profil
   return lasts == 0 ? 0 : output / lasts;
 }
 
-load::KeysOf keys_of(const world::PreparedWorkload& prepared) {
-  return [&prepared](std::size_t request) -> std::span<const std::uint64_t> {
-    return *prepared.keys(static_cast<std::uint32_t>(request)).engine;
-  };
+load::NumberedBlocks numbered(const world::PreparedWorkload& prepared) {
+  return {prepared.workload(), [&](std::size_t request) -> std::span<const std::uint64_t> {
+            return *prepared.keys(static_cast<std::uint32_t>(request)).engine;
+          }};
 }
 
-double pooled_hits(const world::PreparedWorkload& prepared, const engine::EngineProfile& profile,
-                   std::uint32_t engines) {
-  return load::pooled_hit_rate(prepared.workload(), keys_of(prepared),
-                               prepared.engine_block_tokens(),
+double pooled_hits(const world::PreparedWorkload& prepared, const load::NumberedBlocks& blocks,
+                   const engine::EngineProfile& profile, std::uint32_t engines) {
+  return load::pooled_hit_rate(prepared.workload(), blocks, prepared.engine_block_tokens(),
                                static_cast<std::uint64_t>(profile.kv_tokens) * engines);
 }
 
@@ -102,17 +103,19 @@ double pooled_hits(const world::PreparedWorkload& prepared, const engine::Engine
 
 double fluid_output_tokens_per_s(const world::PreparedWorkload& prepared,
                                  const engine::EngineProfile& profile, std::uint32_t engines) {
-  return fluid(prepared.workload(), profile, engines, pooled_hits(prepared, profile, engines));
+  return fluid(prepared.workload(), profile, engines,
+               pooled_hits(prepared, numbered(prepared), profile, engines));
 }
 
 Bounds bounds_of(const world::PreparedWorkload& prepared, const engine::EngineProfile& profile,
                  std::uint32_t engines) {
+  const load::NumberedBlocks blocks = numbered(prepared);
   Bounds bounds;
-  bounds.pooled_hit_rate = pooled_hits(prepared, profile, engines);
+  bounds.pooled_hit_rate = pooled_hits(prepared, blocks, profile, engines);
   bounds.belady_hit_rate =
-      load::belady_hit_rate(prepared.workload(), keys_of(prepared), prepared.engine_block_tokens(),
+      load::belady_hit_rate(prepared.workload(), blocks, prepared.engine_block_tokens(),
                             static_cast<std::uint64_t>(profile.kv_tokens) * engines);
-  bounds.ttft_floor_s = ttft_floor(prepared, profile);
+  bounds.ttft_floor_s = ttft_floor(prepared, blocks, profile);
   bounds.fluid_output_tokens_per_s =
       fluid(prepared.workload(), profile, engines, bounds.pooled_hit_rate);
   return bounds;

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "lab/load/model/workload.h"
 
@@ -23,13 +24,30 @@ namespace fairlead::load {
 // later prompt repeats it; valid until the next call.
 using KeysOf = std::function<std::span<const std::uint64_t>(std::size_t request)>;
 
-double pooled_hit_rate(const Workload& workload, const KeysOf& keys_of, std::uint32_t block_tokens,
-                       std::uint64_t capacity_tokens);
-// As above, with keys made for it.
+// The blocks of all requests by numbers from 0 on, equal ones by the same number, so that what is
+// kept of each stands in an array.
+class NumberedBlocks {
+ public:
+  NumberedBlocks(const Workload& workload, const KeysOf& keys_of);
+
+  std::span<const std::uint32_t> of(std::size_t request) const {
+    return std::span(numbers_).subspan(first_[request], first_[request + 1] - first_[request]);
+  }
+  std::uint32_t count() const { return count_; }  // Of different ones.
+
+ private:
+  std::vector<std::uint32_t> numbers_;
+  std::vector<std::size_t> first_;  // Of each request in numbers_, and the end.
+  std::uint32_t count_ = 0;
+};
+
+double pooled_hit_rate(const Workload& workload, const NumberedBlocks& blocks,
+                       std::uint32_t block_tokens, std::uint64_t capacity_tokens);
+// As above, with blocks made for it.
 double pooled_hit_rate(const Workload& workload, std::uint32_t block_tokens,
                        std::uint64_t capacity_tokens);
 
-double belady_hit_rate(const Workload& workload, const KeysOf& keys_of, std::uint32_t block_tokens,
-                       std::uint64_t capacity_tokens);
+double belady_hit_rate(const Workload& workload, const NumberedBlocks& blocks,
+                       std::uint32_t block_tokens, std::uint64_t capacity_tokens);
 
 }  // namespace fairlead::load

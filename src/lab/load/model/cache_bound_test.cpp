@@ -33,14 +33,12 @@ TEST(PooledHitRate, ByHand) {
 
 double belady(const Workload& workload, std::uint64_t capacity_tokens) {
   std::vector<std::uint64_t> keys;
-  return belady_hit_rate(
-      workload,
-      [&](std::size_t request) {
-        keys.clear();
-        append_block_hashes(workload.prompt(workload.requests[request]), 16, keys);
-        return std::span<const std::uint64_t>(keys);
-      },
-      16, capacity_tokens);
+  const NumberedBlocks blocks(workload, [&](std::size_t request) {
+    keys.clear();
+    append_block_hashes(workload.prompt(workload.requests[request]), 16, keys);
+    return std::span<const std::uint64_t>(keys);
+  });
+  return belady_hit_rate(workload, blocks, 16, capacity_tokens);
 }
 
 TEST(BeladyHitRate, ByHand) {
