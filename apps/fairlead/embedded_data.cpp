@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view kYamlEnding = ".yaml";
 constexpr std::string_view kTraceEndings[] = {".jsonl.gz", ".csv.gz"};
 // As a file and inflated: an hour of requests is some megabytes, a week of a large service 1.2 GB.
+// An id takes two bytes at least, so their number fits TraceRow::first_block.
 constexpr std::size_t kTraceBytesMax = std::size_t{1} << 32;
 
 std::string_view embedded(std::span<const EmbeddedFile> files, std::string_view name,

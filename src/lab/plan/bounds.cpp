@@ -35,15 +35,15 @@ double ttft_floor(const world::PreparedWorkload& prepared, const load::NumberedB
   std::uint64_t count = 0;
   for (std::uint32_t i = 0; i < workload.requests.size(); ++i) {
     const load::PlannedRequest& request = workload.requests[i];
-    const std::span<const std::uint32_t> keys = blocks.of(i);
+    const std::span<const std::uint32_t> needed = blocks.of(i);
     const auto missing =
-        std::ranges::find_if(keys, [&](std::uint32_t block) { return !seen[block]; });
+        std::ranges::find_if(needed, [&](std::uint32_t block) { return !seen[block]; });
     // The last token of a prompt is always computed, and with it the block that it is in.
     const std::uint64_t usable =
         (std::max(request.prompt_tokens, 1U) - 1) / prepared.engine_block_tokens();
     const auto found =
-        std::min<std::uint64_t>(static_cast<std::uint64_t>(missing - keys.begin()), usable);
-    for (auto block = missing; block != keys.end(); ++block) seen[*block] = true;
+        std::min<std::uint64_t>(static_cast<std::uint64_t>(missing - needed.begin()), usable);
+    for (auto block = missing; block != needed.end(); ++block) seen[*block] = true;
     if (!is_measured(workload, request)) continue;
     sum += prefill_s(profile, request.prompt_tokens,
                      static_cast<double>(found) * static_cast<double>(profile.block_size));

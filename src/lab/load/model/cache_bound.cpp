@@ -146,14 +146,14 @@ double pooled_hit_rate(const Workload& workload, const NumberedBlocks& blocks,
   std::uint64_t prompts = 0;
   for (std::size_t at = 0; at < workload.requests.size(); ++at) {
     const PlannedRequest& request = workload.requests[at];
-    const std::span<const std::uint32_t> keys = blocks.of(at);
+    const std::span<const std::uint32_t> needed = blocks.of(at);
     prompts += request.prompt_tokens;
     const auto missing =
-        std::ranges::find_if(keys, [&](std::uint32_t block) { return !cache.holds(block); });
-    const auto leading = static_cast<std::uint64_t>(missing - keys.begin());
+        std::ranges::find_if(needed, [&](std::uint32_t block) { return !cache.holds(block); });
+    const auto leading = static_cast<std::uint64_t>(missing - needed.begin());
     // What is found is kept while the rest takes its room. Tails go first.
-    for (auto key = missing; key != keys.begin();) cache.touch(*--key);
-    for (auto key = keys.end(); key != missing;) cache.touch(*--key);
+    for (auto block = missing; block != needed.begin();) cache.touch(*--block);
+    for (auto block = needed.end(); block != missing;) cache.touch(*--block);
     cached += cached_tokens(request, leading, block_tokens);
   }
   return share(cached, prompts);
@@ -180,14 +180,14 @@ double belady_hit_rate(const Workload& workload, const NumberedBlocks& blocks,
   std::size_t first = 0;  // Of the request's blocks, in `next`.
   for (std::size_t at = 0; at < workload.requests.size(); ++at) {
     const PlannedRequest& request = workload.requests[at];
-    const std::span<const std::uint32_t> keys = blocks.of(at);
+    const std::span<const std::uint32_t> needed = blocks.of(at);
     prompts += request.prompt_tokens;
     const auto missing =
-        std::ranges::find_if(keys, [&](std::uint32_t block) { return !cache.holds(block); });
+        std::ranges::find_if(needed, [&](std::uint32_t block) { return !cache.holds(block); });
     cached +=
-        cached_tokens(request, static_cast<std::uint64_t>(missing - keys.begin()), block_tokens);
-    for (std::size_t i = 0; i < keys.size(); ++i) cache.keep(keys[i], next[first + i], i);
-    first += keys.size();
+        cached_tokens(request, static_cast<std::uint64_t>(missing - needed.begin()), block_tokens);
+    for (std::size_t i = 0; i < needed.size(); ++i) cache.keep(needed[i], next[first + i], i);
+    first += needed.size();
   }
   return share(cached, prompts);
 }
