@@ -275,6 +275,9 @@ Control::EndpointMetrics& Control::metrics_of(const model::Endpoint& endpoint) {
       &metrics.gauge("fairlead_endpoint_slowness",
                      "Times as long as the others it takes for a prompt, by its first tokens.",
                      labels),
+      &metrics.gauge("fairlead_endpoint_others_requests",
+                     "Requests there that this router did not send, by the engine's figures.",
+                     labels),
       &metrics.counter("fairlead_ejections_total",
                        "How often the endpoint was ejected after repeated failures.", labels),
       &metrics.counter("fairlead_endpoint_failures_total",
@@ -308,6 +311,8 @@ void Control::refresh_metrics() {
     cells.kv_usage->set(load.stale ? 0 : static_cast<double>(load.kv_usage));
     cells.slowness->set(
         static_cast<double>(router_.speeds().slowness(endpoint.ref.slot, loop_->now())));
+    cells.others_requests->set(
+        load.stale ? 0 : static_cast<double>(load.others.unstarted() + load.others.decoding));
     cells.ejections->raise_to(status.ejections);
     cells.failed_requests->raise_to(status.failed_requests);
     const fleet::Traffic traffic = router_.traffic().read(endpoint.ref.slot);

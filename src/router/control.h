@@ -82,6 +82,7 @@ class Control {
     Gauge* running;
     Gauge* kv_usage;
     Gauge* slowness;
+    Gauge* others_requests;
     Counter* ejections;
     Counter* failed_requests;
     Counter* decisions;

@@ -57,6 +57,15 @@ TEST_F(ControlTest, ScrapesReachTheLoadTable) {
   EXPECT_EQ(router_->load().read(0).kv_usage, 0.75F);
 }
 
+TEST_F(ControlTest, RequestsThatItDidNotSendAreOthers) {
+  auto& engine = add_engine();
+  engine.set_load(7, 3, 0.5);
+  start(endpoints({{"a", &engine}}, "  "));
+  ASSERT_TRUE(until([&] { return router_->load().read(0).others.waiting == 7.0F; }));
+  const fleet::InFlightShare ours(router_->inflight(), endpoint("a").ref, 100);
+  ASSERT_TRUE(until([&] { return router_->load().read(0).others.waiting == 6.0F; }));
+}
+
 TEST_F(ControlTest, LoadFiguresThatAreTooOldAreNotBelieved) {
   auto& engine = add_engine();
   engine.set_load(7, 3, 0.5);

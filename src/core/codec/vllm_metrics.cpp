@@ -17,6 +17,7 @@ enum class Wanted : std::uint8_t {
   kKvUsage,
   kPrefixQueries,
   kPrefixHits,
+  kPromptTokens,
   kCacheConfig,
   kLora,
   kProcessStart,
@@ -25,7 +26,7 @@ enum class Wanted : std::uint8_t {
   kTritonRequests,  // By label request_type.
   kTritonBlocks,    // By label kv_cache_block_type.
 };
-constexpr std::size_t kWantedCount = 12;
+constexpr std::size_t kWantedCount = 13;
 
 struct Name {
   std::string_view text;
@@ -46,6 +47,8 @@ constexpr std::array kNames{
     Name{"vllm:prefix_cache_hits", Wanted::kPrefixHits, 3},
     Name{"vllm:gpu_prefix_cache_hits_total", Wanted::kPrefixHits, 2},
     Name{"vllm:gpu_prefix_cache_hits", Wanted::kPrefixHits, 1},
+    Name{"vllm:prompt_tokens_total", Wanted::kPromptTokens, 2},
+    Name{"vllm:prompt_tokens", Wanted::kPromptTokens, 1},
     Name{"vllm:cache_config_info", Wanted::kCacheConfig, 1},
     Name{"vllm:lora_requests_info", Wanted::kLora, 1},
     Name{"sglang:num_queue_reqs", Wanted::kWaiting, 1},
@@ -70,9 +73,9 @@ struct NameGroup {
   std::size_t begin;
   std::size_t end;
 };
-constexpr std::array kGroups{NameGroup{"vllm:", 0, 14}, NameGroup{"sglang:", 14, 18},
-                             NameGroup{"process_", 18, 19}, NameGroup{"trtllm_", 19, 24},
-                             NameGroup{"nv_", 24, 27}};
+constexpr std::array kGroups{NameGroup{"vllm:", 0, 16}, NameGroup{"sglang:", 16, 20},
+                             NameGroup{"process_", 20, 21}, NameGroup{"trtllm_", 21, 26},
+                             NameGroup{"nv_", 26, 29}};
 static_assert(kGroups.back().end == kNames.size());
 
 // What never changes while an engine runs.
@@ -239,6 +242,9 @@ void Scrape::sample(Wanted wanted, std::uint8_t rank, std::string_view rest) {
     case Wanted::kPrefixHits:
       if (replaces) metrics_.prefix_hits.reset();
       return add(metrics_.prefix_hits, value);
+    case Wanted::kPromptTokens:
+      if (replaces) metrics_.prompt_tokens.reset();
+      return add(metrics_.prompt_tokens, value);
     case Wanted::kCacheConfig:
       return cache_config(labels);
     case Wanted::kLora:
@@ -354,8 +360,8 @@ bool is_first_of_family(std::string_view text, const Name& name, std::size_t at)
 }  // namespace
 
 bool EngineMetrics::any() const {
-  return waiting || running || kv_usage || prefix_queries || prefix_hits || block_size ||
-         num_gpu_blocks || process_start_time || lora;
+  return waiting || running || kv_usage || prefix_queries || prefix_hits || prompt_tokens ||
+         block_size || num_gpu_blocks || process_start_time || lora;
 }
 
 EngineMetrics parse_engine_metrics(std::string_view text) {

@@ -340,6 +340,12 @@ void Fleet::update_budget(Member& member, const codec::EngineMetrics& metrics) {
   add_effect(Effect::Kind::kSetBudget, member, "the engine reported its KV cache", bytes);
 }
 
+void Fleet::on_scrape_asked(model::EndpointRef endpoint) {
+  Member* member = find(endpoint);
+  if (member == nullptr) return;
+  member->scrape_asked.emplace(inflight_, endpoint.slot);
+}
+
 void Fleet::on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& metrics,
                       LoadTable& load, Time now) {
   Member* member = find(endpoint);
@@ -348,14 +354,21 @@ void Fleet::on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& m
     member->kv_tokens =
         static_cast<float>(*metrics.block_size) * static_cast<float>(*metrics.num_gpu_blocks);
   }
-  load.write(endpoint.slot,
-             {static_cast<float>(metrics.waiting.value_or(0)),
-              static_cast<float>(metrics.running.value_or(0)),
-              static_cast<float>(metrics.kv_usage.value_or(0)), now, false, member->kv_tokens},
-             adapters_of(metrics));
+  const bool is_new = restarted(*member, metrics);
+  if (is_new) member->others = {};
+  OthersLoad others;
+  if (const auto asked = std::exchange(member->scrape_asked, std::nullopt)) {
+    others = member->others.told(metrics, *asked, inflight_.sent(endpoint.slot), now);
+  }
+  load.write(
+      endpoint.slot,
+      {static_cast<float>(metrics.waiting.value_or(0)),
+       static_cast<float>(metrics.running.value_or(0)),
+       static_cast<float>(metrics.kv_usage.value_or(0)), now, false, member->kv_tokens, others},
+      adapters_of(metrics));
   member->load_at = now;
   member->scrape_failures = 0;
-  if (restarted(*member, metrics)) {
+  if (is_new) {
     add_effect(Effect::Kind::kForget, *member, "restarted");
     // It may serve something else now.
     member->models_next = now;

@@ -92,6 +92,8 @@ class Fleet {
   // Another address than the one in use is another engine: the endpoint leaves its slot, with its
   // history, for another one. Its first address is taken in place.
   void on_answer(model::EndpointRef endpoint, const NameAnswer& answer, Time now);
+  // The figures are being asked for; on_scrape() brings them.
+  void on_scrape_asked(model::EndpointRef endpoint);
   void on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& metrics, LoadTable& load,
                  Time now);
 
@@ -138,7 +140,9 @@ class Fleet {
     unsigned scrape_failures = 0;  // In a row.
     Time scrape_next{};            // Not before; moved by failures only.
     std::uint64_t budget = 0;
-    float kv_tokens = 0;  // As it last said; not every scrape tells.
+    float kv_tokens = 0;                  // As it last said; not every scrape tells.
+    std::optional<OwnLoad> scrape_asked;  // While one is out.
+    OthersMeter others;
     std::optional<double> started_at;
     std::optional<double> prefix_queries;
     std::uint64_t failed_requests = 0;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -129,6 +130,42 @@ TEST_F(FleetTest, ASlotRestsUntilItsTimeAndItsLastRequestAreOver) {
   ASSERT_EQ(joined.size(), 1U);
   EXPECT_EQ(joined[0].kind, Kind::kJoin) << "a late request may have written to the slot's rows";
   EXPECT_EQ(joined[0].endpoint, (EndpointRef{0, 1}));
+}
+
+TEST_F(FleetTest, ScrapesTellWhatOthersSentToAnEndpoint) {
+  set({at_port("a", 1)});
+  const EndpointRef a = ref("a");
+  std::optional<InFlightShare> share(std::in_place, inflight_, a, 100);
+  fleet_.on_scrape_asked(a);
+  share.reset();
+  // One of the three was this router's when it asked.
+  fleet_.on_scrape(a, load_of(3, 0, 0), load_, now_);
+  EXPECT_EQ(load_.read(a.slot).others.waiting, 2);
+  // Nothing is known of its own at the time of figures that it did not ask for.
+  fleet_.on_scrape(a, load_of(3, 0, 0), load_, now_);
+  EXPECT_EQ(load_.read(a.slot).others, OthersLoad{});
+  fleet_.on_scrape_asked({a.slot, a.generation + 1});
+  fleet_.on_scrape(a, load_of(3, 0, 0), load_, now_);
+  EXPECT_EQ(load_.read(a.slot).others, OthersLoad{});
+}
+
+TEST_F(FleetTest, ARestartedEngineHasNothingOfItsFormerOthers) {
+  set({at_port("a", 1)});
+  const EndpointRef a = ref("a");
+  const auto told = [&](double queries, double prompt_tokens, double running) {
+    codec::EngineMetrics metrics = load_of(0, running, 0);
+    metrics.prefix_queries = queries;
+    metrics.prompt_tokens = prompt_tokens;
+    now_ += seconds(1);
+    fleet_.on_scrape_asked(a);
+    fleet_.on_scrape(a, metrics, load_, now_);
+    return load_.read(a.slot).others;
+  };
+  told(0, 0, 0);
+  EXPECT_EQ(told(900, 200, 5).prefilling, 700);
+  EXPECT_GT(told(900, 900, 5).decoding, 2);
+  EXPECT_EQ(told(0, 0, 0), OthersLoad{});
+  EXPECT_EQ(told(50, 0, 1).prefilling, 50);
 }
 
 TEST_F(FleetTest, ANewAddressUnderAnOldNameIsAnotherEndpoint) {

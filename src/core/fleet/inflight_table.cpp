@@ -9,6 +9,7 @@ InFlightShare::InFlightShare(InFlightTable& table, model::EndpointRef endpoint,
                              std::int64_t uncached_tokens, std::int64_t context_tokens)
     : table_(&table), endpoint_(endpoint), held_{1, uncached_tokens, 1, context_tokens} {
   table_->add(endpoint_.slot, held_, 1);
+  table_->note_sent(endpoint_.slot, held_);
 }
 
 void InFlightShare::first_token() {
@@ -24,6 +25,7 @@ void InFlightShare::rebind(model::EndpointRef endpoint) {
   table_->add(endpoint_.slot, held_, -1);
   endpoint_ = endpoint;
   table_->add(endpoint_.slot, held_, 1);
+  table_->note_sent(endpoint_.slot, held_);
 }
 
 void InFlightShare::release() {

@@ -28,6 +28,13 @@ struct InFlight {
 
 class InFlightTable;
 
+// What was ever sent there. Only its growth means anything: it wraps, and a slot's next owner goes
+// on from it.
+struct Sent {
+  std::uint64_t requests = 0;
+  std::uint64_t uncached_tokens = 0;
+};
+
 class InFlightShare {
  public:
   InFlightShare() = default;
@@ -75,6 +82,11 @@ class InFlightTable {
             cell.unstarted.load(std::memory_order_relaxed),
             cell.context_tokens.load(std::memory_order_relaxed)};
   }
+  Sent sent(std::uint32_t slot) const {
+    const Cell& cell = cells_[slot];
+    return {cell.sent_requests.load(std::memory_order_relaxed),
+            cell.sent_tokens.load(std::memory_order_relaxed)};
+  }
   bool in_use(std::uint32_t slot) const { return read(slot).requests != 0; }
   // All slots together; every part is zero when nothing is in flight.
   InFlight total() const;
@@ -86,7 +98,16 @@ class InFlightTable {
     std::atomic<std::int64_t> uncached_tokens{0};
     std::atomic<std::int64_t> unstarted{0};
     std::atomic<std::int64_t> context_tokens{0};
+    std::atomic<std::uint64_t> sent_requests{0};
+    std::atomic<std::uint64_t> sent_tokens{0};
   };
+  // After it is in flight: see OwnLoad.
+  void note_sent(std::uint32_t slot, const InFlight& part) {
+    Cell& cell = cells_[slot];
+    cell.sent_requests.fetch_add(1, std::memory_order_relaxed);
+    cell.sent_tokens.fetch_add(static_cast<std::uint64_t>(part.uncached_tokens),
+                               std::memory_order_relaxed);
+  }
   // `times` is 1 or -1.
   void add(std::uint32_t slot, const InFlight& part, std::int64_t times) {
     Cell& cell = cells_[slot];

@@ -18,6 +18,7 @@
 
 #include "base/assert.h"
 #include "base/time.h"
+#include "core/fleet/others_load.h"
 #include "core/model/endpoint.h"
 
 namespace fairlead::fleet {
@@ -29,6 +30,7 @@ struct LoadRow {
   Time scraped_at{};    // Zero: never.
   bool stale = false;   // Too old to be believed: see Fleet::kLoadStale.
   float kv_tokens = 0;  // What all its KV blocks hold; 0: it never said.
+  OthersLoad others{};
 };
 
 inline constexpr std::size_t kMaxAdapters = 16;  // Of one list of one endpoint.
@@ -68,6 +70,9 @@ class LoadTable {
     row.running.store(load.running, std::memory_order_relaxed);
     row.kv_usage.store(load.kv_usage, std::memory_order_relaxed);
     row.kv_tokens.store(load.kv_tokens, std::memory_order_relaxed);
+    row.others_waiting.store(load.others.waiting, std::memory_order_relaxed);
+    row.others_prefilling.store(load.others.prefilling, std::memory_order_relaxed);
+    row.others_decoding.store(load.others.decoding, std::memory_order_relaxed);
     row.scraped_at.store(load.scraped_at.time_since_epoch().count(), std::memory_order_relaxed);
     row.stale.store(load.stale, std::memory_order_relaxed);
     Adapters& cell = adapters_[slot];
@@ -87,7 +92,10 @@ class LoadTable {
             row.kv_usage.load(std::memory_order_relaxed),
             Time(Duration(row.scraped_at.load(std::memory_order_relaxed))),
             row.stale.load(std::memory_order_relaxed),
-            row.kv_tokens.load(std::memory_order_relaxed)};
+            row.kv_tokens.load(std::memory_order_relaxed),
+            {row.others_waiting.load(std::memory_order_relaxed),
+             row.others_prefilling.load(std::memory_order_relaxed),
+             row.others_decoding.load(std::memory_order_relaxed)}};
   }
 
   // `hash` is that of the adapter asked for. Costs one read where the engine has no adapters.
@@ -113,6 +121,9 @@ class LoadTable {
     std::atomic<float> running{0};
     std::atomic<float> kv_usage{0};
     std::atomic<float> kv_tokens{0};
+    std::atomic<float> others_waiting{0};
+    std::atomic<float> others_prefilling{0};
+    std::atomic<float> others_decoding{0};
     std::atomic<bool> stale{false};
     std::atomic<std::int64_t> scraped_at{0};
   };

@@ -50,6 +50,22 @@ TEST(InFlightTable, ContextLastsAsLongAsTheRequestAndGoesWhereItGoes) {
   EXPECT_EQ(table.total().context_tokens, 0);
 }
 
+TEST(InFlightTable, WhatWasSentOnlyGrows) {
+  InFlightTable table;
+  {
+    InFlightShare share(table, EndpointRef{3, 0}, 500);
+    EXPECT_EQ(table.sent(3).requests, 1U);
+    EXPECT_EQ(table.sent(3).uncached_tokens, 500U);
+    share.first_token();
+    share.rebind(EndpointRef{4, 0});
+    InFlightShare moved(std::move(share));
+  }
+  EXPECT_EQ(table.sent(3).requests, 1U);
+  EXPECT_EQ(table.sent(3).uncached_tokens, 500U);
+  EXPECT_EQ(table.sent(4).requests, 1U);
+  EXPECT_EQ(table.sent(4).uncached_tokens, 0U);
+}
+
 TEST(InFlightTable, MovesAndDestructionKeepItExact) {
   InFlightTable table;
   {

@@ -177,6 +177,7 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
   const double cacheable = std::max(0.0, prompt - 1);
   double best_cached = 0;
   bool any_stale = false;
+  any_others_ = false;
   for (std::size_t row = 0; row < chosen_.size(); ++row) {
     const std::uint32_t slot = chosen_[row]->ref.slot;
     const fleet::LoadRow load = shared_.load.read(slot);
@@ -184,6 +185,7 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
     const double cached = std::min(cacheable, static_cast<double>(table_.cached_tokens[row]));
     best_cached = std::max(best_cached, cached);
     any_stale |= load.stale;
+    any_others_ |= load.others.any();
     table_.waiting[row] = load.waiting;
     table_.running[row] = load.running;
     table_.kv_usage[row] = load.kv_usage;
@@ -207,10 +209,10 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
 void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time now,
                                    scheduling::Columns wanted) {
   using scheduling::Column;
-  for (auto* column :
-       {&table_.metrics_age, &table_.adapter, &table_.adapter_room, &table_.media_cached,
-        &table_.media_items, &table_.inflight_context, &table_.placed_tokens, &table_.reuse,
-        &table_.shortage, &table_.cold_tokens}) {
+  for (auto* column : {&table_.metrics_age, &table_.adapter, &table_.adapter_room,
+                       &table_.media_cached, &table_.media_items, &table_.inflight_context,
+                       &table_.placed_tokens, &table_.reuse, &table_.shortage, &table_.cold_tokens,
+                       &table_.others_tokens, &table_.others_unstarted, &table_.others_decoding}) {
     std::ranges::fill(*column, 0.0F);
   }
   if (wanted.has(Column::kMetricsAge)) {
@@ -236,8 +238,22 @@ void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time 
     std::ranges::fill(table_.cold_tokens, reuse_.cold_tokens());
   }
   if (wanted.has(Column::kShortage)) std::ranges::fill(table_.shortage, shortage_.share());
+  if (any_others_ && wanted.has(Column::kOthersTokens)) fill_others();
   std::ranges::fill(table_.slowness, 1.0F);
   if (wanted.has(Column::kSlowness) && shared_.speeds != nullptr) fill_slowness(now);
+}
+
+// A request of others that waits is taken to bring as much work as ours do in the mean. Figures too
+// old to be believed tell nothing of others.
+void CandidateBuilder::fill_others() {
+  for (std::size_t row = 0; row < chosen_.size(); ++row) {
+    const fleet::LoadRow load = shared_.load.read(chosen_[row]->ref.slot);
+    if (load.stale) continue;
+    const fleet::OthersLoad& others = load.others;
+    table_.others_tokens[row] = others.prefilling + others.waiting * reuse_.computed_tokens();
+    table_.others_unstarted[row] = others.unstarted();
+    table_.others_decoding[row] = others.decoding;
+  }
 }
 
 void CandidateBuilder::fill_slowness(Time now) {

@@ -102,6 +102,7 @@ class CandidateBuilder {
   void raise_stale_load();
   void fill_media(std::span<const model::MediaItem> media);
   void fill_placed();
+  void fill_others();
   void fill_slowness(Time now);
   double lost_tokens(const model::InferenceRequest& request);
   void rank_cold_placements();
@@ -115,6 +116,7 @@ class CandidateBuilder {
   prefix::ToldScratch told_scratch_;
   std::vector<std::pair<std::uint64_t, std::uint32_t>> by_stamp_;  // Last cold placement, row.
   std::vector<std::uint64_t> placed_;                              // A row each.
+  bool any_others_ = false;  // At any endpoint of the table.
   bool cold_ = false;
   double best_cached_ = 0;  // Tokens.
 };

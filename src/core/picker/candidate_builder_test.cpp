@@ -36,6 +36,22 @@ class CandidateBuilderTest : public ::testing::Test {
   Time now{std::chrono::seconds(100)};
 };
 
+TEST_F(CandidateBuilderTest, OthersWaitingBringAsMuchAsOursInTheMean) {
+  load.write(1, {.waiting = 5, .scraped_at = now, .others = {3, 200, 4}});
+  load.write(2, {.waiting = 5, .scraped_at = now, .stale = true, .others = {3, 200, 4}});
+  CandidateBuilder builder({inflight, load, ledger, history});
+  Random random(1);
+  using Values = std::vector<float>;
+  const auto& first = builder.build(request, pool, {}, {}, now, random);
+  EXPECT_EQ(first.others_tokens, (Values{0, 200, 0, 0}));
+  builder.learn(request, 0, scheduling::kAllColumns);
+  const auto& table = builder.build(request, pool, {}, {}, now, random);
+  EXPECT_EQ(table.others_tokens, (Values{0, 200 + 3 * 1024, 0, 0}));
+  EXPECT_EQ(table.others_unstarted, (Values{0, 4, 0, 0}));
+  EXPECT_EQ(table.others_decoding, (Values{0, 4, 0, 0}));
+  EXPECT_EQ(builder.build(request, pool, {}, {}, now, random, {}).others_tokens, Values(4, 0.0F));
+}
+
 TEST_F(CandidateBuilderTest, ColumnsTellAdaptersAndTheAgeOfMetrics) {
   fleet::AdapterRow adapters;
   adapters.active[0] = fleet::adapter_hash("m");

@@ -54,6 +54,12 @@ std::string_view to_string(Column column) {
       return "shortage";
     case Column::kColdTokens:
       return "cold_tokens";
+    case Column::kOthersTokens:
+      return "others_tokens";
+    case Column::kOthersUnstarted:
+      return "others_unstarted";
+    case Column::kOthersDecoding:
+      return "others_decoding";
     case Column::kKvTokens:
       return "kv_tokens";
     case Column::kHeaders:
@@ -66,7 +72,8 @@ std::string_view to_string(Column column) {
 
 std::string to_string(Columns columns) {
   std::string out;
-  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kShortage); bit <<= 1) {
+  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kOthersDecoding);
+       bit <<= 1) {
     const auto column = static_cast<Column>(bit);
     if (!columns.has(column)) continue;
     if (!out.empty()) out += ", ";

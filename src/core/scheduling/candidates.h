@@ -54,6 +54,10 @@ enum class Column : std::uint32_t {
   kShortage = 1U << 24,
   // Uncached tokens of a prompt that no row holds, the mean of those lately placed: one for all.
   kColdTokens = 1U << 25,
+  // Of requests there that this router did not send, as far as the engine's figures tell.
+  kOthersTokens = 1U << 26,     // Uncached prompt tokens up to their first token.
+  kOthersUnstarted = 1U << 27,  // Requests without a first token.
+  kOthersDecoding = 1U << 28,   // Requests past it.
 };
 
 class Columns {
@@ -75,13 +79,14 @@ class Columns {
 };
 
 inline constexpr Columns kAllColumns{
-    Column::kWaiting,        Column::kRunning,   Column::kKvUsage,      Column::kInFlightRequests,
-    Column::kInFlightTokens, Column::kUnstarted, Column::kCachedTokens, Column::kOwnUncachedTokens,
-    Column::kColdOrder,      Column::kHealth,    Column::kLabels,       Column::kModels,
-    Column::kMetricsAge,     Column::kAdapter,   Column::kAdapterRoom,  Column::kMediaCached,
-    Column::kHeaders,        Column::kPriority,  Column::kCacheTrust,   Column::kInFlightContext,
-    Column::kPlacedTokens,   Column::kKvTokens,  Column::kReuse,        Column::kSlowness,
-    Column::kShortage,       Column::kColdTokens};
+    Column::kWaiting,        Column::kRunning,    Column::kKvUsage,      Column::kInFlightRequests,
+    Column::kInFlightTokens, Column::kUnstarted,  Column::kCachedTokens, Column::kOwnUncachedTokens,
+    Column::kColdOrder,      Column::kHealth,     Column::kLabels,       Column::kModels,
+    Column::kMetricsAge,     Column::kAdapter,    Column::kAdapterRoom,  Column::kMediaCached,
+    Column::kHeaders,        Column::kPriority,   Column::kCacheTrust,   Column::kInFlightContext,
+    Column::kPlacedTokens,   Column::kKvTokens,   Column::kReuse,        Column::kSlowness,
+    Column::kShortage,       Column::kColdTokens, Column::kOthersTokens, Column::kOthersUnstarted,
+    Column::kOthersDecoding};
 
 // Values of the column `adapter`.
 inline constexpr float kAdapterNowhere = 0;
@@ -120,6 +125,9 @@ struct Candidates {
   std::vector<float> slowness;
   std::vector<float> shortage;
   std::vector<float> cold_tokens;
+  std::vector<float> others_tokens;
+  std::vector<float> others_unstarted;
+  std::vector<float> others_decoding;
   std::vector<float> media_items;  // Of the request's media, those cached; for metrics.
 
   std::size_t size() const { return endpoint.size(); }
@@ -155,6 +163,9 @@ inline constexpr std::array kFigures = {
     Figure{"slowness", &Candidates::slowness},
     Figure{"shortage", &Candidates::shortage},
     Figure{"cold_tokens", &Candidates::cold_tokens},
+    Figure{"others_tokens", &Candidates::others_tokens},
+    Figure{"others_unstarted", &Candidates::others_unstarted},
+    Figure{"others_decoding", &Candidates::others_decoding},
 };
 
 }  // namespace fairlead::scheduling

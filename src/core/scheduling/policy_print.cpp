@@ -32,7 +32,8 @@ constexpr std::array kProviders = {
     Provider{"mm-embeddings-cache-producer", {Column::kMediaCached}},
     Provider{"core-metrics-extractor",
              {Column::kWaiting, Column::kRunning, Column::kKvUsage, Column::kMetricsAge,
-              Column::kAdapter, Column::kAdapterRoom, Column::kKvTokens}},
+              Column::kAdapter, Column::kAdapterRoom, Column::kKvTokens, Column::kOthersTokens,
+              Column::kOthersUnstarted, Column::kOthersDecoding}},
 };
 
 Columns common(Columns a, Columns b) { return a.missing_from(a.missing_from(b)); }

@@ -156,6 +156,7 @@ void FleetWorker::scrape(Target& target, model::EndpointRef endpoint) {
     address = address.with_port(settings_.scrape_port);
     options.authority = address.to_string();
   }
+  fleet_.on_scrape_asked(endpoint);
   target.scrape.get(address, settings_.scrape_path, options,
                     [this, &target, endpoint](const Result<net::FetchReply>& reply) {
                       on_scrape(target, endpoint, reply);

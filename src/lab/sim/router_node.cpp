@@ -188,6 +188,7 @@ void RouterNode::probe(model::EndpointRef ref, EngineHost& engine) {
 
 void RouterNode::scrape(model::EndpointRef ref, EngineHost& engine) {
   if (!scraping_.insert(ref.slot).second) return;
+  fleet_.on_scrape_asked(ref);
   const auto open = std::make_shared<bool>(true);
   const auto failed = [this, ref, open] {
     if (!std::exchange(*open, false)) return;

@@ -25,6 +25,7 @@ Replica::Replica(const PreparedWorkload& prepared, const scheduling::Profile& po
       policy_(policy),
       settings_(settings),
       pool_(pool),
+      others_(settings.engines),
       history_(std::size_t{prepared.router_block_tokens()} * kBytesPerToken,
                history_bytes(settings)),
       told_(settings.events ? std::make_unique<ToldCaches>(*settings.events, settings.engines,
@@ -74,6 +75,16 @@ picker::Action Replica::send(std::uint32_t request, Time now) {
   return outbox_[0];
 }
 
+void Replica::take_load(std::uint32_t engine, const EngineFigures& figures, Time now) {
+  const codec::EngineMetrics& metrics = figures.metrics;
+  const fleet::OthersLoad others =
+      others_[engine].told(metrics, figures.own, inflight_.sent(engine), now);
+  others_most_ = std::max(others_most_, others.unstarted() + others.decoding);
+  load_.write(engine, {static_cast<float>(*metrics.waiting), static_cast<float>(*metrics.running),
+                       static_cast<float>(*metrics.kv_usage), now, false,
+                       static_cast<float>(settings_.engine.kv_tokens), others});
+}
+
 std::span<const Replica::Bound> Replica::take_turns(Time now) {
   if (told_) told_->catch_up(now);
   outbox_.clear();
@@ -109,8 +120,12 @@ void Replica::first_token(picker::RequestId id, std::uint64_t cached, Time now) 
 RouterResult Replica::result() const {
   const fleet::InFlight left = inflight_.total();
   FAIRLEAD_ASSERT(left.uncached_tokens == 0 && left.unstarted == 0);
-  return {picker_.counters().requests, static_cast<std::uint64_t>(left.requests) + picker_.live(),
-          told_ ? told_->figures().stored : 0, predicted_tokens_, misjudged_tokens_};
+  return {picker_.counters().requests,
+          static_cast<std::uint64_t>(left.requests) + picker_.live(),
+          told_ ? told_->figures().stored : 0,
+          predicted_tokens_,
+          misjudged_tokens_,
+          others_most_};
 }
 
 }  // namespace fairlead::world

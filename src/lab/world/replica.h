@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replica: one router of the world: the production picker with tables, history or index of its own.
 // It knows what it sent itself, what it was told of engines' load, and, when it listens, of their
-// caches; of the other replicas it knows nothing.
+// caches; of the other replicas only what these figures tell.
 // Threads: thread-compatible.
 #pragma once
 
@@ -15,6 +15,12 @@
 #include "lab/world/world.h"
 
 namespace fairlead::world {
+
+// An engine's figures on their way to a router.
+struct EngineFigures {
+  codec::EngineMetrics metrics;
+  fleet::OwnLoad own;  // The router's, when it asked.
+};
 
 class Replica {
  public:
@@ -39,7 +45,9 @@ class Replica {
   void end(picker::RequestId id, model::Outcome outcome, Time now) {
     picker_.on_end(id, outcome, now);
   }
-  void take_load(std::uint32_t engine, const fleet::LoadRow& load) { load_.write(engine, load); }
+  // What it has there itself, when it asks for the engine's figures; and these when they come.
+  fleet::OwnLoad own_load(std::uint32_t engine) const { return {inflight_, engine}; }
+  void take_load(std::uint32_t engine, const EngineFigures& figures, Time now);
   // Only when it listens.
   void take_events(std::uint32_t engine, const engine::CacheLog& log) { told_->apply(engine, log); }
 
@@ -72,6 +80,7 @@ class Replica {
   const model::PoolSnapshot& pool_;
   fleet::InFlightTable inflight_;
   fleet::LoadTable load_;
+  std::vector<fleet::OthersMeter> others_;  // An engine each.
   fleet::PlacementLedger ledger_;
   fleet::SpeedTable speeds_;
   fleet::SeenBlocks seen_;
@@ -85,6 +94,7 @@ class Replica {
   std::vector<Bound> bound_;
   std::uint64_t predicted_tokens_ = 0;
   std::uint64_t misjudged_tokens_ = 0;
+  float others_most_ = 0;
 };
 
 }  // namespace fairlead::world

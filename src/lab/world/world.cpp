@@ -30,7 +30,7 @@ struct Answer {
 struct Scrape {
   Time at;
   std::uint32_t router;
-  std::vector<fleet::LoadRow> rows;
+  std::vector<EngineFigures> rows;
 };
 
 // What one step changed in an engine's cache, on its way to all routers.
@@ -44,6 +44,19 @@ struct Flight {
   picker::RequestId id;
   std::uint32_t router = 0;
 };
+
+codec::EngineMetrics figures_of(const engine::EngineModel& engine) {
+  const engine::EngineLoad load = engine.load();
+  const engine::EngineCounters& counters = engine.counters();
+  codec::EngineMetrics metrics;
+  metrics.waiting = load.waiting;
+  metrics.running = load.running;
+  metrics.kv_usage = load.kv_usage;
+  metrics.prefix_queries = static_cast<double>(counters.prefix_queries);
+  metrics.prefix_hits = static_cast<double>(counters.prefix_hits);
+  metrics.prompt_tokens = static_cast<double>(counters.prompt_tokens);
+  return metrics;
+}
 
 class Run {
  public:
@@ -97,7 +110,7 @@ class Run {
   std::deque<Answer> answers_;
   std::deque<Scrape> scrapes_;
   std::deque<CacheBatch> batches_;
-  std::vector<std::vector<fleet::LoadRow>> spare_rows_;
+  std::vector<std::vector<EngineFigures>> spare_rows_;
   std::vector<engine::CacheLog> spare_logs_;
   std::uint64_t scraped_ = 0;  // Scrapes begun, by the routers in turn.
   Time next_scrape_{};
@@ -324,11 +337,8 @@ void Run::scrape() {
     scrape.rows.swap(spare_rows_.back());
     spare_rows_.pop_back();
   }
-  for (const engine::EngineModel& engine : engines_) {
-    const engine::EngineLoad load = engine.load();
-    scrape.rows.push_back({static_cast<float>(load.waiting), static_cast<float>(load.running),
-                           static_cast<float>(load.kv_usage), scrape.at, false,
-                           static_cast<float>(settings_.engine.kv_tokens)});
+  for (std::uint32_t slot = 0; slot < engines_.size(); ++slot) {
+    scrape.rows.push_back({figures_of(engines_[slot]), routers_[router]->own_load(slot)});
   }
   scrapes_.push_back(std::move(scrape));
   skip_idle_scrapes();
@@ -350,7 +360,7 @@ void Run::skip_idle_scrapes() {
 void Run::take_scrape() {
   Scrape& scrape = scrapes_.front();
   for (std::uint32_t slot = 0; slot < engines_.size(); ++slot) {
-    routers_[scrape.router]->take_load(slot, scrape.rows[slot]);
+    routers_[scrape.router]->take_load(slot, scrape.rows[slot], now_);
   }
   scrape.rows.clear();
   spare_rows_.push_back(std::move(scrape.rows));

@@ -42,7 +42,8 @@ struct WorldSettings {
   // How long and how many a router lets wait where its policy binds late.
   admission::BandLimits waiting{4096, std::chrono::seconds(30)};
   std::uint64_t seed = 1;
-  // Replicas that know nothing of each other; each arrival comes to one of them by chance.
+  // Replicas that know of each other what engines' figures tell; each arrival comes to one of them
+  // by chance.
   std::uint32_t routers = 1;
   // Exact knowledge: how routers listen, as a policy's configuration says (PickerConfig::events).
   // Nothing: they have their own history alone.
@@ -64,6 +65,7 @@ struct RouterResult {
   // these guesses were wrong, each counted by itself.
   std::uint64_t predicted_tokens = 0;
   std::uint64_t misjudged_tokens = 0;
+  float others_most = 0;  // Requests of others that it saw at any engine, at most.
 };
 
 struct WorldResult {

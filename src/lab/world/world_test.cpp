@@ -225,6 +225,37 @@ TEST(World, EachRouterKnowsItsOwnDispatchesAndWhatAllEnginesTell) {
   EXPECT_LT(run_with(exact, 1) - run_with(exact, 6), lost / 2);
 }
 
+// Nothing is shared, so all that several routers lack is each other's queues.
+TEST(World, RoutersSeeWhatTheOthersSentInTheEnginesFigures) {
+  load::SyntheticSettings planned;
+  planned.prompts = load::UniquePrompts{.prompt_tokens = 7000, .output_tokens = 20};
+  planned.loop = load::OpenLoop{.stages = {{.rate = 25, .length = std::chrono::seconds(60)}}};
+  load::Workload workload = *load::plan_synthetic(planned);
+  for (std::size_t i = 0; i < workload.requests.size(); ++i) {
+    if (i % 8 == 0) continue;
+    workload.requests[i].prompt_tokens = 400;
+    workload.parts[workload.requests[i].first_part].tokens = 400;
+  }
+  const PreparedWorkload prepared(std::move(workload), 64, 64);
+  const scheduling::Profile policy = scorer_profile("externality-cost-scorer");
+  const auto ttft_of = [&](std::uint32_t routers, Duration scrape_interval) {
+    WorldSettings settings = listening(1);
+    settings.engine.kv_tokens = 1'000'000;
+    settings.routers = routers;
+    settings.scrape_interval = scrape_interval;
+    const WorldResult result = run_world(prepared, policy, settings);
+    for (const RouterResult& router : result.routers) {
+      EXPECT_EQ(router.others_most > 0, routers > 1 && scrape_interval < std::chrono::hours(1));
+    }
+    return load::summarize(prepared.workload(), result.records, {}).overall.ttft.mean;
+  };
+  const double one = ttft_of(1, std::chrono::milliseconds(50));
+  const double several = ttft_of(4, std::chrono::milliseconds(50));
+  const double blind = ttft_of(4, std::chrono::hours(1));
+  EXPECT_GT(blind, 1.1 * one);
+  EXPECT_LT(several - one, (blind - one) / 2);
+}
+
 // Two halves of a workload, the second later by the pause.
 WorldResult run_with_pause(Duration pause) {
   auto workload = testing::plan_shared_prefixes(7, std::chrono::seconds(4));
@@ -339,6 +370,7 @@ TEST(World, InRandomWorldsNoRequestIsLostStarvedOrMiscounted) {
       ASSERT_LT(record.endpoint, settings.engines);
     }
     for (const RouterResult& router : result.routers) ASSERT_EQ(router.inflight_left, 0U);
+    ASSERT_TRUE(settings.routers > 1 || result.routers[0].others_most == 0);
     expect_same(run_world(prepared, profile, settings), result);
   }
 }

@@ -47,6 +47,7 @@ inline scheduling::Profile scorer_profile(std::string_view type) {
   const scheduling::Registry registry = scheduling::builtin_registry();
   scheduling::Profile profile;
   profile.kind = registry.scorer(type)->kind;
+  profile.reads = registry.scorer(type)->reads;
   profile.scorers.push_back(
       {std::string(type), scheduling::testing::make(registry.scorer(type)), 1});
   profile.picker = scheduling::testing::make(registry.picker("max-score-picker"));

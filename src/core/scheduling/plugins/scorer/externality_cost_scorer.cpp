@@ -24,26 +24,29 @@ class ExternalityCostScorer final : public Scorer {
   void score(const model::InferenceRequest&, const Candidates& table,
              std::span<const std::uint32_t> rows, std::span<float> out) const override {
     float waiting = 0;
-    for (const std::uint32_t row : rows) waiting += table.unstarted[row];
+    for (const std::uint32_t row : rows) {
+      waiting += table.unstarted[row] + table.others_unstarted[row];
+    }
     const float crowd = waiting / static_cast<float>(rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const std::uint32_t row = rows[i];
-      const float decoding = table.inflight_requests[row] - table.unstarted[row];
+      const float decoding =
+          table.inflight_requests[row] - table.unstarted[row] + table.others_decoding[row];
+      const float queue = table.inflight_tokens[row] + table.others_tokens[row];
       const float delayed = 1 + weights_.own + weights_.waiting * crowd +
                             weights_.decode * decoding + weights_.shortage * table.shortage[row];
       const float tokens =
-          table.inflight_tokens[row] + table.own_uncached_tokens[row] * delayed +
-          weights_.slot_tokens * decoding +
-          weights_.kv_weight * (1 + weights_.own) * beyond_knee(table, row, decoding);
+          queue + table.own_uncached_tokens[row] * delayed + weights_.slot_tokens * decoding +
+          weights_.kv_weight * (1 + weights_.own) * beyond_knee(table, row, queue, decoding);
       out[i] = table.slowness[row] * tokens;
     }
   }
 
  private:
-  float beyond_knee(const Candidates& table, std::uint32_t row, float decoding) const {
+  float beyond_knee(const Candidates& table, std::uint32_t row, float queue, float decoding) const {
     const float capacity = table.kv_tokens[row];
-    const float needed = table.kv_usage[row] * capacity + table.inflight_tokens[row] +
-                         table.own_uncached_tokens[row] + weights_.growth_tokens * decoding;
+    const float needed = table.kv_usage[row] * capacity + queue + table.own_uncached_tokens[row] +
+                         weights_.growth_tokens * decoding;
     return capacity == 0 ? 0 : std::max(0.0F, needed - weights_.kv_knee * capacity);
   }
 
@@ -64,13 +67,14 @@ std::unique_ptr<Scorer> create_externality_cost_scorer(config::Section& paramete
 }  // namespace
 
 ScorerSpec externality_cost_scorer_spec() {
-  return {"externality-cost-scorer",
-          Stability::kBeta,
-          {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
-           Column::kOwnUncachedTokens, Column::kKvUsage, Column::kKvTokens, Column::kSlowness,
-           Column::kShortage},
-          ScoreKind::kTokens,
-          create_externality_cost_scorer};
+  return {
+      "externality-cost-scorer",
+      Stability::kBeta,
+      {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
+       Column::kOwnUncachedTokens, Column::kKvUsage, Column::kKvTokens, Column::kSlowness,
+       Column::kShortage, Column::kOthersTokens, Column::kOthersUnstarted, Column::kOthersDecoding},
+      ScoreKind::kTokens,
+      create_externality_cost_scorer};
 }
 
 }  // namespace fairlead::scheduling
