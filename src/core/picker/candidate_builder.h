@@ -116,7 +116,8 @@ class CandidateBuilder {
   prefix::ToldScratch told_scratch_;
   std::vector<std::pair<std::uint64_t, std::uint32_t>> by_stamp_;  // Last cold placement, row.
   std::vector<std::uint64_t> placed_;                              // A row each.
-  bool any_others_ = false;  // At any endpoint of the table.
+  // Whether others sent anything to an endpoint of the table.
+  bool any_others_ = false;
   bool cold_ = false;
   double best_cached_ = 0;  // Tokens.
 };
