@@ -275,8 +275,12 @@ Control::EndpointMetrics& Control::metrics_of(const model::Endpoint& endpoint) {
       &metrics.gauge("fairlead_endpoint_slowness",
                      "Times as long as the others it takes for a prompt, by its first tokens.",
                      labels),
-      &metrics.gauge("fairlead_endpoint_others_requests",
-                     "Requests there that this router did not send, by the engine's figures.",
+      &metrics.gauge("fairlead_endpoint_others_uncached_tokens",
+                     "Uncached prompt tokens there that this router did not send, up to their "
+                     "first token, by the engine's figures.",
+                     labels),
+      &metrics.gauge("fairlead_endpoint_others_decoding",
+                     "Requests there that this router did not send, past their first token.",
                      labels),
       &metrics.counter("fairlead_ejections_total",
                        "How often the endpoint was ejected after repeated failures.", labels),
@@ -311,8 +315,8 @@ void Control::refresh_metrics() {
     cells.kv_usage->set(load.stale ? 0 : static_cast<double>(load.kv_usage));
     cells.slowness->set(
         static_cast<double>(router_.speeds().slowness(endpoint.ref.slot, loop_->now())));
-    cells.others_requests->set(
-        load.stale ? 0 : static_cast<double>(load.others.unstarted() + load.others.decoding));
+    cells.others_tokens->set(load.stale ? 0 : static_cast<double>(load.others.tokens));
+    cells.others_decoding->set(load.stale ? 0 : static_cast<double>(load.others.decoding));
     cells.ejections->raise_to(status.ejections);
     cells.failed_requests->raise_to(status.failed_requests);
     const fleet::Traffic traffic = router_.traffic().read(endpoint.ref.slot);

@@ -82,7 +82,8 @@ class Control {
     Gauge* running;
     Gauge* kv_usage;
     Gauge* slowness;
-    Gauge* others_requests;
+    Gauge* others_tokens;
+    Gauge* others_decoding;
     Counter* ejections;
     Counter* failed_requests;
     Counter* decisions;

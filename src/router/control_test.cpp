@@ -57,13 +57,22 @@ TEST_F(ControlTest, ScrapesReachTheLoadTable) {
   EXPECT_EQ(router_->load().read(0).kv_usage, 0.75F);
 }
 
-TEST_F(ControlTest, RequestsThatItDidNotSendAreOthers) {
+TEST_F(ControlTest, WhatItDidNotSendIsOthers) {
   auto& engine = add_engine();
-  engine.set_load(7, 3, 0.5);
+  const auto tell = [&](int looked_up) {
+    engine.set_load(0, 3, 0.5);
+    engine.metrics += "vllm:prefix_cache_queries_total " + std::to_string(looked_up) +
+                      "\nvllm:prompt_tokens_total 0\n";
+  };
+  const auto others = [&] { return router_->load().read(0).others.tokens; };
+  tell(0);
   start(endpoints({{"a", &engine}}, "  "));
-  ASSERT_TRUE(until([&] { return router_->load().read(0).others.waiting == 7.0F; }));
-  const fleet::InFlightShare ours(router_->inflight(), endpoint("a").ref, 100);
-  ASSERT_TRUE(until([&] { return router_->load().read(0).others.waiting == 6.0F; }));
+  ASSERT_TRUE(until([&] { return router_->load().read(0).running == 3.0F; }));
+  tell(900);
+  ASSERT_TRUE(until([&] { return others() == 900; }));
+  const fleet::InFlightShare ours(router_->inflight(), endpoint("a").ref, 400);
+  tell(901);
+  ASSERT_TRUE(until([&] { return others() == 501; }));
 }
 
 TEST_F(ControlTest, LoadFiguresThatAreTooOldAreNotBelieved) {

@@ -18,6 +18,7 @@ enum class Wanted : std::uint8_t {
   kPrefixQueries,
   kPrefixHits,
   kPromptTokens,
+  kFirstTokens,
   kCacheConfig,
   kLora,
   kProcessStart,
@@ -26,7 +27,7 @@ enum class Wanted : std::uint8_t {
   kTritonRequests,  // By label request_type.
   kTritonBlocks,    // By label kv_cache_block_type.
 };
-constexpr std::size_t kWantedCount = 13;
+constexpr std::size_t kWantedCount = 14;
 
 struct Name {
   std::string_view text;
@@ -49,6 +50,7 @@ constexpr std::array kNames{
     Name{"vllm:gpu_prefix_cache_hits", Wanted::kPrefixHits, 1},
     Name{"vllm:prompt_tokens_total", Wanted::kPromptTokens, 2},
     Name{"vllm:prompt_tokens", Wanted::kPromptTokens, 1},
+    Name{"vllm:time_to_first_token_seconds_count", Wanted::kFirstTokens, 1},
     Name{"vllm:cache_config_info", Wanted::kCacheConfig, 1},
     Name{"vllm:lora_requests_info", Wanted::kLora, 1},
     Name{"sglang:num_queue_reqs", Wanted::kWaiting, 1},
@@ -73,9 +75,9 @@ struct NameGroup {
   std::size_t begin;
   std::size_t end;
 };
-constexpr std::array kGroups{NameGroup{"vllm:", 0, 16}, NameGroup{"sglang:", 16, 20},
-                             NameGroup{"process_", 20, 21}, NameGroup{"trtllm_", 21, 26},
-                             NameGroup{"nv_", 26, 29}};
+constexpr std::array kGroups{NameGroup{"vllm:", 0, 17}, NameGroup{"sglang:", 17, 21},
+                             NameGroup{"process_", 21, 22}, NameGroup{"trtllm_", 22, 27},
+                             NameGroup{"nv_", 27, 30}};
 static_assert(kGroups.back().end == kNames.size());
 
 // What never changes while an engine runs.
@@ -245,6 +247,9 @@ void Scrape::sample(Wanted wanted, std::uint8_t rank, std::string_view rest) {
     case Wanted::kPromptTokens:
       if (replaces) metrics_.prompt_tokens.reset();
       return add(metrics_.prompt_tokens, value);
+    case Wanted::kFirstTokens:
+      if (replaces) metrics_.first_tokens.reset();
+      return add(metrics_.first_tokens, value);
     case Wanted::kCacheConfig:
       return cache_config(labels);
     case Wanted::kLora:
@@ -361,7 +366,7 @@ bool is_first_of_family(std::string_view text, const Name& name, std::size_t at)
 
 bool EngineMetrics::any() const {
   return waiting || running || kv_usage || prefix_queries || prefix_hits || prompt_tokens ||
-         block_size || num_gpu_blocks || process_start_time || lora;
+         first_tokens || block_size || num_gpu_blocks || process_start_time || lora;
 }
 
 EngineMetrics parse_engine_metrics(std::string_view text) {

@@ -35,6 +35,7 @@ struct EngineMetrics {
   std::optional<double> prefix_queries;  // Tokens since the engine started (blocks in old V1).
   std::optional<double> prefix_hits;
   std::optional<double> prompt_tokens;  // Of prompts that had their first token, since the start.
+  std::optional<double> first_tokens;   // Requests that had one, since the start.
   std::optional<std::uint64_t> block_size;  // Tokens a block.
   std::optional<std::uint64_t> num_gpu_blocks;
   std::optional<double> process_start_time;  // Unix seconds; a change means a restart.

@@ -22,6 +22,7 @@ TEST(VllmMetrics, ReadsCapturedScrapes) {
   EXPECT_EQ(large.prefix_hits, 6016.0);
   // Nothing is in prefill, so what was looked up is what had a first token.
   EXPECT_EQ(large.prompt_tokens, large.prefix_queries);
+  EXPECT_EQ(large.first_tokens, 1052.0);
   EXPECT_EQ(large.block_size, 128U);
   EXPECT_EQ(large.num_gpu_blocks, 8192U);
   EXPECT_EQ(large.process_start_time, 1.79542329616e9);
@@ -150,6 +151,7 @@ void expect_same(const EngineMetrics& a, const EngineMetrics& b) {
   EXPECT_EQ(a.prefix_queries, b.prefix_queries);
   EXPECT_EQ(a.prefix_hits, b.prefix_hits);
   EXPECT_EQ(a.prompt_tokens, b.prompt_tokens);
+  EXPECT_EQ(a.first_tokens, b.first_tokens);
   EXPECT_EQ(a.block_size, b.block_size);
   EXPECT_EQ(a.num_gpu_blocks, b.num_gpu_blocks);
   EXPECT_EQ(a.process_start_time, b.process_start_time);

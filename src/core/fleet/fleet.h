@@ -141,7 +141,7 @@ class Fleet {
     Time scrape_next{};            // Not before; moved by failures only.
     std::uint64_t budget = 0;
     float kv_tokens = 0;                  // As it last said; not every scrape tells.
-    std::optional<OwnLoad> scrape_asked;  // While one is out.
+    std::optional<OwnLoad> scrape_asked;  // Of the last one asked, until it is answered.
     OthersMeter others;
     std::optional<double> started_at;
     std::optional<double> prefix_queries;

@@ -132,40 +132,49 @@ TEST_F(FleetTest, ASlotRestsUntilItsTimeAndItsLastRequestAreOver) {
   EXPECT_EQ(joined[0].endpoint, (EndpointRef{0, 1}));
 }
 
+codec::EngineMetrics prefill_of(double queries, double prompt_tokens, double running) {
+  codec::EngineMetrics metrics = load_of(0, running, 0);
+  metrics.prefix_queries = queries;
+  metrics.prompt_tokens = prompt_tokens;
+  return metrics;
+}
+
 TEST_F(FleetTest, ScrapesTellWhatOthersSentToAnEndpoint) {
   set({at_port("a", 1)});
   const EndpointRef a = ref("a");
+  const auto asked = [&](EndpointRef endpoint, const codec::EngineMetrics& metrics) {
+    now_ += seconds(1);
+    fleet_.on_scrape_asked(endpoint);
+    fleet_.on_scrape(a, metrics, load_, now_);
+    return load_.read(a.slot).others;
+  };
+  EXPECT_EQ(asked(a, prefill_of(0, 0, 0)), OthersLoad{});
   std::optional<InFlightShare> share(std::in_place, inflight_, a, 100);
+  now_ += seconds(1);
   fleet_.on_scrape_asked(a);
   share.reset();
-  // One of the three was this router's when it asked.
-  fleet_.on_scrape(a, load_of(3, 0, 0), load_, now_);
-  EXPECT_EQ(load_.read(a.slot).others.waiting, 2);
+  // 100 of the 700 were this router's when it asked.
+  fleet_.on_scrape(a, prefill_of(700, 0, 2), load_, now_);
+  EXPECT_EQ(load_.read(a.slot).others.tokens, 600);
+  EXPECT_GT(asked(a, prefill_of(700, 0, 9)).decoding, 2);
   // Nothing is known of its own at the time of figures that it did not ask for.
-  fleet_.on_scrape(a, load_of(3, 0, 0), load_, now_);
-  EXPECT_EQ(load_.read(a.slot).others, OthersLoad{});
-  fleet_.on_scrape_asked({a.slot, a.generation + 1});
-  fleet_.on_scrape(a, load_of(3, 0, 0), load_, now_);
-  EXPECT_EQ(load_.read(a.slot).others, OthersLoad{});
+  EXPECT_EQ(asked({a.slot, a.generation + 1}, prefill_of(800, 0, 9)), OthersLoad{});
 }
 
 TEST_F(FleetTest, ARestartedEngineHasNothingOfItsFormerOthers) {
   set({at_port("a", 1)});
   const EndpointRef a = ref("a");
-  const auto told = [&](double queries, double prompt_tokens, double running) {
-    codec::EngineMetrics metrics = load_of(0, running, 0);
-    metrics.prefix_queries = queries;
-    metrics.prompt_tokens = prompt_tokens;
+  const auto told = [&](codec::EngineMetrics metrics, double started_at) {
+    metrics.process_start_time = started_at;
     now_ += seconds(1);
     fleet_.on_scrape_asked(a);
     fleet_.on_scrape(a, metrics, load_, now_);
     return load_.read(a.slot).others;
   };
-  told(0, 0, 0);
-  EXPECT_EQ(told(900, 200, 5).prefilling, 700);
-  EXPECT_GT(told(900, 900, 5).decoding, 2);
-  EXPECT_EQ(told(0, 0, 0), OthersLoad{});
-  EXPECT_EQ(told(50, 0, 1).prefilling, 50);
+  told(prefill_of(0, 0, 0), 1);
+  EXPECT_EQ(told(prefill_of(900, 200, 5), 1).tokens, 700);
+  EXPECT_GT(told(prefill_of(900, 900, 5), 1).decoding, 2);
+  EXPECT_EQ(told(prefill_of(1000, 900, 5), 2), OthersLoad{});
 }
 
 TEST_F(FleetTest, ANewAddressUnderAnOldNameIsAnotherEndpoint) {

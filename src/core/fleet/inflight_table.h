@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// InFlightTable: what this router has sent to each endpoint and not yet seen the end of.
+// InFlightTable: what this router has sent to each endpoint and not yet seen the end of, and what
+// it ever sent there.
 //
 // A share is taken when the decision is made, not when the engine reports it, so a burst does not
 // herd. Its parts end at different moments: the uncached prompt tokens and the `unstarted` mark at
 // the first token, the request itself and its context at its end. A share is move-only and releases
 // what it still holds when it dies, so the table is exact after any failure. A slot that left the
 // pool keeps swallowing releases; fleet::Fleet reuses it only when in_use() is false.
-// Threads: any; one padded cell of relaxed atomics a slot.
+// Threads: any; one padded cell of atomics a slot.
 #pragma once
 
 #include <atomic>
@@ -84,8 +85,8 @@ class InFlightTable {
   }
   Sent sent(std::uint32_t slot) const {
     const Cell& cell = cells_[slot];
-    return {cell.sent_requests.load(std::memory_order_relaxed),
-            cell.sent_tokens.load(std::memory_order_relaxed)};
+    return {cell.sent_requests.load(std::memory_order_acquire),
+            cell.sent_tokens.load(std::memory_order_acquire)};
   }
   bool in_use(std::uint32_t slot) const { return read(slot).requests != 0; }
   // All slots together; every part is zero when nothing is in flight.
@@ -104,9 +105,9 @@ class InFlightTable {
   // After it is in flight: see OwnLoad.
   void note_sent(std::uint32_t slot, const InFlight& part) {
     Cell& cell = cells_[slot];
-    cell.sent_requests.fetch_add(1, std::memory_order_relaxed);
+    cell.sent_requests.fetch_add(1, std::memory_order_release);
     cell.sent_tokens.fetch_add(static_cast<std::uint64_t>(part.uncached_tokens),
-                               std::memory_order_relaxed);
+                               std::memory_order_release);
   }
   // `times` is 1 or -1.
   void add(std::uint32_t slot, const InFlight& part, std::int64_t times) {

@@ -30,7 +30,7 @@ struct LoadRow {
   Time scraped_at{};    // Zero: never.
   bool stale = false;   // Too old to be believed: see Fleet::kLoadStale.
   float kv_tokens = 0;  // What all its KV blocks hold; 0: it never said.
-  OthersLoad others{};
+  OthersLoad others{};  // Worked out from scrapes: see OthersMeter.
 };
 
 inline constexpr std::size_t kMaxAdapters = 16;  // Of one list of one endpoint.
@@ -70,8 +70,8 @@ class LoadTable {
     row.running.store(load.running, std::memory_order_relaxed);
     row.kv_usage.store(load.kv_usage, std::memory_order_relaxed);
     row.kv_tokens.store(load.kv_tokens, std::memory_order_relaxed);
-    row.others_waiting.store(load.others.waiting, std::memory_order_relaxed);
-    row.others_prefilling.store(load.others.prefilling, std::memory_order_relaxed);
+    row.others_tokens.store(load.others.tokens, std::memory_order_relaxed);
+    row.others_unstarted.store(load.others.unstarted, std::memory_order_relaxed);
     row.others_decoding.store(load.others.decoding, std::memory_order_relaxed);
     row.scraped_at.store(load.scraped_at.time_since_epoch().count(), std::memory_order_relaxed);
     row.stale.store(load.stale, std::memory_order_relaxed);
@@ -93,8 +93,8 @@ class LoadTable {
             Time(Duration(row.scraped_at.load(std::memory_order_relaxed))),
             row.stale.load(std::memory_order_relaxed),
             row.kv_tokens.load(std::memory_order_relaxed),
-            {row.others_waiting.load(std::memory_order_relaxed),
-             row.others_prefilling.load(std::memory_order_relaxed),
+            {row.others_tokens.load(std::memory_order_relaxed),
+             row.others_unstarted.load(std::memory_order_relaxed),
              row.others_decoding.load(std::memory_order_relaxed)}};
   }
 
@@ -121,8 +121,8 @@ class LoadTable {
     std::atomic<float> running{0};
     std::atomic<float> kv_usage{0};
     std::atomic<float> kv_tokens{0};
-    std::atomic<float> others_waiting{0};
-    std::atomic<float> others_prefilling{0};
+    std::atomic<float> others_tokens{0};
+    std::atomic<float> others_unstarted{0};
     std::atomic<float> others_decoding{0};
     std::atomic<bool> stale{false};
     std::atomic<std::int64_t> scraped_at{0};

@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // OthersMeter: what one engine has of others, read off its figures: of requests that this router
-// did not send, as other routers and clients of the engine's own do.
+// did not send, as those of other routers and of clients that go round it.
 //
 // An engine counts all its requests, and this router knows its own, so the rest is others'. Figures
 // are as old as their way, so all that was in flight when they were asked for, and all that was
-// sent since, counts as the router's own: of one that is alone with its engines nothing is left,
-// however late the figures come. Of others' prompts
-//   waiting      requests in the engine's queue beyond those of ours that may be there;
-//   prefilling   uncached tokens of prompts that were looked up in its cache and have no first
-//                token (queries less prompt tokens, less the hits' share), less ours among them;
-//   decoding     the rest, averaged over kDecodingMemory: answers last, and routers that all see
-//   one
-//                end at once would all send there.
-// The least difference of the counters in kFloorWindow counts as nothing in prefill, because a
-// prompt that is given up there, or looked up again, stays in it for good. Without the counters
-// (SGLang, TensorRT-LLM) prefilling is 0, and without figures of the queue all is. Source: vLLM's
-// scheduler counts queries when a request is first admitted and prompt tokens at its first token.
+// sent since, counts as the router's own. Of others' requests
+//   tokens    uncached prompt tokens up to their first token: of those in the queue beyond ours
+//   that
+//             may be there, a mean prompt of this engine each; and what is in prefill, which are
+//             tokens looked up in its cache (queries) less those of prompts with a first token,
+//             less the share of hits, less ours among them as we estimate them;
+//   unstarted requests without a first token, at least: all in prefill count as one;
+//   decoding  the rest, an average that fades over kDecodingMemory: answers last, and routers that
+//             all see one end at once would all send there.
+// An engine makes several requests of one with several choices or prompts, and has what was given
+// up for a step longer than the router: both count as others', the former with what it costs.
+// Bounds: no more is in prefill than the KV cache holds. The least that is in prefill in the last
+// one or two kFloorWindows counts as nothing, because a prompt that is given up there stays in the
+// difference of the counters for good; so of an engine that prefills without a pause for so long
+// too little is told. Figures that stood still for kStill while requests are there are those of an
+// engine that stopped updating them, and tell nothing. Nor do engines without these counters
+// (SGLang, TensorRT-LLM), and nothing is told of others until two scrapes came. Source: vLLM 0.32,
+// v1/core/sched/scheduler.py (queries and hits are counted when a request is first admitted;
+// versions before count each try) and v1/metrics/stats.py (prompt tokens at the first token).
 // Units: requests, tokens. Threads: thread-compatible.
 #pragma once
 
@@ -28,14 +35,10 @@
 namespace fairlead::fleet {
 
 struct OthersLoad {
-  float waiting = 0;     // Requests.
-  float prefilling = 0;  // Uncached prompt tokens.
-  float decoding = 0;    // Requests.
+  float tokens = 0;
+  float unstarted = 0;
+  float decoding = 0;
   friend bool operator==(const OthersLoad&, const OthersLoad&) = default;
-
-  bool any() const { return waiting > 0 || prefilling > 0 || decoding > 0; }
-  // Requests without a first token, at least.
-  float unstarted() const { return waiting + (prefilling > 0 ? 1.0F : 0.0F); }
 };
 
 // This router's own at one endpoint when its figures were asked for. What is sent meanwhile may be
@@ -51,12 +54,26 @@ class OthersMeter {
  public:
   static constexpr Duration kDecodingMemory = std::chrono::seconds(1);
   static constexpr Duration kFloorWindow = std::chrono::seconds(30);
-  static constexpr Duration kShareMemory = std::chrono::seconds(60);
+  static constexpr Duration kPromptMemory = std::chrono::seconds(60);  // Of means of prompts.
+  static constexpr Duration kStill = std::chrono::seconds(3);
 
   // Figures came that were asked for when `asked` was this router's own; `sent` is as of now.
   OthersLoad told(const codec::EngineMetrics& metrics, const OwnLoad& asked, Sent sent, Time now);
 
  private:
+  // What an engine tells that has all that is needed.
+  struct Figures {
+    double waiting = 0;
+    double running = 0;
+    double kv_usage = 0;
+    double queries = 0;
+    double hits = 0;
+    double prompt_tokens = 0;
+    double first_tokens = 0;
+    double kv_tokens = 0;  // 0: not told.
+    bool went_back_from(const Figures& last) const;
+    friend bool operator==(const Figures&, const Figures&) = default;
+  };
   // The least of a series in the last one or two windows.
   class Floor {
    public:
@@ -67,15 +84,26 @@ class OthersMeter {
     double least_ = 0;
     std::optional<Time> began_;
   };
+  // Growth of the counters, fading.
+  struct Prompts {
+    double queries = 0;
+    double hits = 0;
+    double tokens = 0;
+    double first_tokens = 0;
+    double uncached_share() const;
+    double mean_uncached() const;
+  };
 
-  double prefilling(const codec::EngineMetrics& metrics, double elapsed_s, Time now);
+  static std::optional<Figures> figures_of(const codec::EngineMetrics& metrics);
+  void grow(const Figures& figures, double elapsed_s);
+  bool stands_still(const Figures& figures, Time now);
+  double prefilling(const Figures& figures, Time now);
 
-  std::optional<Time> told_at_;
+  std::optional<Figures> last_;
+  Time told_at_{};
+  Time changed_at_{};
   Floor floor_;
-  double queries_ = 0;      // As last told.
-  double hits_ = 0;         // As last told.
-  double new_queries_ = 0;  // Fading.
-  double new_hits_ = 0;     // Fading.
+  Prompts prompts_;
   double decoding_ = 0;
 };
 

@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
 #include <optional>
 
 namespace fairlead::fleet {
@@ -12,29 +11,30 @@ namespace {
 constexpr std::uint32_t kSlot = 3;
 constexpr model::EndpointRef kEndpoint{kSlot, 0};
 
+// Of an engine with room for 100,000 tokens: `looked_up` of its prompt tokens, of which `found`
+// were cached, and `begun`, which are those of prompts with a first token.
+codec::EngineMetrics figures(double waiting, double running, double looked_up, double found,
+                             double begun, double first_tokens) {
+  codec::EngineMetrics metrics;
+  metrics.waiting = waiting;
+  metrics.running = running;
+  metrics.prefix_queries = looked_up;
+  metrics.prefix_hits = found;
+  metrics.prompt_tokens = begun;
+  metrics.first_tokens = first_tokens;
+  metrics.block_size = 100;
+  metrics.num_gpu_blocks = 1000;
+  return metrics;
+}
+
 class OthersMeterTest : public ::testing::Test {
  protected:
   // Figures that are asked for now and come after `way`.
-  OthersLoad read(const codec::EngineMetrics& metrics, Duration way = {}) {
+  OthersLoad read(const codec::EngineMetrics& metrics,
+                  Duration way = std::chrono::milliseconds(1)) {
     const OwnLoad asked(table, kSlot);
     now += way;
     return meter.told(metrics, asked, table.sent(kSlot), now);
-  }
-  static codec::EngineMetrics queue(double waiting, double running) {
-    codec::EngineMetrics metrics;
-    metrics.waiting = waiting;
-    metrics.running = running;
-    return metrics;
-  }
-  // `admitted` of the prompt tokens were looked up, `cached` of them found, and `begun` are of
-  // prompts with a first token.
-  static codec::EngineMetrics prefill(double running, double admitted, double cached,
-                                      double begun) {
-    codec::EngineMetrics metrics = queue(0, running);
-    metrics.prefix_queries = admitted;
-    metrics.prefix_hits = cached;
-    metrics.prompt_tokens = begun;
-    return metrics;
   }
 
   InFlightTable table;
@@ -43,69 +43,114 @@ class OthersMeterTest : public ::testing::Test {
 };
 
 TEST_F(OthersMeterTest, NothingIsLeftOfARouterThatIsAloneHoweverLateTheFiguresCome) {
-  read(prefill(0, 0, 0, 0));
+  read(figures(0, 0, 0, 0, 0, 0));
   InFlightShare begun(table, kEndpoint, 300);
   begun.first_token();
   std::optional<InFlightShare> ends(std::in_place, table, kEndpoint, 700);
   const OwnLoad asked(table, kSlot);
   // Both are in the engine's figures, and so is a third that came before they were written down.
-  codec::EngineMetrics metrics = prefill(2, 1500, 0, 300);
-  metrics.waiting = 1;
   const InFlightShare later(table, kEndpoint, 500);
   ends.reset();
   now += std::chrono::seconds(5);
-  EXPECT_EQ(meter.told(metrics, asked, table.sent(kSlot), now), OthersLoad{});
+  EXPECT_EQ(meter.told(figures(1, 2, 1000, 0, 300, 0), asked, table.sent(kSlot), now),
+            OthersLoad{});
 }
 
-TEST_F(OthersMeterTest, CountsWhatIsInTheQueueAndInPrefillBesideOurs) {
-  read(prefill(0, 0, 0, 0));
-  const InFlightShare ours(table, kEndpoint, 400);
-  // Ours and two others' are in prefill, with 1000 tokens between the two.
-  OthersLoad load = read(prefill(3, 1400, 0, 0));
-  EXPECT_EQ(load.waiting, 0);
-  EXPECT_EQ(load.prefilling, 1000);
-  EXPECT_EQ(load.unstarted(), 1);
-  // Three wait beside ours.
-  load = read(queue(4, 6));
-  EXPECT_EQ(load.waiting, 3);
-  // Ours waits, so nothing of what is in prefill is ours.
-  codec::EngineMetrics metrics = prefill(2, 1000, 0, 0);
-  metrics.waiting = 1;
-  EXPECT_EQ(read(metrics).prefilling, 1000);
+TEST_F(OthersMeterTest, WhatWasSentSinceTheyWereAskedForIsOursAmongOthers) {
+  read(figures(0, 0, 0, 0, 0, 0));
+  read(figures(0, 0, 1000, 0, 1000, 10));  // 100 tokens a prompt.
+  const OwnLoad asked(table, kSlot);
+  const InFlightShare later(table, kEndpoint, 500);
+  // One of the three that wait, and none of the 800 in prefill.
+  EXPECT_EQ(meter.told(figures(3, 2, 1800, 0, 1000, 10), asked, table.sent(kSlot), now).tokens,
+            800 + 2 * 100);
+  // And where none waits, 500 of the 800.
+  EXPECT_EQ(meter.told(figures(0, 2, 1800, 0, 1000, 10), asked, table.sent(kSlot), now).tokens,
+            300);
 }
 
-TEST_F(OthersMeterTest, OfPromptsInPrefillTheUsualShareIsCached) {
-  read(prefill(0, 4000, 1000, 4000));
-  EXPECT_EQ(read(prefill(1, 8000, 2000, 4000)).prefilling, 3000);
+TEST_F(OthersMeterTest, OfPromptsTheShareThatIsLatelyCachedCostsNothing) {
+  // What was before it looked says nothing.
+  read(figures(0, 0, 9000, 0, 9000, 90));
+  read(figures(0, 0, 10'000, 500, 10'000, 100));
+  EXPECT_EQ(read(figures(0, 1, 14'000, 2500, 10'000, 100)).tokens, 2000);
+  // A quarter of those long ago, hardly any of what came since.
+  read(figures(0, 0, 14'000, 2500, 14'000, 110));
+  read(figures(0, 0, 113'000, 2500, 113'000, 210), 20 * OthersMeter::kPromptMemory);
+  EXPECT_NEAR(read(figures(0, 1, 114'000, 2500, 113'000, 210)).tokens, 1000, 1);
 }
 
 TEST_F(OthersMeterTest, PromptsThatWereGivenUpAreForgottenAfterTwoWindows) {
-  read(prefill(0, 0, 0, 0));
-  // Nobody gets a first token for these 500 any more.
-  EXPECT_EQ(read(prefill(1, 500, 0, 0)).prefilling, 500);
-  read(prefill(1, 500, 0, 0), OthersMeter::kFloorWindow);
-  read(prefill(1, 500, 0, 0), OthersMeter::kFloorWindow);
-  EXPECT_EQ(read(prefill(1, 500, 0, 0)).prefilling, 0);
-  EXPECT_EQ(read(prefill(2, 800, 0, 0)).prefilling, 300);
+  read(figures(0, 0, 0, 0, 0, 0));
+  // Nobody gets a first token for these 500 any more. Something else runs.
+  double begun = 0;
+  const auto pass = [&](double given_up, double running) {
+    begun += 1;
+    return read(figures(0, running, given_up + begun, 0, begun, 0), OthersMeter::kFloorWindow / 2)
+        .tokens;
+  };
+  EXPECT_EQ(pass(500, 1), 500);
+  for (int i = 0; i < 4; ++i) pass(500, 1);
+  EXPECT_EQ(pass(500, 1), 0);
+  EXPECT_EQ(pass(800, 2), 300);
+}
+
+TEST_F(OthersMeterTest, WhatWasGivenUpBeforeItLookedOrWhileItDidNotIsNotInPrefill) {
+  read(figures(0, 1, 5500, 0, 5000, 0));
+  EXPECT_EQ(read(figures(0, 1, 5501, 0, 5001, 0)).tokens, 0);
+  EXPECT_EQ(read(figures(0, 1, 9000, 0, 6000, 0), std::chrono::hours(1)).tokens, 0);
+}
+
+TEST_F(OthersMeterTest, NoMoreIsInPrefillThanTheCacheHolds) {
+  read(figures(0, 0, 0, 0, 0, 0));
+  EXPECT_EQ(read(figures(0, 1, 1e9, 0, 0, 0)).tokens, 100'000);
 }
 
 TEST_F(OthersMeterTest, RunningAnswersOfOthersAreAveraged) {
-  read(queue(0, 0));
-  OthersLoad load = read(queue(0, 8), OthersMeter::kDecodingMemory / 20);
-  EXPECT_GT(load.decoding, 0.3F);
-  EXPECT_LT(load.decoding, 0.5F);
-  for (int i = 0; i < 200; ++i) load = read(queue(0, 8), OthersMeter::kDecodingMemory / 20);
-  EXPECT_NEAR(load.decoding, 8, 0.01);
-  EXPECT_EQ(read(queue(0, 0), 7 * OthersMeter::kDecodingMemory).decoding, 0);
+  read(figures(0, 0, 0, 0, 0, 0));
+  double begun = 0;
+  const auto pass = [&](double running, Duration way) {
+    begun += 1;
+    return read(figures(0, running, begun, 0, begun, 0), way).decoding;
+  };
+  const float first = pass(8, OthersMeter::kDecodingMemory / 20);
+  EXPECT_GT(first, 0.3F);
+  EXPECT_LT(first, 0.5F);
+  for (int i = 0; i < 200; ++i) pass(8, OthersMeter::kDecodingMemory / 20);
+  EXPECT_NEAR(pass(8, OthersMeter::kDecodingMemory / 20), 8, 0.01);
+  EXPECT_EQ(pass(0, 7 * OthersMeter::kDecodingMemory), 0);
 }
 
-TEST_F(OthersMeterTest, WithoutFiguresNothingIsKnownAndAbsurdOnesStayFinite) {
+// vLLM leaves its gauges as they were when all that ran is given up.
+TEST_F(OthersMeterTest, FiguresThatStandStillAreNobodys) {
+  read(figures(0, 0, 0, 0, 0, 0));
+  const codec::EngineMetrics frozen = figures(15, 106, 9000, 0, 5000, 50);
+  EXPECT_GT(read(frozen).tokens, 0);
+  EXPECT_GT(read(frozen, OthersMeter::kStill - std::chrono::milliseconds(1)).decoding, 0);
+  EXPECT_EQ(read(frozen), OthersLoad{});
+  EXPECT_GT(read(figures(15, 106, 9000, 0, 5001, 50)).tokens, 0);
+}
+
+TEST_F(OthersMeterTest, AFigureThatGoesBackIsAnotherEngines) {
+  read(figures(0, 0, 0, 0, 0, 0));
+  EXPECT_EQ(read(figures(0, 1, 900, 0, 800, 0)).tokens, 100);
+  EXPECT_EQ(read(figures(0, 1, 900, 0, 0, 0)), OthersLoad{});
+  EXPECT_EQ(read(figures(0, 1, 950, 0, 1, 0)).tokens, 49);
+}
+
+TEST_F(OthersMeterTest, WithoutAllCountersNothingIsKnownAndAbsurdOnesStayFinite) {
   EXPECT_EQ(read({}), OthersLoad{});
-  codec::EngineMetrics no_queue = prefill(5, 1e9, 0, 0);
-  no_queue.waiting.reset();
-  EXPECT_EQ(read(no_queue), OthersLoad{});
-  const OthersLoad load = read(prefill(1e18, 1e18, 1e18, 1e18), std::chrono::hours(1));
-  EXPECT_EQ(load.prefilling, 0);
+  for (auto missing :
+       {&codec::EngineMetrics::waiting, &codec::EngineMetrics::running,
+        &codec::EngineMetrics::prefix_queries, &codec::EngineMetrics::prompt_tokens}) {
+    read(figures(0, 0, 0, 0, 0, 0));
+    codec::EngineMetrics metrics = figures(5, 5, 900, 0, 0, 0);
+    metrics.*missing = std::nullopt;
+    EXPECT_EQ(read(metrics), OthersLoad{});
+  }
+  read(figures(0, 0, 0, 0, 0, 0));
+  const OthersLoad load = read(figures(1e18, 1e18, 1e18, 1e18, 1e18, 1), std::chrono::hours(1));
+  EXPECT_EQ(load.tokens, 0);
   EXPECT_LE(load.decoding, 1e18F);
 }
 

@@ -42,6 +42,19 @@ float trust_of(prefix::Trust trust) {
   return 0;
 }
 
+// The mean, in which none counts more than kUnevenMost and as many times the middle one, so that an
+// engine that tells nonsense, or that somebody parks requests at, distorts no decision for others.
+// Changes the order.
+float tempered_mean(std::vector<float>& values) {
+  constexpr float kUnevenMost = 8;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+  std::ranges::nth_element(values, middle);
+  const float most = kUnevenMost * (1 + *middle);
+  float sum = 0;
+  for (const float value : values) sum += std::min(value, most);
+  return sum / static_cast<float>(values.size());
+}
+
 bool is_allowed(const model::InferenceRequest& request, std::uint32_t slot) {
   return !request.only_slots || std::ranges::binary_search(*request.only_slots, slot);
 }
@@ -177,7 +190,8 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
   const double cacheable = std::max(0.0, prompt - 1);
   double best_cached = 0;
   bool any_stale = false;
-  any_others_ = false;
+  bool any_others = false;
+  others_unstarted_.resize(chosen_.size());
   for (std::size_t row = 0; row < chosen_.size(); ++row) {
     const std::uint32_t slot = chosen_[row]->ref.slot;
     const fleet::LoadRow load = shared_.load.read(slot);
@@ -185,7 +199,6 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
     const double cached = std::min(cacheable, static_cast<double>(table_.cached_tokens[row]));
     best_cached = std::max(best_cached, cached);
     any_stale |= load.stale;
-    any_others_ |= load.others.any();
     table_.waiting[row] = load.waiting;
     table_.running[row] = load.running;
     table_.kv_usage[row] = load.kv_usage;
@@ -193,10 +206,15 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
     table_.inflight_requests[row] = static_cast<float>(inflight.requests);
     table_.inflight_tokens[row] = static_cast<float>(inflight.uncached_tokens);
     table_.unstarted[row] = static_cast<float>(inflight.unstarted);
+    table_.others_tokens[row] = load.others.tokens;
+    table_.others_decoding[row] = load.others.decoding;
+    others_unstarted_[row] = load.stale ? 0 : load.others.unstarted;
+    any_others |= others_unstarted_[row] > 0;
     table_.cached_tokens[row] = static_cast<float>(cached);
     table_.own_uncached_tokens[row] = static_cast<float>(prompt - cached);
   }
   if (any_stale) raise_stale_load();
+  std::ranges::fill(table_.others_unstarted, any_others ? tempered_mean(others_unstarted_) : 0.0F);
   best_cached_ = best_cached;
   cold_ = best_cached <= kColdShare * prompt;
   if (cold_) {
@@ -209,10 +227,10 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
 void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time now,
                                    scheduling::Columns wanted) {
   using scheduling::Column;
-  for (auto* column : {&table_.metrics_age, &table_.adapter, &table_.adapter_room,
-                       &table_.media_cached, &table_.media_items, &table_.inflight_context,
-                       &table_.placed_tokens, &table_.reuse, &table_.shortage, &table_.cold_tokens,
-                       &table_.others_tokens, &table_.others_unstarted, &table_.others_decoding}) {
+  for (auto* column :
+       {&table_.metrics_age, &table_.adapter, &table_.adapter_room, &table_.media_cached,
+        &table_.media_items, &table_.inflight_context, &table_.placed_tokens, &table_.reuse,
+        &table_.shortage, &table_.cold_tokens}) {
     std::ranges::fill(*column, 0.0F);
   }
   if (wanted.has(Column::kMetricsAge)) {
@@ -238,22 +256,8 @@ void CandidateBuilder::fill_wanted(const model::InferenceRequest& request, Time 
     std::ranges::fill(table_.cold_tokens, reuse_.cold_tokens());
   }
   if (wanted.has(Column::kShortage)) std::ranges::fill(table_.shortage, shortage_.share());
-  if (any_others_ && wanted.has(Column::kOthersTokens)) fill_others();
   std::ranges::fill(table_.slowness, 1.0F);
   if (wanted.has(Column::kSlowness) && shared_.speeds != nullptr) fill_slowness(now);
-}
-
-// A request of others that waits is taken to bring as much work as ours do in the mean. Figures too
-// old to be believed tell nothing of others.
-void CandidateBuilder::fill_others() {
-  for (std::size_t row = 0; row < chosen_.size(); ++row) {
-    const fleet::LoadRow load = shared_.load.read(chosen_[row]->ref.slot);
-    if (load.stale) continue;
-    const fleet::OthersLoad& others = load.others;
-    table_.others_tokens[row] = others.prefilling + others.waiting * reuse_.computed_tokens();
-    table_.others_unstarted[row] = others.unstarted();
-    table_.others_decoding[row] = others.decoding;
-  }
 }
 
 void CandidateBuilder::fill_slowness(Time now) {
@@ -323,12 +327,16 @@ void CandidateBuilder::raise_stale_load() {
     worst.waiting = std::max(worst.waiting, load.waiting);
     worst.running = std::max(worst.running, load.running);
     worst.kv_usage = std::max(worst.kv_usage, load.kv_usage);
+    worst.others.tokens = std::max(worst.others.tokens, load.others.tokens);
+    worst.others.decoding = std::max(worst.others.decoding, load.others.decoding);
   }
   for (std::size_t row = 0; row < chosen_.size(); ++row) {
     if (!shared_.load.read(chosen_[row]->ref.slot).stale) continue;
     table_.waiting[row] = std::max(table_.waiting[row], worst.waiting);
     table_.running[row] = std::max(table_.running[row], worst.running);
     table_.kv_usage[row] = std::max(table_.kv_usage[row], worst.kv_usage);
+    table_.others_tokens[row] = std::max(table_.others_tokens[row], worst.others.tokens);
+    table_.others_decoding[row] = std::max(table_.others_decoding[row], worst.others.decoding);
   }
 }
 

@@ -102,7 +102,6 @@ class CandidateBuilder {
   void raise_stale_load();
   void fill_media(std::span<const model::MediaItem> media);
   void fill_placed();
-  void fill_others();
   void fill_slowness(Time now);
   double lost_tokens(const model::InferenceRequest& request);
   void rank_cold_placements();
@@ -116,8 +115,7 @@ class CandidateBuilder {
   prefix::ToldScratch told_scratch_;
   std::vector<std::pair<std::uint64_t, std::uint32_t>> by_stamp_;  // Last cold placement, row.
   std::vector<std::uint64_t> placed_;                              // A row each.
-  // Whether others sent anything to an endpoint of the table.
-  bool any_others_ = false;
+  std::vector<float> others_unstarted_;                            // A row each.
   bool cold_ = false;
   double best_cached_ = 0;  // Tokens.
 };

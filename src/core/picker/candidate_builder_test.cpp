@@ -36,20 +36,32 @@ class CandidateBuilderTest : public ::testing::Test {
   Time now{std::chrono::seconds(100)};
 };
 
-TEST_F(CandidateBuilderTest, OthersWaitingBringAsMuchAsOursInTheMean) {
-  load.write(1, {.waiting = 5, .scraped_at = now, .others = {3, 200, 4}});
-  load.write(2, {.waiting = 5, .scraped_at = now, .stale = true, .others = {3, 200, 4}});
+TEST_F(CandidateBuilderTest, ASilentEngineHasAsMuchOfOthersAsTheFullestThatTells) {
+  load.write(1, {.scraped_at = now, .others = {.tokens = 200, .decoding = 4}});
+  load.write(2, {.scraped_at = now, .stale = true, .others = {.decoding = 7}});
   CandidateBuilder builder({inflight, load, ledger, history});
   Random random(1);
   using Values = std::vector<float>;
-  const auto& first = builder.build(request, pool, {}, {}, now, random);
-  EXPECT_EQ(first.others_tokens, (Values{0, 200, 0, 0}));
-  builder.learn(request, 0, scheduling::kAllColumns);
   const auto& table = builder.build(request, pool, {}, {}, now, random);
-  EXPECT_EQ(table.others_tokens, (Values{0, 200 + 3 * 1024, 0, 0}));
-  EXPECT_EQ(table.others_unstarted, (Values{0, 4, 0, 0}));
-  EXPECT_EQ(table.others_decoding, (Values{0, 4, 0, 0}));
-  EXPECT_EQ(builder.build(request, pool, {}, {}, now, random, {}).others_tokens, Values(4, 0.0F));
+  EXPECT_EQ(table.others_tokens, (Values{0, 200, 200, 0}));
+  EXPECT_EQ(table.others_decoding, (Values{0, 4, 7, 0}));
+}
+
+TEST_F(CandidateBuilderTest, OneEngineWithAllOthersWaitingHardlyMakesACrowd) {
+  for (std::uint32_t slot = 0; slot < 3; ++slot) {
+    load.write(slot, {.scraped_at = now, .others = {.unstarted = 3}});
+  }
+  CandidateBuilder builder({inflight, load, ledger, history});
+  Random random(1);
+  using Values = std::vector<float>;
+  load.write(3, {.scraped_at = now, .others = {.unstarted = 7}});
+  EXPECT_EQ(builder.build(request, pool, {}, {}, now, random).others_unstarted, Values(4, 4));
+  load.write(3, {.scraped_at = now, .others = {.unstarted = 1e9}});
+  EXPECT_EQ(builder.build(request, pool, {}, {}, now, random).others_unstarted,
+            Values(4, (3 * 3 + 8 * (1 + 3)) / 4.0F));
+  load.write(3, {.scraped_at = now, .stale = true, .others = {.unstarted = 1e9}});
+  EXPECT_EQ(builder.build(request, pool, {}, {}, now, random).others_unstarted,
+            Values(4, 9 / 4.0F));
 }
 
 TEST_F(CandidateBuilderTest, ColumnsTellAdaptersAndTheAgeOfMetrics) {

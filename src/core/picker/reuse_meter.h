@@ -24,11 +24,7 @@ class ReuseMeter {
     }
     cached_ += cached - cached_ / kMemory;
     total_ += cached + computed - total_ / kMemory;
-    count_ = std::min(count_ + 1, kMemory);
-    computed_mean_ += (computed - computed_mean_) / count_;
   }
-  // Of a prompt in the mean; 0 before the first one.
-  float computed_tokens() const { return static_cast<float>(computed_mean_); }
   // A prompt that nobody held.
   void placed_cold(double computed) {
     cold_count_ = std::min(cold_count_ + 1, kMemory);
@@ -42,8 +38,6 @@ class ReuseMeter {
  private:
   double cached_ = 0;
   double total_ = 0;
-  double count_ = 0;
-  double computed_mean_ = 0;
   double cold_count_ = 0;
   double cold_mean_ = 0;
 };

@@ -54,10 +54,12 @@ enum class Column : std::uint32_t {
   kShortage = 1U << 24,
   // Uncached tokens of a prompt that no row holds, the mean of those lately placed: one for all.
   kColdTokens = 1U << 25,
-  // Of requests there that this router did not send, as far as the engine's figures tell.
-  kOthersTokens = 1U << 26,     // Uncached prompt tokens up to their first token.
-  kOthersUnstarted = 1U << 27,  // Requests without a first token.
-  kOthersDecoding = 1U << 28,   // Requests past it.
+  // Of requests there that this router did not send, as far as figures tell (fleet::OthersMeter).
+  kOthersTokens = 1U << 26,  // Uncached prompt tokens up to their first token.
+  // Requests without a first token: the mean, in which no endpoint counts far more than the one in
+  // the middle. One for all rows, so that an engine that tells nonsense distorts no other's.
+  kOthersUnstarted = 1U << 27,
+  kOthersDecoding = 1U << 28,  // The others, an average.
 };
 
 class Columns {

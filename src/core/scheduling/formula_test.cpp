@@ -121,18 +121,17 @@ TEST(ExternalityCostScorer, CountsWhatOthersSentThere) {
   table.candidates.own_uncached_tokens = {10, 10};
   table.candidates.unstarted = {1, 0};
   table.candidates.inflight_requests = {1, 0};
-  table.candidates.others_unstarted = {0, 3};
   table.candidates.others_decoding = {0, 2};
-  // Crowd 2: 100 + 10 * (1 + 2), and 300 + 10 * (1 + 2 + 0.5 * 2) + 7 * 2.
+  // Crowd 0.5: 100 + 10 * (1 + 2 * 0.5), and 300 + 10 * (1 + 2 * 0.5 + 0.5 * 2) + 7 * 2.
   EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(10),
-                  "{waitingWeight: 1, decodeWeight: 0.5, decodeSlotTokens: 7}"),
-            (Values{130, 354}));
+                  "{waitingWeight: 2, decodeWeight: 0.5, decodeSlotTokens: 7}"),
+            (Values{120, 344}));
   // Memory is needed for others' queue and their answers' growth, too: 310 + 2 * 100 beyond 0.
   table.candidates.kv_tokens = {0, 1000};
   EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(10),
-                  "{waitingWeight: 1, decodeWeight: 0.5, decodeSlotTokens: 7, kvKnee: 0, "
+                  "{waitingWeight: 2, decodeWeight: 0.5, decodeSlotTokens: 7, kvKnee: 0, "
                   "kvWeight: 1, growthTokens: 100}"),
-            (Values{130, 864}));
+            (Values{120, 854}));
 }
 
 TEST(ExternalityCostScorer, PricesACopyByHowMuchOfWhatIsPushedOutIsAskedForAgain) {

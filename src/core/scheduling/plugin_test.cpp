@@ -196,6 +196,10 @@ TEST(PluginContract, EveryColumnReadIsOneThatExists) {
     EXPECT_TRUE(spec.reads.missing_from(kAllColumns).none()) << spec.type;
   }
   EXPECT_EQ(to_string(Columns{Column::kWaiting, Column::kLabels}), "waiting, labels");
+  const std::string all = ", " + to_string(kAllColumns) + ",";
+  for (const Figure& figure : kFigures) {
+    EXPECT_NE(all.find(", " + std::string(figure.name) + ","), std::string::npos) << figure.name;
+  }
 }
 
 TEST(Runner, ToldTermsAddUpToTheTotalsAndRemovedRowsNameTheirFilter) {

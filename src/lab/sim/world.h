@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // run_world: one random world in virtual time: engines, one to three routers in front of them that
-// know nothing of each other, clients, and faults, all drawn from one seed. Whatever goes wrong,
-// what must hold is checked at every event and when all has healed; the first thing that did not
-// hold is in the report. The same seed gives the same report, to the byte.
+// know of each other what engines' figures tell, clients, and faults, all drawn from one seed.
+// Whatever goes wrong, what must hold is checked at every event and when all has healed; the first
+// thing that did not hold is in the report. The same seed gives the same report, to the byte.
 //
 //   2 s .. 42 s   at least kFaultsMin faults, and requests all the time
 //   56 s          everybody is healthy, trusted and known again (kRecovery)

@@ -65,7 +65,8 @@ struct RouterResult {
   // these guesses were wrong, each counted by itself.
   std::uint64_t predicted_tokens = 0;
   std::uint64_t misjudged_tokens = 0;
-  float others_most = 0;  // Requests of others that it saw at any engine, at most.
+  // Of what it saw of others at any engine, at most: prompt tokens and running answers, summed.
+  float others_most = 0;
 };
 
 struct WorldResult {

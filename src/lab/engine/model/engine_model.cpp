@@ -149,7 +149,10 @@ void EngineModel::finish_step(std::vector<TokenEvent>& events) {
       const std::int64_t prompt = sequence.submission.prompt_tokens;
       const std::int64_t emitted = sequence.known - prompt;
       const bool finished = sequence.known == sequence.last;
-      if (emitted == 1) counters_.prompt_tokens += static_cast<std::uint64_t>(prompt);
+      if (emitted == 1) {
+        ++counters_.first_tokens;
+        counters_.prompt_tokens += static_cast<std::uint64_t>(prompt);
+      }
       ++counters_.generation_tokens;
       events.push_back({.id = id_of(slot),
                         .tag = sequence.submission.tag,

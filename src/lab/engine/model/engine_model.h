@@ -84,6 +84,7 @@ struct EngineLoad {
 
 // Since construction or reset().
 struct EngineCounters {
+  std::uint64_t first_tokens = 0;
   std::uint64_t prompt_tokens = 0;  // Counted at the first token.
   std::uint64_t generation_tokens = 0;
   std::uint64_t prefix_queries = 0;  // Tokens looked up at first admission.
