@@ -5,14 +5,13 @@
 // An engine counts all its requests, and this router knows its own, so the rest is others'. Figures
 // are as old as their way, so all that was in flight when they were asked for, and all that was
 // sent since, counts as the router's own. Of others' requests
-//   tokens    uncached prompt tokens up to their first token: of those in the queue beyond ours
-//   that
-//             may be there, a mean prompt of this engine each; and what is in prefill, which are
-//             tokens looked up in its cache (queries) less those of prompts with a first token,
-//             less the share of hits, less ours among them as we estimate them;
-//   unstarted requests without a first token, at least: all in prefill count as one;
-//   decoding  the rest, an average that fades over kDecodingMemory: answers last, and routers that
-//             all see one end at once would all send there.
+//   tokens     uncached prompt tokens up to their first token: of each in the queue, beyond ours
+//              that may be there, a mean prompt of this engine; and what is in prefill: tokens
+//              looked up in its cache (queries) less those of prompts with a first token, less the
+//              share of hits, less ours among them as we estimate them;
+//   unstarted  requests without a first token, at least: all in prefill count as one;
+//   decoding   the rest, an average that fades over kDecodingMemory: answers last, and routers
+//              that all see one end at once would all send there.
 // An engine makes several requests of one with several choices or prompts, and has what was given
 // up for a step longer than the router: both count as others', the former with what it costs.
 // Bounds: no more is in prefill than the KV cache holds. The least that is in prefill in the last
@@ -20,9 +19,10 @@
 // difference of the counters for good; so of an engine that prefills without a pause for so long
 // too little is told. Figures that stood still for kStill while requests are there are those of an
 // engine that stopped updating them, and tell nothing. Nor do engines without these counters
-// (SGLang, TensorRT-LLM), and nothing is told of others until two scrapes came. Source: vLLM 0.32,
-// v1/core/sched/scheduler.py (queries and hits are counted when a request is first admitted;
-// versions before count each try) and v1/metrics/stats.py (prompt tokens at the first token).
+// (SGLang, TensorRT-LLM), and nothing is told of others until two scrapes came.
+// Source: vLLM 0.32, v1/core/sched/scheduler.py (queries and hits are counted when a request is
+// first admitted; versions before count each try) and v1/metrics/stats.py (prompt tokens at the
+// first token).
 // Units: requests, tokens. Threads: thread-compatible.
 #pragma once
 
