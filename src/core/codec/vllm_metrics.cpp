@@ -213,6 +213,11 @@ class Scrape {
   void lora(std::string_view labels, double written_at);
 
   static void add(std::optional<double>& total, double value) { total = total.value_or(0) + value; }
+  // `replaces`: by a better name than what is in the total.
+  static void counter(std::optional<double>& total, double value, bool replaces) {
+    if (replaces) total.reset();
+    add(total, value);
+  }
 
   EngineMetrics metrics_;
   std::array<std::uint8_t, kWantedCount> ranks_{};
@@ -239,16 +244,12 @@ void Scrape::sample(Wanted wanted, std::uint8_t rank, std::string_view rest) {
       if (replaces) metrics_.kv_usage.reset();
       return kv_usage(value);
     case Wanted::kPrefixQueries:
-      if (replaces) metrics_.prefix_queries.reset();
-      return add(metrics_.prefix_queries, value);
+      return counter(metrics_.prefix_queries, value, replaces);
     case Wanted::kPrefixHits:
-      if (replaces) metrics_.prefix_hits.reset();
-      return add(metrics_.prefix_hits, value);
+      return counter(metrics_.prefix_hits, value, replaces);
     case Wanted::kPromptTokens:
-      if (replaces) metrics_.prompt_tokens.reset();
-      return add(metrics_.prompt_tokens, value);
+      return counter(metrics_.prompt_tokens, value, replaces);
     case Wanted::kFirstTokens:
-      if (replaces) metrics_.first_tokens.reset();
       return add(metrics_.first_tokens, value);
     case Wanted::kCacheConfig:
       return cache_config(labels);
@@ -367,6 +368,11 @@ bool is_first_of_family(std::string_view text, const Name& name, std::size_t at)
 bool EngineMetrics::any() const {
   return waiting || running || kv_usage || prefix_queries || prefix_hits || prompt_tokens ||
          first_tokens || block_size || num_gpu_blocks || process_start_time || lora;
+}
+
+std::optional<double> EngineMetrics::kv_tokens() const {
+  if (!block_size || !num_gpu_blocks) return std::nullopt;
+  return static_cast<double>(*block_size) * static_cast<double>(*num_gpu_blocks);
 }
 
 EngineMetrics parse_engine_metrics(std::string_view text) {

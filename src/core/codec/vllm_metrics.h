@@ -42,6 +42,8 @@ struct EngineMetrics {
   std::optional<LoraMetrics> lora;           // The newest series.
 
   [[nodiscard]] bool any() const;
+  // What all KV blocks hold.
+  [[nodiscard]] std::optional<double> kv_tokens() const;
 };
 
 [[nodiscard]] EngineMetrics parse_engine_metrics(std::string_view text);

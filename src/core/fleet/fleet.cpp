@@ -350,22 +350,15 @@ void Fleet::on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& m
                       LoadTable& load, Time now) {
   Member* member = find(endpoint);
   if (member == nullptr || !metrics.any()) return;
-  if (metrics.block_size && metrics.num_gpu_blocks) {
-    member->kv_tokens =
-        static_cast<float>(*metrics.block_size) * static_cast<float>(*metrics.num_gpu_blocks);
-  }
+  if (const auto tokens = metrics.kv_tokens()) member->kv_tokens = static_cast<float>(*tokens);
   const bool is_new = restarted(*member, metrics);
   if (is_new) member->others = {};
   OthersLoad others;
   if (const auto asked = std::exchange(member->scrape_asked, std::nullopt)) {
     others = member->others.told(metrics, *asked, inflight_.sent(endpoint.slot), now);
   }
-  load.write(
-      endpoint.slot,
-      {static_cast<float>(metrics.waiting.value_or(0)),
-       static_cast<float>(metrics.running.value_or(0)),
-       static_cast<float>(metrics.kv_usage.value_or(0)), now, false, member->kv_tokens, others},
-      adapters_of(metrics));
+  load.write(endpoint.slot, load_row(metrics, member->kv_tokens, others, now),
+             adapters_of(metrics));
   member->load_at = now;
   member->scrape_failures = 0;
   if (is_new) {

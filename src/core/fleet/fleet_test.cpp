@@ -51,6 +51,13 @@ class FleetTest : public ::testing::Test {
     fleet_.tick(now_, due_);
     return due_;
   }
+  // A second later. What it told of others.
+  OthersLoad ask_and_scrape(EndpointRef endpoint, const codec::EngineMetrics& metrics) {
+    now_ += seconds(1);
+    fleet_.on_scrape_asked(endpoint);
+    fleet_.on_scrape(endpoint, metrics, load_, now_);
+    return load_.read(endpoint.slot).others;
+  }
   std::vector<WorkKind> due_for(EndpointRef ref) const {
     std::vector<WorkKind> kinds;
     for (const Work& work : due_) {
@@ -142,13 +149,7 @@ codec::EngineMetrics prefill_of(double queries, double prompt_tokens, double run
 TEST_F(FleetTest, ScrapesTellWhatOthersSentToAnEndpoint) {
   set({at_port("a", 1)});
   const EndpointRef a = ref("a");
-  const auto asked = [&](EndpointRef endpoint, const codec::EngineMetrics& metrics) {
-    now_ += seconds(1);
-    fleet_.on_scrape_asked(endpoint);
-    fleet_.on_scrape(a, metrics, load_, now_);
-    return load_.read(a.slot).others;
-  };
-  EXPECT_EQ(asked(a, prefill_of(0, 0, 0)), OthersLoad{});
+  EXPECT_EQ(ask_and_scrape(a, prefill_of(0, 0, 0)), OthersLoad{});
   std::optional<InFlightShare> share(std::in_place, inflight_, a, 100);
   now_ += seconds(1);
   fleet_.on_scrape_asked(a);
@@ -156,9 +157,12 @@ TEST_F(FleetTest, ScrapesTellWhatOthersSentToAnEndpoint) {
   // 100 of the 700 were this router's when it asked.
   fleet_.on_scrape(a, prefill_of(700, 0, 2), load_, now_);
   EXPECT_EQ(load_.read(a.slot).others.tokens, 600);
-  EXPECT_GT(asked(a, prefill_of(700, 0, 9)).decoding, 2);
+  EXPECT_GT(ask_and_scrape(a, prefill_of(700, 0, 9)).decoding, 2);
   // Nothing is known of its own at the time of figures that it did not ask for.
-  EXPECT_EQ(asked({a.slot, a.generation + 1}, prefill_of(800, 0, 9)), OthersLoad{});
+  now_ += seconds(1);
+  fleet_.on_scrape_asked({a.slot, a.generation + 1});
+  fleet_.on_scrape(a, prefill_of(800, 0, 9), load_, now_);
+  EXPECT_EQ(load_.read(a.slot).others, OthersLoad{});
 }
 
 TEST_F(FleetTest, ARestartedEngineHasNothingOfItsFormerOthers) {
@@ -166,10 +170,7 @@ TEST_F(FleetTest, ARestartedEngineHasNothingOfItsFormerOthers) {
   const EndpointRef a = ref("a");
   const auto told = [&](codec::EngineMetrics metrics, double started_at) {
     metrics.process_start_time = started_at;
-    now_ += seconds(1);
-    fleet_.on_scrape_asked(a);
-    fleet_.on_scrape(a, metrics, load_, now_);
-    return load_.read(a.slot).others;
+    return ask_and_scrape(a, metrics);
   };
   told(prefill_of(0, 0, 0), 1);
   EXPECT_EQ(told(prefill_of(900, 200, 5), 1).tokens, 700);

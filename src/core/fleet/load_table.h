@@ -18,6 +18,7 @@
 
 #include "base/assert.h"
 #include "base/time.h"
+#include "core/codec/vllm_metrics.h"
 #include "core/fleet/others_load.h"
 #include "core/model/endpoint.h"
 
@@ -32,6 +33,17 @@ struct LoadRow {
   float kv_tokens = 0;  // What all its KV blocks hold; 0: it never said.
   OthersLoad others{};  // Worked out from scrapes: see OthersMeter.
 };
+
+inline LoadRow load_row(const codec::EngineMetrics& metrics, float kv_tokens,
+                        const OthersLoad& others, Time now) {
+  return {static_cast<float>(metrics.waiting.value_or(0)),
+          static_cast<float>(metrics.running.value_or(0)),
+          static_cast<float>(metrics.kv_usage.value_or(0)),
+          now,
+          false,
+          kv_tokens,
+          others};
+}
 
 inline constexpr std::size_t kMaxAdapters = 16;  // Of one list of one endpoint.
 

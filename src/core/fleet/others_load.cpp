@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 namespace fairlead::fleet {
 namespace {
@@ -66,7 +65,6 @@ std::optional<OthersMeter::Figures> OthersMeter::figures_of(const codec::EngineM
   if (!metrics.waiting || !metrics.running || !metrics.prefix_queries || !metrics.prompt_tokens) {
     return std::nullopt;
   }
-  const double block = static_cast<double>(metrics.block_size.value_or(0));
   return Figures{.waiting = *metrics.waiting,
                  .running = *metrics.running,
                  .kv_usage = metrics.kv_usage.value_or(0),
@@ -74,7 +72,7 @@ std::optional<OthersMeter::Figures> OthersMeter::figures_of(const codec::EngineM
                  .hits = metrics.prefix_hits.value_or(0),
                  .prompt_tokens = *metrics.prompt_tokens,
                  .first_tokens = metrics.first_tokens.value_or(0),
-                 .kv_tokens = block * static_cast<double>(metrics.num_gpu_blocks.value_or(0))};
+                 .kv_tokens = metrics.kv_tokens().value_or(0)};
 }
 
 bool OthersMeter::Figures::went_back_from(const Figures& last) const {

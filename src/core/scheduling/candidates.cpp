@@ -72,8 +72,7 @@ std::string_view to_string(Column column) {
 
 std::string to_string(Columns columns) {
   std::string out;
-  for (std::uint32_t bit = 1; bit <= static_cast<std::uint32_t>(Column::kOthersDecoding);
-       bit <<= 1) {
+  for (std::uint32_t bit = 1; bit != 0; bit <<= 1) {
     const auto column = static_cast<Column>(bit);
     if (!columns.has(column)) continue;
     if (!out.empty()) out += ", ";

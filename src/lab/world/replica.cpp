@@ -80,9 +80,8 @@ void Replica::take_load(std::uint32_t engine, const EngineFigures& figures, Time
   const fleet::OthersLoad others =
       others_[engine].told(metrics, figures.own, inflight_.sent(engine), now);
   others_most_ = std::max(others_most_, others.tokens + others.decoding);
-  load_.write(engine, {static_cast<float>(*metrics.waiting), static_cast<float>(*metrics.running),
-                       static_cast<float>(*metrics.kv_usage), now, false,
-                       static_cast<float>(settings_.engine.kv_tokens), others});
+  const auto kv_tokens = static_cast<float>(settings_.engine.kv_tokens);
+  load_.write(engine, fleet::load_row(metrics, kv_tokens, others, now));
 }
 
 std::span<const Replica::Bound> Replica::take_turns(Time now) {
