@@ -275,9 +275,6 @@ Control::EndpointMetrics& Control::metrics_of(const model::Endpoint& endpoint) {
       &metrics.gauge("fairlead_endpoint_slowness",
                      "Times as long as the others it takes for a prompt, by its first tokens.",
                      labels),
-      &metrics.gauge("fairlead_endpoint_answer_tokens",
-                     "Tokens of an answer there, the mean of those lately made, whoever asked.",
-                     labels),
       &metrics.gauge("fairlead_endpoint_others_uncached_tokens",
                      "Uncached prompt tokens there that this router did not send, up to their "
                      "first token, by the engine's figures.",
@@ -318,7 +315,6 @@ void Control::refresh_metrics() {
     cells.kv_usage->set(load.stale ? 0 : static_cast<double>(load.kv_usage));
     cells.slowness->set(
         static_cast<double>(router_.speeds().slowness(endpoint.ref.slot, loop_->now())));
-    cells.answer_tokens->set(static_cast<double>(load.answer_tokens));
     cells.others_tokens->set(load.stale ? 0 : static_cast<double>(load.others.tokens));
     cells.others_decoding->set(load.stale ? 0 : static_cast<double>(load.others.decoding));
     cells.ejections->raise_to(status.ejections);

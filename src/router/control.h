@@ -82,7 +82,6 @@ class Control {
     Gauge* running;
     Gauge* kv_usage;
     Gauge* slowness;
-    Gauge* answer_tokens;
     Gauge* others_tokens;
     Gauge* others_decoding;
     Counter* ejections;

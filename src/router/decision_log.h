@@ -2,7 +2,7 @@
 // DecisionLog: the last decisions of one worker, as what they saw: the columns of the candidate
 // table, who was left out of it, the state of chance. The terms are computed by scheduling::Runner
 // when somebody asks. Everything is preallocated: kDecisionsKept decisions, or fewer when their
-// tables do not fit into kDecisionBytes (a row takes 108 bytes). No prompt and no key is kept.
+// tables do not fit into kDecisionBytes (a row takes 104 bytes). No prompt and no key is kept.
 // DecisionLogs: those of all workers.
 // Threads: note() from the worker's, the rest from any. A worker never waits: while a reader copies
 // one decision, for less than a microsecond, a decision is not kept and counted instead.

@@ -19,7 +19,6 @@ enum class Wanted : std::uint8_t {
   kPrefixHits,
   kPromptTokens,
   kFirstTokens,
-  kGenerationTokens,
   kCacheConfig,
   kLora,
   kProcessStart,
@@ -28,7 +27,7 @@ enum class Wanted : std::uint8_t {
   kTritonRequests,  // By label request_type.
   kTritonBlocks,    // By label kv_cache_block_type.
 };
-constexpr std::size_t kWantedCount = 15;
+constexpr std::size_t kWantedCount = 14;
 
 struct Name {
   std::string_view text;
@@ -52,8 +51,6 @@ constexpr std::array kNames{
     Name{"vllm:prompt_tokens_total", Wanted::kPromptTokens, 2},
     Name{"vllm:prompt_tokens", Wanted::kPromptTokens, 1},
     Name{"vllm:time_to_first_token_seconds_count", Wanted::kFirstTokens, 1},
-    Name{"vllm:generation_tokens_total", Wanted::kGenerationTokens, 2},
-    Name{"vllm:generation_tokens", Wanted::kGenerationTokens, 1},
     Name{"vllm:cache_config_info", Wanted::kCacheConfig, 1},
     Name{"vllm:lora_requests_info", Wanted::kLora, 1},
     Name{"sglang:num_queue_reqs", Wanted::kWaiting, 1},
@@ -78,9 +75,9 @@ struct NameGroup {
   std::size_t begin;
   std::size_t end;
 };
-constexpr std::array kGroups{NameGroup{"vllm:", 0, 19}, NameGroup{"sglang:", 19, 23},
-                             NameGroup{"process_", 23, 24}, NameGroup{"trtllm_", 24, 29},
-                             NameGroup{"nv_", 29, 32}};
+constexpr std::array kGroups{NameGroup{"vllm:", 0, 17}, NameGroup{"sglang:", 17, 21},
+                             NameGroup{"process_", 21, 22}, NameGroup{"trtllm_", 22, 27},
+                             NameGroup{"nv_", 27, 30}};
 static_assert(kGroups.back().end == kNames.size());
 
 // What never changes while an engine runs.
@@ -254,8 +251,6 @@ void Scrape::sample(Wanted wanted, std::uint8_t rank, std::string_view rest) {
       return counter(metrics_.prompt_tokens, value, replaces);
     case Wanted::kFirstTokens:
       return add(metrics_.first_tokens, value);
-    case Wanted::kGenerationTokens:
-      return counter(metrics_.generation_tokens, value, replaces);
     case Wanted::kCacheConfig:
       return cache_config(labels);
     case Wanted::kLora:
@@ -372,8 +367,7 @@ bool is_first_of_family(std::string_view text, const Name& name, std::size_t at)
 
 bool EngineMetrics::any() const {
   return waiting || running || kv_usage || prefix_queries || prefix_hits || prompt_tokens ||
-         first_tokens || generation_tokens || block_size || num_gpu_blocks || process_start_time ||
-         lora;
+         first_tokens || block_size || num_gpu_blocks || process_start_time || lora;
 }
 
 std::optional<double> EngineMetrics::kv_tokens() const {

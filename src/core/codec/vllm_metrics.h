@@ -36,7 +36,6 @@ struct EngineMetrics {
   std::optional<double> prefix_hits;
   std::optional<double> prompt_tokens;  // Of prompts that had their first token, since the start.
   std::optional<double> first_tokens;   // Requests that had one, since the start.
-  std::optional<double> generation_tokens;  // Of answers, since the start.
   std::optional<std::uint64_t> block_size;  // Tokens a block.
   std::optional<std::uint64_t> num_gpu_blocks;
   std::optional<double> process_start_time;  // Unix seconds; a change means a restart.

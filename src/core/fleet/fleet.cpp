@@ -357,9 +357,7 @@ void Fleet::on_scrape(model::EndpointRef endpoint, const codec::EngineMetrics& m
   if (const auto asked = std::exchange(member->scrape_asked, std::nullopt)) {
     others = member->others.told(metrics, *asked, inflight_.sent(endpoint.slot), now);
   }
-  member->answers.told(metrics);
-  load.write(endpoint.slot,
-             load_row(metrics, member->kv_tokens, others, member->answers.mean_tokens(), now),
+  load.write(endpoint.slot, load_row(metrics, member->kv_tokens, others, now),
              adapters_of(metrics));
   member->load_at = now;
   member->scrape_failures = 0;

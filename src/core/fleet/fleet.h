@@ -23,7 +23,6 @@
 #include "core/codec/json_text.h"
 #include "core/codec/vllm_metrics.h"
 #include "core/config/settings.h"
-#include "core/fleet/answer_meter.h"
 #include "core/fleet/health.h"
 #include "core/fleet/host_name.h"
 #include "core/fleet/inflight_table.h"
@@ -144,7 +143,6 @@ class Fleet {
     float kv_tokens = 0;                  // As it last said; not every scrape tells.
     std::optional<OwnLoad> scrape_asked;  // Of the last one asked, until it is answered.
     OthersMeter others;
-    AnswerMeter answers;
     std::optional<double> started_at;
     std::optional<double> prefix_queries;
     std::uint64_t failed_requests = 0;

@@ -165,22 +165,6 @@ TEST_F(FleetTest, ScrapesTellWhatOthersSentToAnEndpoint) {
   EXPECT_EQ(load_.read(a.slot).others, OthersLoad{});
 }
 
-TEST_F(FleetTest, ScrapesTellHowLongAnswersAre) {
-  set({at_port("a", 1)});
-  const EndpointRef a = ref("a");
-  const auto told = [&](double answers, double tokens) {
-    codec::EngineMetrics metrics = load_of(0, 0, 0);
-    metrics.first_tokens = answers;
-    metrics.generation_tokens = tokens;
-    scrape("a", metrics);
-    return load_.read(a.slot).answer_tokens;
-  };
-  scrape("a", load_of(0, 0, 0));
-  EXPECT_EQ(load_.read(a.slot).answer_tokens, 500) << "what is believed until it tells";
-  EXPECT_EQ(told(50, 50 * 300), 400);
-  EXPECT_EQ(told(100, 100 * 300), 1100.0F / 3);
-}
-
 TEST_F(FleetTest, ARestartedEngineHasNothingOfItsFormerOthers) {
   set({at_port("a", 1)});
   const EndpointRef a = ref("a");

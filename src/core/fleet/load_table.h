@@ -27,24 +27,22 @@ namespace fairlead::fleet {
 struct LoadRow {
   float waiting = 0;
   float running = 0;
-  float kv_usage = 0;       // In [0, 1].
-  Time scraped_at{};        // Zero: never.
-  bool stale = false;       // Too old to be believed: see Fleet::kLoadStale.
-  float kv_tokens = 0;      // What all its KV blocks hold; 0: it never said.
-  OthersLoad others{};      // Worked out from scrapes: see OthersMeter.
-  float answer_tokens = 0;  // Mean of its answers: see AnswerMeter.
+  float kv_usage = 0;   // In [0, 1].
+  Time scraped_at{};    // Zero: never.
+  bool stale = false;   // Too old to be believed: see Fleet::kLoadStale.
+  float kv_tokens = 0;  // What all its KV blocks hold; 0: it never said.
+  OthersLoad others{};  // Worked out from scrapes: see OthersMeter.
 };
 
 inline LoadRow load_row(const codec::EngineMetrics& metrics, float kv_tokens,
-                        const OthersLoad& others, float answer_tokens, Time now) {
+                        const OthersLoad& others, Time now) {
   return {static_cast<float>(metrics.waiting.value_or(0)),
           static_cast<float>(metrics.running.value_or(0)),
           static_cast<float>(metrics.kv_usage.value_or(0)),
           now,
           false,
           kv_tokens,
-          others,
-          answer_tokens};
+          others};
 }
 
 inline constexpr std::size_t kMaxAdapters = 16;  // Of one list of one endpoint.
@@ -87,7 +85,6 @@ class LoadTable {
     row.others_tokens.store(load.others.tokens, std::memory_order_relaxed);
     row.others_unstarted.store(load.others.unstarted, std::memory_order_relaxed);
     row.others_decoding.store(load.others.decoding, std::memory_order_relaxed);
-    row.answer_tokens.store(load.answer_tokens, std::memory_order_relaxed);
     row.scraped_at.store(load.scraped_at.time_since_epoch().count(), std::memory_order_relaxed);
     row.stale.store(load.stale, std::memory_order_relaxed);
     Adapters& cell = adapters_[slot];
@@ -110,8 +107,7 @@ class LoadTable {
             row.kv_tokens.load(std::memory_order_relaxed),
             {row.others_tokens.load(std::memory_order_relaxed),
              row.others_unstarted.load(std::memory_order_relaxed),
-             row.others_decoding.load(std::memory_order_relaxed)},
-            row.answer_tokens.load(std::memory_order_relaxed)};
+             row.others_decoding.load(std::memory_order_relaxed)}};
   }
 
   // `hash` is that of the adapter asked for. Costs one read where the engine has no adapters.
@@ -140,7 +136,6 @@ class LoadTable {
     std::atomic<float> others_tokens{0};
     std::atomic<float> others_unstarted{0};
     std::atomic<float> others_decoding{0};
-    std::atomic<float> answer_tokens{0};
     std::atomic<bool> stale{false};
     std::atomic<std::int64_t> scraped_at{0};
   };

@@ -208,7 +208,6 @@ void CandidateBuilder::fill(const model::InferenceRequest& request) {
     table_.unstarted[row] = static_cast<float>(inflight.unstarted);
     table_.others_tokens[row] = load.others.tokens;
     table_.others_decoding[row] = load.others.decoding;
-    table_.answer_tokens[row] = load.answer_tokens;
     others_unstarted_[row] = load.stale ? 0 : load.others.unstarted;
     any_others |= others_unstarted_[row] > 0;
     table_.cached_tokens[row] = static_cast<float>(cached);

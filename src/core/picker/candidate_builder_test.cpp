@@ -47,15 +47,6 @@ TEST_F(CandidateBuilderTest, ASilentEngineHasAsMuchOfOthersAsTheFullestThatTells
   EXPECT_EQ(table.others_decoding, (Values{0, 4, 7, 0}));
 }
 
-TEST_F(CandidateBuilderTest, EachEngineHasTheLengthOfItsOwnAnswers) {
-  load.write(1, {.scraped_at = now, .answer_tokens = 300});
-  load.write(2, {.scraped_at = now, .stale = true, .answer_tokens = 40});
-  CandidateBuilder builder({inflight, load, ledger, history});
-  Random random(1);
-  EXPECT_EQ(builder.build(request, pool, {}, {}, now, random).answer_tokens,
-            (std::vector<float>{0, 300, 40, 0}));
-}
-
 TEST_F(CandidateBuilderTest, OneEngineWithAllOthersWaitingHardlyMakesACrowd) {
   for (std::uint32_t slot = 0; slot < 3; ++slot) {
     load.write(slot, {.scraped_at = now, .others = {.unstarted = 3}});

@@ -60,8 +60,6 @@ std::string_view to_string(Column column) {
       return "others_unstarted";
     case Column::kOthersDecoding:
       return "others_decoding";
-    case Column::kAnswerTokens:
-      return "answer_tokens";
     case Column::kKvTokens:
       return "kv_tokens";
     case Column::kHeaders:

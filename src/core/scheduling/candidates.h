@@ -60,7 +60,6 @@ enum class Column : std::uint32_t {
   // the middle. One for all rows, so that an engine that tells nonsense distorts no other's.
   kOthersUnstarted = 1U << 27,
   kOthersDecoding = 1U << 28,  // The others, an average.
-  kAnswerTokens = 1U << 29,    // Mean of the answers lately made there, learnt from scrapes.
 };
 
 class Columns {
@@ -81,21 +80,15 @@ class Columns {
   std::uint32_t bits_ = 0;
 };
 
-inline constexpr Columns kAllColumns{Column::kWaiting,        Column::kRunning,
-                                     Column::kKvUsage,        Column::kInFlightRequests,
-                                     Column::kInFlightTokens, Column::kUnstarted,
-                                     Column::kCachedTokens,   Column::kOwnUncachedTokens,
-                                     Column::kColdOrder,      Column::kHealth,
-                                     Column::kLabels,         Column::kModels,
-                                     Column::kMetricsAge,     Column::kAdapter,
-                                     Column::kAdapterRoom,    Column::kMediaCached,
-                                     Column::kHeaders,        Column::kPriority,
-                                     Column::kCacheTrust,     Column::kInFlightContext,
-                                     Column::kPlacedTokens,   Column::kKvTokens,
-                                     Column::kReuse,          Column::kSlowness,
-                                     Column::kShortage,       Column::kColdTokens,
-                                     Column::kOthersTokens,   Column::kOthersUnstarted,
-                                     Column::kOthersDecoding, Column::kAnswerTokens};
+inline constexpr Columns kAllColumns{
+    Column::kWaiting,        Column::kRunning,    Column::kKvUsage,      Column::kInFlightRequests,
+    Column::kInFlightTokens, Column::kUnstarted,  Column::kCachedTokens, Column::kOwnUncachedTokens,
+    Column::kColdOrder,      Column::kHealth,     Column::kLabels,       Column::kModels,
+    Column::kMetricsAge,     Column::kAdapter,    Column::kAdapterRoom,  Column::kMediaCached,
+    Column::kHeaders,        Column::kPriority,   Column::kCacheTrust,   Column::kInFlightContext,
+    Column::kPlacedTokens,   Column::kKvTokens,   Column::kReuse,        Column::kSlowness,
+    Column::kShortage,       Column::kColdTokens, Column::kOthersTokens, Column::kOthersUnstarted,
+    Column::kOthersDecoding};
 
 // Values of the column `adapter`.
 inline constexpr float kAdapterNowhere = 0;
@@ -137,7 +130,6 @@ struct Candidates {
   std::vector<float> others_tokens;
   std::vector<float> others_unstarted;
   std::vector<float> others_decoding;
-  std::vector<float> answer_tokens;
   std::vector<float> media_items;  // Of the request's media, those cached; for metrics.
 
   std::size_t size() const { return endpoint.size(); }
@@ -176,7 +168,6 @@ inline constexpr std::array kFigures = {
     Figure{"others_tokens", &Candidates::others_tokens},
     Figure{"others_unstarted", &Candidates::others_unstarted},
     Figure{"others_decoding", &Candidates::others_decoding},
-    Figure{"answer_tokens", &Candidates::answer_tokens},
 };
 
 }  // namespace fairlead::scheduling

@@ -128,10 +128,9 @@ TEST(ExternalityCostScorer, CountsWhatOthersSentThere) {
             (Values{120, 344}));
   // Memory is needed for others' queue and their answers' growth, too: 310 + 2 * 100 beyond 0.
   table.candidates.kv_tokens = {0, 1000};
-  table.candidates.answer_tokens = {100, 100};
   EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(10),
                   "{waitingWeight: 2, decodeWeight: 0.5, decodeSlotTokens: 7, kvKnee: 0, "
-                  "kvWeight: 1}"),
+                  "kvWeight: 1, growthTokens: 100}"),
             (Values{120, 854}));
 }
 
@@ -158,13 +157,12 @@ TEST(ExternalityCostScorer, PricesWhatIsPushedOutOfAFullMemory) {
                   "{ownWeight: 1, kvKnee: 0.8, kvWeight: 0.5}"),
             (Values{750, 500, 500}));
   // Three answers that have begun will grow by 60 each: 180 more there, nothing where is room.
-  table.candidates.answer_tokens = {60, 60, 60};
   table.candidates.kv_usage[1] = 0.25;
   table.candidates.inflight_requests = {4, 4, 4};
   table.candidates.unstarted = {1, 1, 1};
   EXPECT_EQ(score("externality-cost-scorer", table, prompt_of(200),
-                  "{ownWeight: 1, kvKnee: 0.8, kvWeight: 0.5, waitingWeight: 0, decodeWeight: 0, "
-                  "decodeSlotTokens: 0}"),
+                  "{ownWeight: 1, kvKnee: 0.8, kvWeight: 0.5, growthTokens: 60, waitingWeight: 0, "
+                  "decodeWeight: 0, decodeSlotTokens: 0}"),
             (Values{930, 500, 500}));
 }
 

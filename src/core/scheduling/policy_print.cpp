@@ -33,7 +33,7 @@ constexpr std::array kProviders = {
     Provider{"core-metrics-extractor",
              {Column::kWaiting, Column::kRunning, Column::kKvUsage, Column::kMetricsAge,
               Column::kAdapter, Column::kAdapterRoom, Column::kKvTokens, Column::kOthersTokens,
-              Column::kOthersUnstarted, Column::kOthersDecoding, Column::kAnswerTokens}},
+              Column::kOthersUnstarted, Column::kOthersDecoding}},
 };
 
 Columns common(Columns a, Columns b) { return a.missing_from(a.missing_from(b)); }

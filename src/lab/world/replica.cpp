@@ -26,7 +26,6 @@ Replica::Replica(const PreparedWorkload& prepared, const scheduling::Profile& po
       settings_(settings),
       pool_(pool),
       others_(settings.engines),
-      answers_(settings.engines),
       history_(std::size_t{prepared.router_block_tokens()} * kBytesPerToken,
                history_bytes(settings)),
       told_(settings.events ? std::make_unique<ToldCaches>(*settings.events, settings.engines,
@@ -82,9 +81,7 @@ void Replica::take_load(std::uint32_t engine, const EngineFigures& figures, Time
       others_[engine].told(metrics, figures.own, inflight_.sent(engine), now);
   others_most_ = std::max(others_most_, others.tokens + others.decoding);
   const auto kv_tokens = static_cast<float>(settings_.engine.kv_tokens);
-  answers_[engine].told(metrics);
-  load_.write(engine,
-              fleet::load_row(metrics, kv_tokens, others, answers_[engine].mean_tokens(), now));
+  load_.write(engine, fleet::load_row(metrics, kv_tokens, others, now));
 }
 
 std::span<const Replica::Bound> Replica::take_turns(Time now) {

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <memory>
 
-#include "core/fleet/answer_meter.h"
 #include "core/picker/picker.h"
 #include "core/prefix/routed_history.h"
 #include "lab/world/prepared_workload.h"
@@ -81,8 +80,7 @@ class Replica {
   const model::PoolSnapshot& pool_;
   fleet::InFlightTable inflight_;
   fleet::LoadTable load_;
-  std::vector<fleet::OthersMeter> others_;   // An engine each.
-  std::vector<fleet::AnswerMeter> answers_;  // An engine each.
+  std::vector<fleet::OthersMeter> others_;  // An engine each.
   fleet::PlacementLedger ledger_;
   fleet::SpeedTable speeds_;
   fleet::SeenBlocks seen_;

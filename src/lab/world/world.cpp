@@ -56,7 +56,6 @@ codec::EngineMetrics figures_of(const engine::EngineModel& engine) {
   metrics.prefix_hits = static_cast<double>(counters.prefix_hits);
   metrics.prompt_tokens = static_cast<double>(counters.prompt_tokens);
   metrics.first_tokens = static_cast<double>(counters.first_tokens);
-  metrics.generation_tokens = static_cast<double>(counters.generation_tokens);
   const engine::EngineProfile& profile = engine.profile();
   metrics.block_size = profile.block_size;
   metrics.num_gpu_blocks = static_cast<std::uint64_t>(profile.kv_tokens / profile.block_size);

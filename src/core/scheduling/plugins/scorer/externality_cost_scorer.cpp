@@ -11,6 +11,7 @@ struct Weights {
   float waiting;
   float decode;
   float slot_tokens;
+  float growth_tokens;
   float kv_knee;
   float kv_weight;
   float shortage;
@@ -45,7 +46,7 @@ class ExternalityCostScorer final : public Scorer {
   float beyond_knee(const Candidates& table, std::uint32_t row, float queue, float decoding) const {
     const float capacity = table.kv_tokens[row];
     const float needed = table.kv_usage[row] * capacity + queue + table.own_uncached_tokens[row] +
-                         table.answer_tokens[row] * decoding;
+                         weights_.growth_tokens * decoding;
     return capacity == 0 ? 0 : std::max(0.0F, needed - weights_.kv_knee * capacity);
   }
 
@@ -56,23 +57,24 @@ std::unique_ptr<Scorer> create_externality_cost_scorer(config::Section& paramete
   const auto read = [&](std::string_view key, double fallback) {
     return static_cast<float>(parameters.number(key, fallback, 0, 1e6));
   };
-  return std::make_unique<ExternalityCostScorer>(Weights{
-      read("ownWeight", 0), read("waitingWeight", 0.5), read("decodeWeight", 0.1),
-      read("decodeSlotTokens", 8), static_cast<float>(parameters.number("kvKnee", 0.9, 0, 1)),
-      read("kvWeight", 0.5), read("shortageWeight", 8)});
+  return std::make_unique<ExternalityCostScorer>(
+      Weights{read("ownWeight", 0), read("waitingWeight", 0.5), read("decodeWeight", 0.1),
+              read("decodeSlotTokens", 8), read("growthTokens", 500),
+              static_cast<float>(parameters.number("kvKnee", 0.8, 0, 1)), read("kvWeight", 0.5),
+              read("shortageWeight", 8)});
 }
 
 }  // namespace
 
 ScorerSpec externality_cost_scorer_spec() {
-  return {"externality-cost-scorer",
-          Stability::kBeta,
-          {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
-           Column::kOwnUncachedTokens, Column::kKvUsage, Column::kKvTokens, Column::kSlowness,
-           Column::kShortage, Column::kOthersTokens, Column::kOthersUnstarted,
-           Column::kOthersDecoding, Column::kAnswerTokens},
-          ScoreKind::kTokens,
-          create_externality_cost_scorer};
+  return {
+      "externality-cost-scorer",
+      Stability::kBeta,
+      {Column::kInFlightRequests, Column::kInFlightTokens, Column::kUnstarted,
+       Column::kOwnUncachedTokens, Column::kKvUsage, Column::kKvTokens, Column::kSlowness,
+       Column::kShortage, Column::kOthersTokens, Column::kOthersUnstarted, Column::kOthersDecoding},
+      ScoreKind::kTokens,
+      create_externality_cost_scorer};
 }
 
 }  // namespace fairlead::scheduling
