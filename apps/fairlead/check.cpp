@@ -28,6 +28,7 @@ struct CheckFlags {
   std::string config;
   std::string policy;
   bool list_policies = false;
+  std::string show_policy;
   bool for_epp = false;
   bool allow_experimental = false;
 };
@@ -78,6 +79,16 @@ int list_policies() {
   list(scheduling::shipped_policies());
   std::printf("\nRules of other routers, written anew, to compare with:\n\n");
   list(scheduling::peer_policies());
+  return 0;
+}
+
+int show_policy(const std::string& name) {
+  const std::string_view yaml = scheduling::shipped_policy(name);
+  if (yaml.empty()) {
+    return complain(
+        fmt::format("--show-policy: {} is none of those that --list-policies names", name), 2);
+  }
+  std::fwrite(yaml.data(), 1, yaml.size(), stdout);
   return 0;
 }
 
@@ -221,6 +232,7 @@ int check_epp(const CheckFlags& flags) {
 
 int check(const CheckFlags& flags) {
   if (flags.list_policies) return list_policies();
+  if (!flags.show_policy.empty()) return show_policy(flags.show_policy);
   if (flags.for_epp) return check_epp(flags);
   config::Problems problems;
   const bool has_file = !flags.config.empty();
@@ -249,11 +261,14 @@ Command add_check(CLI::App& parent) {
                  "With --epp: take plugin types marked Alpha")
       ->needs(epp);
   command->add_flag("--list-policies", flags->list_policies, "Names the shipped policies");
+  command->add_option("--show-policy", flags->show_policy,
+                      "Prints a shipped policy with its parameters, to write your own from");
   command->footer(
       "Examples:\n"
       "  fairlead check serve.yaml\n"
       "  fairlead check --epp epp.yaml\n"
-      "  fairlead check --list-policies");
+      "  fairlead check --list-policies\n"
+      "  fairlead check --show-policy fairlead > mine.yaml");
   return [flags] { return check(*flags); };
 }
 

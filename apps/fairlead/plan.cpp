@@ -47,15 +47,26 @@ std::vector<std::string> wanted_policies(const RunFlags& flags) {
 }
 
 load::ReportText describe_study(const RunFlags& flags, const CLI::App& command,
+                                const plan::StudySettings& settings,
                                 const plan::StudyResult& result) {
   load::ReportText text;
   text.title = "fairlead plan";
-  text.subtitle = fmt::format("{} on {} engines, the first of {} seeds", result.workload,
-                              flags.engines, flags.seeds);
+  text.subtitle = fmt::format(
+      "{} on {} engines, {}", result.workload, flags.engines,
+      flags.seeds == 1 ? "one seed" : fmt::format("the first of {} seeds", flags.seeds));
   text.row = "Policy";
   text.command = command_text(command, {"--json", "--html"});
   text.method = describe(flags.workload);
-  text.method.emplace_back("Engines", fmt::format("{} of {}", flags.engines, flags.profile));
+  text.method.emplace_back("Engines",
+                           fmt::format("{} of {}, each with {} tokens of KV memory", flags.engines,
+                                       flags.profile, settings.world.engine.kv_tokens));
+  const plan::Bounds& bounds = result.bounds.front();
+  text.method.emplace_back(
+      "What no routing can beat",
+      fmt::format("one cache as large as all together hits {:.1f} % (Belady's {:.1f} %); mean TTFT "
+                  "{:.3f} s; {:.0f} output tokens/s",
+                  100 * bounds.pooled_hit_rate, 100 * bounds.belady_hit_rate, bounds.ttft_floor_s,
+                  bounds.fluid_output_tokens_per_s));
   text.method.emplace_back("Time", "virtual; the routing code is that of production");
   describe_machine(text);
   return text;
@@ -87,7 +98,7 @@ int run_policies(const RunFlags& flags, const CLI::App& command) {
       flags.json ? plan::study_json(*result, *settings) : plan::study_table(*result);
   std::fputs(said.c_str(), stdout);
   if (!*html) return 0;
-  const load::ReportText text = describe_study(flags, command, *result);
+  const load::ReportText text = describe_study(flags, command, *settings, *result);
   if (auto done = (*html)->write(html_of(text, std::move(*result))); !done) {
     return complain(done.error().message, 1);
   }

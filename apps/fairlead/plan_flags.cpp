@@ -122,6 +122,11 @@ Result<plan::StudyPolicy> parse_policy(std::string_view text, const std::string&
 Result<plan::StudyPolicy> find_policy(const std::string& name_or_path, std::string_view flag) {
   const auto text = policy_text(name_or_path, flag);
   if (!text) return tl::unexpected(text.error());
+  if (text->find("${") != std::string::npos) {
+    return fail(ErrorCode::kInvalidArgument,
+                "{}: {} has holes (${{name}}), which only `fairlead plan sweep` fills", flag,
+                name_or_path);
+  }
   return parse_policy(*text, name_or_path);
 }
 

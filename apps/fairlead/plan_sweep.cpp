@@ -291,7 +291,7 @@ Command add_plan_sweep(CLI::App& plan) {
       ->check(not_empty());
   command->footer(
       "Examples:\n"
-      "  fairlead plan sweep --policy mine.yaml --vary waiting=1,2,4 --vary rank=0..6000 "
+      "  fairlead plan sweep --policy mine.yaml --vary waiting=1,2,4 --vary reuse=0..4 "
       "--samples 24\n"
       "  fairlead plan sweep --policy mine.yaml --vary waiting=0.5..8:log --workload chat,agentic "
       "--rivals blend,sticky --json sweep.json --html sweep.html");

@@ -158,6 +158,18 @@ class Check(Folder):
             self.assertTrue(entry.endswith("."), entry)
             self.assertTrue(all(len(line) <= 100 for line in entry.splitlines()), entry)
 
+    def test_a_shipped_policy_is_shown_as_a_file_of_ones_own(self):
+        shown = run("check", "--show-policy", "fairlead")
+        self.assertEqual(shown.returncode, 0)
+        self.assertIn("waitingWeight: 0.5", shown.stdout)
+        said = run("check", self.file("mine.yaml", shown.stdout))
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertIn("externality-cost-scorer", said.stdout)
+        self.assertEqual(run("check", "--show-policy", "preble").returncode, 0)
+        said = run("check", "--show-policy", "nosuch")
+        self.assertEqual(said.returncode, 2)
+        self.assertIn("nosuch is none of those that --list-policies names", said.stderr)
+
 
 class Flags(unittest.TestCase):
     def test_a_wrong_value_is_refused_in_words(self):
@@ -360,6 +372,8 @@ class Plan(Folder):
         self.assertRegex(done.stdout, r"(?m)^fairlead +\d")
         self.assertRegex(done.stdout, r"Bounds: hit [\d.]+ % in one pooled cache")
         self.assertIn("<code>fairlead plan run --engines 2 ", page.read_text())
+        self.assertIn("What no routing can beat", page.read_text())
+        self.assertNotIn("<td>0.0 ms</td>", page.read_text())
 
     def test_what_is_wrong_is_said_with_its_place(self):
         self.assertIn("neither a shipped policy", run(*self.FLEET, "--policy", "best").stderr)
@@ -426,6 +440,10 @@ length_s: 12
         self.assertRegex(told[0][0], r"(?m)^Validation: .*two\.yaml\. Nothing was chosen by these")
 
     def test_what_is_wrong_is_said_with_its_place(self):
+        done = run("plan", "run", "--preset", "b2b", "--policy", self.policy)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("p.yaml has holes (${name}), which only `fairlead plan sweep`", done.stderr)
+
         def refusal(*arguments):
             done = self.sweep(*arguments)
             self.assertEqual(done.returncode, 2, done.stdout)

@@ -194,6 +194,8 @@ void StudyRun::run_policy(Seed& seed, std::size_t column, const scheduling::Prof
   if (settings_.with_records && seed.row == 0) {
     policy.records = std::move(result.records);
     policy.summary = std::move(summary);
+    // Records have no chunks.
+    policy.summary.overall.token_interval = policy.runs[seed.row].itl;
   }
 }
 

@@ -58,6 +58,14 @@ TEST(Study, FiguresDoNotDependOnThreads) {
   EXPECT_NE(one.policies.front().runs[0].ttft.mean, one.policies.front().runs[1].ttft.mean);
 }
 
+TEST(Study, TheFirstSeedsSummaryHasTheGapsBetweenTokens) {
+  const StudyResult result = study(2);
+  for (const PolicyFigures& policy : result.policies) {
+    EXPECT_GT(policy.runs[0].itl.p50(), 0);
+    EXPECT_EQ(policy.summary.overall.token_interval.p50(), policy.runs[0].itl.p50());
+  }
+}
+
 TEST(Study, NobodyPassesTheBounds) {
   const StudyResult result = study(2);
   ASSERT_EQ(result.policies.size(), 3U);

@@ -263,9 +263,8 @@ std::string draw(const ColumnChart& chart) {
   if (chart.reference) {
     const double y = y_at(frame, chart.y, *chart.reference);
     out += fmt::format(
-        "<line class=\"reference\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>"
-        "<text class=\"note\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>",
-        frame.left, frame.right, y, y, frame.right, y - 6, escape_html(chart.reference_label));
+        "<line class=\"reference\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" y2=\"{:.1f}\"/>",
+        frame.left, frame.right, y, y);
   }
   return out + "</svg>";
 }

@@ -63,7 +63,6 @@ struct ColumnChart {
   std::vector<std::string> series;
   std::vector<ColumnGroup> groups;
   std::optional<double> reference;  // A horizontal line.
-  std::string reference_label;
 };
 
 struct RankedBar {

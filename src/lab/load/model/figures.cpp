@@ -200,7 +200,7 @@ ColumnChart endpoint_chart(std::span<const ReportRun> runs) {
   ColumnChart chart;
   chart.id = "endpoints";
   chart.title = "Requests by endpoint";
-  chart.description = "Share of the requests that each endpoint served.";
+  chart.description = "Share of the requests that each endpoint served. Dotted: an even share.";
   chart.x_label = "endpoint";
   std::vector<double> shares;
   for (const ReportRun& run : runs) {
@@ -224,8 +224,7 @@ ColumnChart endpoint_chart(std::span<const ReportRun> runs) {
   chart.y = axis_over("share of requests", Unit::kPercent, Scale::kLinear, shares);
   if (!chart.groups.empty()) {
     chart.reference = 1.0 / static_cast<double>(chart.groups.size());
-    chart.reference_label = "even share";
-    chart.y.high = std::max(chart.y.high, *chart.reference * 1.4);
+    chart.y.high = std::max(chart.y.high, *chart.reference * 1.1);
   }
   for (ColumnGroup& group : chart.groups) group.values.resize(chart.series.size(), 0);
   shorten_names(chart);

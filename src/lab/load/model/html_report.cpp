@@ -49,6 +49,11 @@ std::string cell_text(double value, Cell cell) {
   return group_digits(value);
 }
 
+// Of intervals that nobody measured nothing is said.
+std::string interval_text(const Distribution& intervals) {
+  return intervals.count == 0 ? "–" : cell_text(intervals.p50(), Cell::kMilliseconds);
+}
+
 std::string column_text(const ReportRun& run, const Column& column) {
   return cell_text(column.value(run.summary.overall), column.cell);
 }
@@ -259,8 +264,7 @@ std::string stages_html(const ReportRun& run) {
           group_digits(static_cast<double>(stage.failed)),
           format_value(stage.requests_per_s, Unit::kPlain),
           cell_text(stage.ttft.p50(), Cell::kSeconds), cell_text(stage.ttft.p95(), Cell::kSeconds),
-          cell_text(stage.token_interval.p50(), Cell::kMilliseconds),
-          cell_text(stage.hit_rate, Cell::kPercent),
+          interval_text(stage.token_interval), cell_text(stage.hit_rate, Cell::kPercent),
           cell_text(stage.output_tokens_per_s, Cell::kCount)}) {
       out += fmt::format("<td>{}</td>", text);
     }
@@ -304,7 +308,10 @@ std::string run_details(const ReportRun& run) {
   detail_row(out, "Inter-token, as stamped", all.itl);
   detail_row(out, "Time per output token", all.tpot);
   detail_row(out, "Normalised time per output token", all.ntpot);
-  detail_row(out, "Schedule delay (wall time)", all.schedule_delay);
+  // In virtual time everything is sent when it is due.
+  if (all.schedule_delay.max > 0) {
+    detail_row(out, "Schedule delay (wall time)", all.schedule_delay);
+  }
   return out + "</tbody></table></div></figure>";
 }
 

@@ -57,7 +57,6 @@ svg text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif;fi
 font-variant-numeric:tabular-nums}
 svg .name{fill:var(--ink);font-size:14px}
 svg .value{fill:var(--ink);font-weight:620;font-size:14px}
-svg .note{font-size:12px;fill:var(--ink);paint-order:stroke;stroke:var(--card);stroke-width:4px}
 .grid{stroke:var(--grid)}
 .base{stroke:var(--soft);stroke-width:1}
 .reference{stroke:var(--ink);stroke-dasharray:2 4;opacity:.65}

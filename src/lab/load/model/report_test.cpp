@@ -159,6 +159,10 @@ TEST(HtmlReport, ShowsTheStagesOfALadder) {
   const std::string html = html_report(some_text(), runs);
   EXPECT_NE(html.find("x, by stage"), html.npos);
   EXPECT_NE(html.find("<th scope=\"row\">8/s</th>"), html.npos);
+  std::vector<ReportRun> unmeasured = runs;
+  for (Section& stage : unmeasured[0].summary.stages) stage.token_interval = {};
+  EXPECT_GT(count_of(html_report(some_text(), unmeasured), "<td>–</td>"),
+            count_of(html, "<td>–</td>"));
   EXPECT_EQ(html_report(some_text(), four_runs()).find("by stage"), html.npos);
 }
 
