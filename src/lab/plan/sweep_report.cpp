@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -159,6 +160,15 @@ std::string best_sentence(const SweepReport& report) {
   return fmt::format("Best: {}", contender_name(report, report.result.front.front()));
 }
 
+constexpr std::array kMarks = {"tried", "front", "defaults"};
+constexpr std::size_t kMarkOfDefaults = 2;
+
+std::size_t mark_of(const SweepReport& report, std::size_t at) {
+  if (at < report.contenders.defaults) return kMarkOfDefaults;
+  const std::vector<std::size_t>& front = report.result.front;
+  return std::ranges::find(front, at) != front.end() ? 1 : 0;
+}
+
 load::ScatterChart front_chart(const SweepReport& report) {
   load::ScatterChart chart;
   chart.id = "front";
@@ -166,22 +176,22 @@ load::ScatterChart front_chart(const SweepReport& report) {
   chart.description =
       "Geometric mean over all workloads against the worst workload; below 1 is better than every "
       "rival. Nothing is better on both than a contender of the front.";
-  chart.series = {"tried", "front"};
-  const std::vector<std::size_t>& front = report.result.front;
+  chart.series.assign(kMarks.begin(), kMarks.end());
+  if (report.contenders.defaults == 0) chart.series.resize(kMarkOfDefaults);
   std::vector<double> x;
   std::vector<double> y;
-  for (const std::size_t series : {std::size_t{0}, std::size_t{1}}) {
+  // What is drawn last is seen best.
+  for (std::size_t mark = 0; mark < chart.series.size(); ++mark) {
     for (std::size_t at = 0; at < report.result.tried.size(); ++at) {
       const Tried& tried = report.result.tried[at];
-      const bool is_front = std::ranges::find(front, at) != front.end();
       const Objectives place = objectives(tried.score);
-      if (tried.seeds < report.settings.seeds || is_front != (series == 1) ||
+      if (tried.seeds < report.settings.seeds || mark_of(report, at) != mark ||
           !std::isfinite(place.worst)) {
         continue;
       }
       x.push_back(place.geometric_mean);
       y.push_back(place.worst);
-      chart.points.push_back({contender_name(report, at), {x.back(), y.back()}, series});
+      chart.points.push_back({contender_name(report, at), {x.back(), y.back()}, mark});
     }
   }
   chart.x = load::axis_around("geometric mean of TTFT over the best rival", load::Unit::kPlain, x);

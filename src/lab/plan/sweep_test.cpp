@@ -250,6 +250,15 @@ TEST(Sweep, TheLogDoesNotDependOnThreadsAndSaysEverythingTried) {
   EXPECT_EQ(json["rival_scores"][0]["geometric_mean"], 1.0) << "it is the only one";
 }
 
+TEST(Sweep, ThePageMarksTheDefaults) {
+  SweepReport report = tiny_sweep(2);
+  const std::string dot = "<circle class=\"dot s2\"";
+  report.contenders.defaults = 0;
+  EXPECT_EQ(sweep_html({}, report).find(dot), std::string::npos);
+  report.contenders.defaults = report.contenders.list.size();
+  EXPECT_NE(sweep_html({}, report).find(dot), std::string::npos);
+}
+
 TEST(Sweep, WhatIsJudgedStandsApart) {
   SweepReport report = tiny_sweep(2);
   const std::string best = name_of(report.contenders.list[report.result.front.front()]);
