@@ -60,13 +60,7 @@ load::ReportText describe_study(const RunFlags& flags, const CLI::App& command,
   text.method.emplace_back("Engines",
                            fmt::format("{} of {}, each with {} tokens of KV memory", flags.engines,
                                        flags.profile, settings.world.engine.kv_tokens));
-  const plan::Bounds& bounds = result.bounds.front();
-  text.method.emplace_back(
-      "What no routing can beat",
-      fmt::format("one cache as large as all together hits {:.1f} % (Belady's {:.1f} %); mean TTFT "
-                  "{:.3f} s; {:.0f} output tokens/s",
-                  100 * bounds.pooled_hit_rate, 100 * bounds.belady_hit_rate, bounds.ttft_floor_s,
-                  bounds.fluid_output_tokens_per_s));
+  text.method.emplace_back("What no routing can beat", plan::bounds_text(result.bounds.front()));
   text.method.emplace_back("Time", "virtual; the routing code is that of production");
   describe_machine(text);
   return text;

@@ -190,13 +190,15 @@ std::string study_table(const StudyResult& result) {
           ? "Requests that failed are in the bounds and in no other figure; those too long "
             "for an engine do (--profile, --kv-tokens).\n"
           : "";
-  return table.text() + std::string(note) +
-         fmt::format(
-             "Bounds: hit {} % in one pooled cache (LRU), {} % by Belady's rule; "
-             "TTFT mean at least "
-             "{} s; output at most {} tokens/s.\n",
-             percent(bounds.pooled_hit_rate), percent(bounds.belady_hit_rate),
-             seconds(bounds.ttft_floor_s), load::group_digits(bounds.fluid_output_tokens_per_s));
+  return table.text() + std::string(note) + fmt::format("Bounds: {}.\n", bounds_text(bounds));
+}
+
+std::string bounds_text(const Bounds& bounds) {
+  return fmt::format(
+      "hit {} % in one pooled cache (LRU), {} % by Belady's rule; TTFT mean at least {} s; output "
+      "at most {} tokens/s",
+      percent(bounds.pooled_hit_rate), percent(bounds.belady_hit_rate),
+      seconds(bounds.ttft_floor_s), load::group_digits(bounds.fluid_output_tokens_per_s));
 }
 
 std::string study_json(const StudyResult& result, const StudySettings& settings) {

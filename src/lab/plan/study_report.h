@@ -12,6 +12,8 @@ namespace fairlead::plan {
 std::string nothing_answered(const StudyResult& result, const StudySettings& settings);
 // One row a policy, means over the seeds, and the bounds below.
 std::string study_table(const StudyResult& result);
+// What no routing can beat, in one line.
+std::string bounds_text(const Bounds& bounds);
 
 // {"workload", "fleet", "policies": [{"policy", "mean", "worst_seed", "ratio_to_bound",
 // "ratio_to_first" (not of the first), "seeds": [...]}], "bounds"}; latencies in seconds.
