@@ -45,6 +45,7 @@ HEADERS = {
         "io/net/tls*.cpp",
         "io/net/testing/*",
         "core/access/*.cpp",
+        "core/replication/replica_secret.cpp",
         "core/prefix/vllm_hash.cpp",
     ],
     "spdlog/*": ["io/export/*.cpp"],

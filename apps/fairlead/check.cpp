@@ -142,6 +142,13 @@ void check_key_files(const config::ServeSettings& settings, config::Section& roo
   }
 }
 
+void check_secret_file(const config::ReplicaSettings& replicas, config::Section& root) {
+  if (replicas.secret_file.empty()) return;
+  const auto good = fleet::FileWatch::read_file(replicas.secret_file)
+                        .and_then(replication::ReplicaSecret::derive);
+  if (!good) root.child("replicas").error("secretFile", good.error().message);
+}
+
 // Certificates, keys and CAs, read as `serve` will read them.
 void check_tls_files(const config::ServeSettings& settings, config::Section& root,
                      config::Section& fleet) {
@@ -160,6 +167,7 @@ void check_files(const config::ServeSettings& settings, std::string_view text,
   config::Section fleet = root.child("fleet");
   check_endpoints_file(settings.fleet, fleet, problems);
   check_key_files(settings, root, fleet, problems);
+  check_secret_file(settings.replicas, root);
   check_tls_files(settings, root, fleet);
   if (auto good = appendable(settings.gateway.access_log); !good) {
     root.child("gateway").error("accessLog", good.error().message);

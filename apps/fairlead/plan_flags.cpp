@@ -47,6 +47,10 @@ void declare(CLI::App& command, FleetFlags& flags) {
       ->check(whole_number(1, kRoutersMax))
       ->capture_default_str();
   command
+      .add_option("--exchange-ms", flags.exchange_ms,
+                  "Milliseconds until the others know what one router sent where; default: never")
+      ->check(from_to(0, 3'600'000));
+  command
       .add_option("--scrape-ms", flags.scrape_ms, "Milliseconds between readings of load figures")
       ->check(from_to(1, 3'600'000))
       ->capture_default_str();
@@ -87,6 +91,7 @@ Result<plan::StudySettings> settings_of(const FleetFlags& flags, std::uint64_t f
   settings.world.engines = flags.engines;
   settings.world.speeds = flags.speeds;
   settings.world.routers = flags.routers;
+  if (flags.exchange_ms) settings.world.exchange_delay = from_seconds(*flags.exchange_ms / 1000);
   settings.world.scrape_interval = from_seconds(flags.scrape_ms / 1000);
   settings.first_seed = first_seed;
   settings.seeds = flags.seeds;

@@ -5,6 +5,7 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,7 @@ namespace fairlead::app {
 struct FleetFlags {
   std::uint32_t engines = 8;
   std::uint32_t routers = 1;
+  std::optional<double> exchange_ms;  // Nothing: routers do not tell each other.
   double scrape_ms = 50;
   std::string profile = "qwen3-32b-2xh100";
   std::int64_t kv_tokens = 0;  // 0: the profile's.

@@ -25,6 +25,7 @@ Result<std::unique_ptr<Control>> Control::create(Router& router,
   auto loop = net::EventLoop::create();
   if (!loop) return tl::unexpected(loop.error());
   if (auto opened = router.open_tls(); !opened) return tl::unexpected(opened.error());
+  if (auto opened = router.open_replicas(resolver); !opened) return tl::unexpected(opened.error());
   if (auto opened = router.open_restart(); !opened) return tl::unexpected(opened.error());
   if (auto opened = router.open_listener(); !opened) return tl::unexpected(opened.error());
   std::unique_ptr<Control> control(new Control(router, std::move(*loop), resolver));
@@ -101,6 +102,7 @@ Control::~Control() { stop(); }
 
 void Control::start() {
   if (KvListener* const listener = router_.listener()) listener->start();
+  if (ReplicaExchange* const replicas = router_.replicas()) replicas->start();
   if (Restart* const restart = router_.restart()) {
     const auto& events = generation_->picker.events;
     restart->start({router_.key_seed(), &router_.history(), &router_.media(), router_.listener(),
@@ -116,6 +118,7 @@ void Control::stop() {
   thread_.join();
   if (Restart* const restart = router_.restart()) restart->finish(to_save());
   if (KvListener* const listener = router_.listener()) listener->stop();
+  if (ReplicaExchange* const replicas = router_.replicas()) replicas->stop();
 }
 
 Result<std::unique_ptr<fleet::WatchedFiles>> Control::open_endpoints_file(
@@ -246,6 +249,7 @@ void Control::publish() {
   pool_ = next;
   router_.pool().publish(next);
   if (KvListener* const listener = router_.listener()) listener->set_pool(next);
+  if (ReplicaExchange* const replicas = router_.replicas()) replicas->set_pool(*next);
   ready_.store(std::ranges::any_of(pool_->endpoints,
                                    [](const model::Endpoint& endpoint) {
                                      return endpoint.takes_traffic() && !endpoint.models.empty();

@@ -297,5 +297,55 @@ TEST_F(ControlTest, HostNamesAreResolvedAndOneWithoutAnAddressStopsNobody) {
   control_.reset();
 }
 
+class ReplicasTest : public ControlTest {
+ protected:
+  std::string replicas() const {
+    return "replicas: {listen: \"127.0.0.1:0\", addresses: [\"127.0.0.1:9\"], secretFile: " +
+           folder_.file("secret") + "}\n";
+  }
+  std::string keeping() const { return "restart: {directory: " + folder_.path().string() + "}\n"; }
+  std::uint64_t seed_with(std::string_view secret, const std::string& more = "") {
+    control_.reset();
+    folder_.write("secret", secret);
+    start("  endpoints: [{name: a, address: \"127.0.0.1:9\"}]\n", replicas() + more);
+    return router_->key_seed();
+  }
+};
+
+TEST_F(ReplicasTest, PrefixKeysAreOfTheSecretThatAllShare) {
+  const std::uint64_t one = seed_with("correct horse battery");
+  EXPECT_EQ(seed_with("correct horse battery\n"), one);
+  EXPECT_NE(seed_with("some other secret text"), one);
+  EXPECT_NE(one, router_->process_seed());
+  EXPECT_FALSE(sink_.has("correct horse")) << "secrets are not logged";
+}
+
+TEST_F(ReplicasTest, WithoutItsSecretARouterDoesNotStart) {
+  build("  endpoints: [{name: a, address: \"127.0.0.1:9\"}]\n", replicas());
+  auto opened = open_control();
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_NE(opened.error().message.find("replicas.secretFile: cannot read"), std::string::npos)
+      << opened.error().message;
+  folder_.write("secret", "short");
+  opened = open_control();
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_NE(opened.error().message.find("a secret has 16 to 4096 bytes, this one has 5"),
+            std::string::npos)
+      << opened.error().message;
+}
+
+TEST_F(ReplicasTest, WhatWasSavedUnderAnotherSecretIsNotUsed) {
+  seed_with("correct horse battery", keeping());
+  control_->start();
+  control_->stop();
+  const std::uint64_t again = seed_with("correct horse battery", keeping());
+  EXPECT_EQ(sink_.count("going on from what was saved"), 1);
+  control_->start();
+  control_->stop();
+  EXPECT_NE(seed_with("some other secret text", keeping()), again);
+  EXPECT_TRUE(sink_.has("is of another replicas.secretFile"));
+  EXPECT_EQ(sink_.count("going on from what was saved"), 1);
+}
+
 }  // namespace
 }  // namespace fairlead::router

@@ -74,6 +74,7 @@ Result<void> Control::adopt(const std::shared_ptr<const Generation>& next) {
   if (settings.fleet.tls != before.fleet.tls) return fixed("fleet.tls");
   if (settings.tokens != before.tokens) return fixed("tokens");
   if (settings.restart != before.restart) return fixed("restart");
+  if (settings.replicas != before.replicas) return fixed("replicas");
   if (next->picker.events != generation_->picker.events) {
     return fixed("precise-prefix-cache-producer");
   }

@@ -70,6 +70,8 @@ TEST_F(ReloadTest, WhatNeedsARestartIsRefusedByName) {
   ASSERT_TRUE(refused("gateway.listen cannot change"));
   rewrite("gateway: {workers: 7}\n" + fleet_of({{"a", &engines_[0]}}));
   ASSERT_TRUE(until([&] { return sink_.has("gateway.workers cannot change"); }));
+  rewrite("replicas: {addresses: [\"r:9\"], secretFile: /s}\n" + fleet_of({{"a", &engines_[0]}}));
+  ASSERT_TRUE(until([&] { return sink_.has("replicas cannot change"); }));
 }
 
 TEST_F(ReloadTest, AChangedLogLevelIsInForceAndAnUnchangedOneLeavesWhatWasSaidMeanwhile) {

@@ -37,13 +37,14 @@ Restart::Cells::Cells(MetricRegistry& registry)
                                  "Endpoints of which something was known from before.")) {}
 
 Result<std::unique_ptr<Restart>> Restart::open(const config::RestartSettings& settings,
-                                               std::uint64_t block_bytes, Log& log,
+                                               std::uint64_t block_bytes,
+                                               std::optional<std::uint64_t> key_seed, Log& log,
                                                MetricRegistry& metrics) {
   auto file = exporting::StateFile::open(settings.directory, kFileName);
   if (!file) return with_context(file.error(), "restart.directory");
   std::unique_ptr<Restart> restart(
       new Restart(settings, block_bytes, log, metrics, std::move(*file)));
-  restart->load();
+  restart->load(key_seed);
   return restart;
 }
 
@@ -65,7 +66,7 @@ Restart::~Restart() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Restart::load() {
+void Restart::load(std::optional<std::uint64_t> key_seed) {
   auto read = file_->read(std::max(2 * settings_.bytes_max, kReadAtLeast));
   if (!read) {
     cells_.refused.add();
@@ -82,6 +83,13 @@ void Restart::load() {
   if (const auto fault = codec::read_restart(bytes_, *image)) {
     cells_.refused.add();
     log_.warning("starting without what was saved: {}, {}", file_->path(), fault->describe());
+    bytes_ = {};
+    return;
+  }
+  if (key_seed && image->head.key_seed != *key_seed) {
+    cells_.refused.add();
+    log_.warning("starting without what was saved: {} is of another replicas.secretFile",
+                 file_->path());
     bytes_ = {};
     return;
   }

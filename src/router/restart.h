@@ -54,9 +54,11 @@ class Restart {
   // Endpoints that are not found by then are forgotten; names are looked up meanwhile.
   static constexpr Duration kFoundWithin = std::chrono::minutes(1);
 
-  // Takes the directory and reads its file; the error names the directory.
+  // Takes the directory and reads its file; the error names the directory. With a `key_seed` what
+  // was saved under another one is of no use.
   static Result<std::unique_ptr<Restart>> open(const config::RestartSettings& settings,
-                                               std::uint64_t block_bytes, Log& log,
+                                               std::uint64_t block_bytes,
+                                               std::optional<std::uint64_t> key_seed, Log& log,
                                                MetricRegistry& metrics);
   ~Restart();
   Restart(const Restart&) = delete;
@@ -106,7 +108,7 @@ class Restart {
 
   Restart(const config::RestartSettings& settings, std::uint64_t block_bytes, Log& log,
           MetricRegistry& metrics, std::unique_ptr<exporting::StateFile> file);
-  void load();
+  void load(std::optional<std::uint64_t> key_seed);
   void run();
   void make(const Job& job);
   Result<Saved> write(const Job& job, std::uint64_t& bytes);

@@ -4,13 +4,15 @@
 #include <utility>
 
 #include "base/random.h"
+#include "io/fleet/file_watch.h"
 
 namespace fairlead::router {
 namespace {
 
 // Of the process seed: the keys of token blocks.
 constexpr std::uint64_t kTokenStream = 0x746f6b656e73;
-constexpr std::uint64_t kCacheStream = 0x6361636865;  // Those of texts that were tokenized.
+constexpr std::uint64_t kCacheStream = 0x6361636865;       // Those of texts that were tokenized.
+constexpr std::uint64_t kSenderStream = 0x7265706c696361;  // This process's name among replicas.
 
 }  // namespace
 
@@ -59,10 +61,31 @@ Result<void> Router::open_tls() {
   return {};
 }
 
+Result<void> Router::open_replicas(const net::ResolverOptions& resolver) {
+  const auto generation = generation_.load();
+  const config::ReplicaSettings& settings = generation->settings.replicas;
+  if (settings.addresses.empty()) return {};
+  const auto text = fleet::FileWatch::read_file(settings.secret_file);
+  if (!text) return with_context(text.error(), "replicas.secretFile");
+  const auto secret = replication::ReplicaSecret::derive(*text);
+  if (!secret) {
+    return with_context(secret.error(),
+                        fmt::format("replicas.secretFile: {}", settings.secret_file));
+  }
+  auto replicas = ReplicaExchange::create(settings, *secret, mix64(process_seed_ ^ kSenderStream),
+                                          history_, log_, metrics_, {.resolver = resolver});
+  if (!replicas) return tl::unexpected(replicas.error());
+  replicas_ = std::move(*replicas);
+  key_seed_ = secret->key_seed();
+  return {};
+}
+
 Result<void> Router::open_restart() {
-  const config::ServeSettings& settings = generation_.load()->settings;
+  const auto generation = generation_.load();
+  const config::ServeSettings& settings = generation->settings;
   if (settings.restart.directory.empty()) return {};
-  auto restart = Restart::open(settings.restart, settings.prefix.block_bytes, log_, metrics_);
+  const auto seed = replicas_ ? std::optional(key_seed_) : std::nullopt;
+  auto restart = Restart::open(settings.restart, settings.prefix.block_bytes, seed, log_, metrics_);
   if (!restart) return tl::unexpected(restart.error());
   restart_ = std::move(*restart);
   if (const codec::RestartImage* const image = restart_->image()) key_seed_ = image->head.key_seed;
@@ -120,8 +143,10 @@ picker::Limits Router::picker_limits(const config::ServeSettings& settings) {
 
 picker::Picker Router::make_picker(std::uint32_t worker, scheduling::PluginWatch* watch) {
   const prefix::ToldKnowledge* const told = listener_ ? &listener_->knowledge() : nullptr;
+  picker::DispatchRecorder& recorder =
+      replicas_ ? static_cast<picker::DispatchRecorder&>(*replicas_) : history_;
   return picker::Picker({{inflight_, load_, ledger_, history_, &media_, told, &speeds_, &seen_},
-                         history_,
+                         recorder,
                          *this,
                          &decisions_.add(),
                          &media_,

@@ -34,6 +34,7 @@
 #include "router/event_log.h"
 #include "router/kv_listener.h"
 #include "router/overload_state.h"
+#include "router/replica_exchange.h"
 #include "router/restart.h"
 #include "router/shared_history.h"
 #include "router/shared_responses.h"
@@ -71,6 +72,11 @@ class Router final : public picker::ObservationSink {
   // Reads certificates and CAs; before workers and control begin. The error names the file.
   [[nodiscard]] Result<void> open_tls();
   const TlsContexts& tls() const { return tls_; }
+  // Begins to tell other routers what this one sends where, and to be told, where the first
+  // generation names them; before the rest, because prefix keys are of the secret that all share.
+  // The error names the file or address.
+  [[nodiscard]] Result<void> open_replicas(const net::ResolverOptions& resolver);
+  ReplicaExchange* replicas() { return replicas_.get(); }  // Null: this one is alone.
   // Reads what another process of this router knew, where the first generation keeps it; before
   // the listener and the fronts, which ask for the key seed. The error names the directory.
   [[nodiscard]] Result<void> open_restart();
@@ -113,7 +119,7 @@ class Router final : public picker::ObservationSink {
   const EventLog& events() const { return events_; }
   // Of chances and of what is made up, anew with each process.
   std::uint64_t process_seed() const { return process_seed_; }
-  // Of prefix keys; those that were saved are of the seed that was saved with them.
+  // Of prefix keys: of the secret that routers share, or of what was saved, or this process's.
   std::uint64_t key_seed() const { return key_seed_; }
 
   // From any worker; bounded, the oldest is dropped and counted.
@@ -154,6 +160,7 @@ class Router final : public picker::ObservationSink {
   Handoff<model::Observation> inbox_{64 * 1024};
   Handoff<codec::OtlpSpans> traces_{4096};
   std::unique_ptr<Restart> restart_;
+  std::unique_ptr<ReplicaExchange> replicas_;
   std::uint64_t process_seed_;
   std::uint64_t key_seed_;
   Log& log_;

@@ -67,6 +67,7 @@ class Examples(unittest.TestCase):
             with self.subTest(page=page), tempfile.TemporaryDirectory() as folder:
                 # The files that an example names are looked for too.
                 (pathlib.Path(folder) / "endpoints.yaml").write_text("endpoints: []\n")
+                (pathlib.Path(folder) / "secret").write_text("correct horse battery staple\n")
                 if "certFile" in block:
                     write_certificates(pathlib.Path(folder))
                 file = pathlib.Path(folder) / "example.yaml"

@@ -73,6 +73,17 @@ class Check(Folder):
         said = self.refusal("gateway:\n  listen: ['example.com:80']\n")
         self.assertRegex(said, r"serve\.yaml:2: gateway\.listen: .*localhost")
 
+    def test_the_secret_of_replicas_is_read_and_not_shown(self):
+        secret = self.file("secret", "short one\n")
+        text = f"replicas:\n  addresses: ['r:9']\n  secretFile: {secret}\n"
+        said = self.refusal(text)
+        self.assertRegex(said, r"serve\.yaml:3: replicas\.secretFile: a secret has 16 to 4096 bytes")
+        self.assertNotIn("short one", said)
+        self.file("secret", "correct horse battery staple\n")
+        done = run("check", self.file("serve.yaml", text))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("horse", done.stdout)
+
     def test_the_endpoints_file_is_read(self):
         said = self.refusal(f"fleet:\n  endpointsFile: {self.folder}/none.yaml\n")
         self.assertRegex(said, r"serve\.yaml:2: fleet\.endpointsFile: .*none\.yaml")

@@ -162,6 +162,13 @@ void describe(Visitor& visit, RestartSettings& restart) {
 }
 
 template <class Visitor>
+void describe(Visitor& visit, ReplicaSettings& replicas) {
+  visit.address("listen", replicas.listen);
+  visit.texts("addresses", replicas.addresses);
+  visit.text("secretFile", replicas.secret_file);
+}
+
+template <class Visitor>
 void describe(Visitor& visit, TracingSettings& tracing) {
   visit.text("endpoint", tracing.endpoint);
   visit.number("sampleRatio", tracing.sample_ratio, 0, 1);
@@ -182,6 +189,7 @@ void describe(Visitor& visit, ServeSettings& settings) {
   visit.section("prefix", settings.prefix);
   visit.section("tokens", settings.tokens);
   visit.section("restart", settings.restart);
+  visit.section("replicas", settings.replicas);
   visit.section("tracing", settings.tracing);
   visit.section("log", settings.log);
 }
@@ -301,6 +309,20 @@ void check(const Section& section, const TracingSettings& tracing) {
   if (tracing.endpoint.empty()) return;
   if (const auto read = parse_endpoint_address(tracing.endpoint); !read) {
     section.error("endpoint", read.error().message);
+  }
+}
+
+void check(const Section& section, const ReplicaSettings& replicas) {
+  for (const std::string& address : replicas.addresses) {
+    if (address.find("://") != std::string::npos) {
+      section.error("addresses", fmt::format("{}: write host:port", in_quotes(address)));
+    } else if (const auto read = parse_endpoint_address(address); !read) {
+      section.error("addresses", read.error().message);
+    }
+  }
+  if (replicas.addresses.empty() != replicas.secret_file.empty()) {
+    section.error(replicas.addresses.empty() ? "addresses" : "secretFile",
+                  "is missing; routers that tell each other need both addresses and secretFile");
   }
 }
 

@@ -201,6 +201,16 @@ struct RestartSettings {
   friend bool operator==(const RestartSettings&, const RestartSettings&) = default;
 };
 
+// What the routers of one fleet tell each other. Without addresses nobody is told anything.
+struct ReplicaSettings {
+  HostPort listen{"127.0.0.1", 9464};  // Where the others are told from.
+  // Of the others; a name stands for all addresses that it has, and this router's may be among
+  // them.
+  std::vector<std::string> addresses;
+  std::string secret_file;  // The same on all of them, read at the start.
+  friend bool operator==(const ReplicaSettings&, const ReplicaSettings&) = default;
+};
+
 // Traces of requests, sent to an OpenTelemetry collector.
 struct TracingSettings {
   std::string endpoint;  // http://host:port or https://host:port of OTLP/HTTP; empty: no traces.
@@ -222,6 +232,7 @@ struct ServeSettings {
   PrefixSettings prefix;
   TokenizingSettings tokens;
   RestartSettings restart;
+  ReplicaSettings replicas;
   TracingSettings tracing;
   LogSettings log;
   friend bool operator==(const ServeSettings&, const ServeSettings&) = default;

@@ -91,6 +91,7 @@ tokens:
   queueBytes: 2Mi
   cacheBytes: 3Mi
 restart: {directory: /var/lib/fairlead, interval: 10s, bytesMax: 8Mi}
+replicas: {listen: "0.0.0.0:9", addresses: ["routers.svc:9", "[fd00::1]:9"], secretFile: /s}
 tracing: {endpoint: "http://10.0.0.9:4318", sampleRatio: 0.5, serviceName: edge}
 log: {level: warning}
 )";
@@ -146,6 +147,7 @@ TEST(Settings, ReadsEveryKey) {
       (TokenizingSettings{
           {{"llama", "/m/llama"}, {"qwen \"2\"", "/m/qwen"}}, 3, 20ms, 9, 2U << 20, 3U << 20}));
   EXPECT_EQ(s.restart, (RestartSettings{"/var/lib/fairlead", 10s, 8U << 20}));
+  EXPECT_EQ(s.replicas, (ReplicaSettings{{"0.0.0.0", 9}, {"routers.svc:9", "[fd00::1]:9"}, "/s"}));
   EXPECT_EQ(s.tracing, (TracingSettings{"http://10.0.0.9:4318", 0.5, "edge"}));
   EXPECT_EQ(s.log.level, LogLevel::kWarning);
 }
@@ -194,7 +196,7 @@ TEST(Settings, TheEffectiveTextNamesEverySetting) {
   EXPECT_NE(text.find("  retry:\n    maxAttempts: 3\n    budgetRatio: 0.2\n"), std::string::npos);
   EXPECT_NE(text.find("  bytesPerEndpoint: auto\n"), std::string::npos);
   EXPECT_NE(text.find("  overload:\n    memoryBytes: auto\n    loopLag: 2s\n"), std::string::npos);
-  EXPECT_EQ(std::ranges::count(text, '\n'), 91);
+  EXPECT_EQ(std::ranges::count(text, '\n'), 95);
 }
 
 TEST(Settings, AModelHasOneTokenizer) {
@@ -203,6 +205,18 @@ TEST(Settings, AModelHasOneTokenizer) {
       "f:4: tokens.models[1].model: \"m\" is given twice\n");
   EXPECT_EQ(read("tokens: {models: [{model: m}]}").problems,
             "f:1: tokens.models[0]: \"folder\" is missing\n");
+}
+
+TEST(Settings, RoutersThatTellEachOtherNeedAddressesAndASecret) {
+  EXPECT_EQ(read("replicas: {addresses: [\"10.0.0.1:9\"]}").problems,
+            "f:1: replicas.secretFile: is missing; routers that tell each other need both "
+            "addresses and secretFile\n");
+  EXPECT_EQ(read("replicas:\n  secretFile: /s\n").problems,
+            "f:1: replicas.addresses: is missing; routers that tell each other need both "
+            "addresses and secretFile\n");
+  EXPECT_EQ(read("replicas:\n  secretFile: /s\n  addresses: [\"tcp://a:9\", a]\n").problems,
+            "f:3: replicas.addresses: \"tcp://a:9\": write host:port\n"
+            "f:3: replicas.addresses: \"a\" has no port; write host:port\n");
 }
 
 TEST(Settings, AnOverloadActionThatNeverEndsIsAnError) {

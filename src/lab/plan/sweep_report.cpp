@@ -127,11 +127,13 @@ Json validation_json(const SweepReport& report) {
 }
 
 Json fleet_of(const StudySettings& study) {
-  return {{"engines", study.world.engines},
-          {"profile", study.world.engine.name},
-          {"kv_tokens", study.world.engine.kv_tokens},
-          {"routers", study.world.routers},
-          {"scrape_s", to_seconds(study.world.scrape_interval)}};
+  Json fleet = {{"engines", study.world.engines},
+                {"profile", study.world.engine.name},
+                {"kv_tokens", study.world.engine.kv_tokens},
+                {"routers", study.world.routers},
+                {"scrape_s", to_seconds(study.world.scrape_interval)}};
+  if (study.world.exchange_delay) fleet["exchange_s"] = to_seconds(*study.world.exchange_delay);
+  return fleet;
 }
 
 // A line for each thing that a reader may look for, so that two logs can be compared.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Replica: one router of the world: the production picker with tables, history or index of its own.
 // It knows what it sent itself, what it was told of engines' load, and, when it listens, of their
-// caches; of the other replicas only what these figures tell.
+// caches; of the other replicas what these figures tell, and, where they tell each other, what they
+// sent where.
 // Threads: thread-compatible.
 #pragma once
 
@@ -50,6 +51,11 @@ class Replica {
   void take_load(std::uint32_t engine, const EngineFigures& figures, Time now);
   // Only when it listens.
   void take_events(std::uint32_t engine, const engine::CacheLog& log) { told_->apply(engine, log); }
+
+  // Another router sent this request to the engine.
+  void take_placement(std::uint32_t request, std::uint32_t engine) {
+    history_.record(engine, prepared_.keys(request).router);
+  }
 
   RouterResult result() const;
 

@@ -33,6 +33,14 @@ struct Scrape {
   std::vector<EngineFigures> rows;
 };
 
+// What a router sent where, on its way to the others.
+struct Told {
+  Time at;
+  std::uint32_t router;
+  std::uint32_t request;
+  std::uint32_t engine;
+};
+
 // What one step changed in an engine's cache, on its way to all routers.
 struct CacheBatch {
   Time at;
@@ -74,6 +82,7 @@ class Run {
     kAnswer,
     kScraped,
     kCacheBatch,
+    kTold,
     kEngine,
     kScrape,
     kTurn,
@@ -96,6 +105,7 @@ class Run {
   void skip_idle_scrapes();
   void take_scrape();
   void take_cache_batch();
+  void take_told();
   WorldResult finish();
 
   const PreparedWorkload& prepared_;
@@ -114,6 +124,7 @@ class Run {
   std::deque<Answer> answers_;
   std::deque<Scrape> scrapes_;
   std::deque<CacheBatch> batches_;
+  std::deque<Told> told_;
   std::vector<std::vector<EngineFigures>> spare_rows_;
   std::vector<engine::CacheLog> spare_logs_;
   std::uint64_t scraped_ = 0;  // Scrapes begun, by the routers in turn.
@@ -176,6 +187,7 @@ std::pair<Run::Next, Time> Run::next() const {
   };
   if (!scrapes_.empty()) offer(Next::kScraped, scrapes_.front().at);
   if (!batches_.empty()) offer(Next::kCacheBatch, batches_.front().at);
+  if (!told_.empty()) offer(Next::kTold, told_.front().at);
   offer(Next::kEngine, clock_.at());
   offer(Next::kScrape, next_scrape_);
   offer(Next::kTurn, next_turn_);
@@ -191,6 +203,8 @@ void Run::handle(Next what) {
       return take_scrape();
     case Next::kCacheBatch:
       return take_cache_batch();
+    case Next::kTold:
+      return take_told();
     case Next::kEngine:
       return act(clock_.engine());
     case Next::kScrape:
@@ -226,8 +240,12 @@ void Run::act_on(const picker::Action& action, std::uint32_t request) {
     routers_[flights_[request].router]->end(action.request, model::Outcome::kRejected, now_);
     return fail(request, model::http_status(action.reason));
   }
-  result_.records.requests[request].endpoint = static_cast<std::uint16_t>(action.endpoint.slot);
-  submit(request, action.endpoint.slot);
+  const std::uint32_t engine = action.endpoint.slot;
+  result_.records.requests[request].endpoint = static_cast<std::uint16_t>(engine);
+  if (settings_.exchange_delay && routers_.size() > 1) {
+    told_.push_back({now_ + *settings_.exchange_delay, flights_[request].router, request, engine});
+  }
+  submit(request, engine);
 }
 
 void Run::take_turns() {
@@ -377,6 +395,14 @@ void Run::take_cache_batch() {
   batch.log.clear();
   spare_logs_.push_back(std::move(batch.log));
   batches_.pop_front();
+}
+
+void Run::take_told() {
+  const Told told = told_.front();
+  told_.pop_front();
+  for (std::uint32_t router = 0; router < routers_.size(); ++router) {
+    if (router != told.router) routers_[router]->take_placement(told.request, told.engine);
+  }
 }
 
 WorldResult Run::finish() {

@@ -7,6 +7,7 @@
 //   arrival ─▶ a router decides ─ network_delay ─▶ engine ─▶ first token, end ─ network_delay ─▶
 //   engine's load, every scrape_interval ─ scrape_delay ─▶ each router, one after the other
 //   engine's stores and evictions, when a step begins ─ event_delay ─▶ all routers that listen
+//   what a router sent where ─ exchange_delay ─▶ the other routers, if they tell each other
 //
 // What a router did itself it knows at once, as in production. A request that the policy or the
 // engine refuses has a failed record. What engines tell of ends with a prompt's last whole block:
@@ -45,6 +46,9 @@ struct WorldSettings {
   // Replicas that know of each other what engines' figures tell; each arrival comes to one of them
   // by chance.
   std::uint32_t routers = 1;
+  // And, where they tell each other what they send where (router/replica_exchange.h), that, so long
+  // after. Nothing: they do not.
+  std::optional<Duration> exchange_delay{};
   // Exact knowledge: how routers listen, as a policy's configuration says (PickerConfig::events).
   // Nothing: they have their own history alone.
   std::optional<scheduling::KvEventSettings> events{};

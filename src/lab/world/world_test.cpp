@@ -225,6 +225,25 @@ TEST(World, EachRouterKnowsItsOwnDispatchesAndWhatAllEnginesTell) {
   EXPECT_LT(run_with(exact, 1) - run_with(exact, 6), lost / 2);
 }
 
+TEST(World, RoutersThatTellEachOtherFindWhatOneWouldFind) {
+  const PreparedWorkload prepared = shared_prefixes(7);
+  const scheduling::Profile policy = scorer_profile("externality-cost-scorer");
+  const auto hits = [&](std::uint32_t routers, std::optional<Duration> exchange_delay) {
+    WorldSettings settings = listening(1);
+    settings.events.reset();
+    settings.routers = routers;
+    settings.exchange_delay = exchange_delay;
+    return hit_rate(prepared, run_world(prepared, policy, settings));
+  };
+  const double one = hits(1, {});
+  EXPECT_EQ(hits(1, std::chrono::milliseconds(6)), one) << "it has nobody to tell";
+  const double apart = hits(6, {});
+  const double together = hits(6, std::chrono::milliseconds(6));
+  EXPECT_GT(one - apart, 0.02);
+  EXPECT_LT(one - together, (one - apart) / 4);
+  EXPECT_LT(hits(6, std::chrono::hours(1)), together) << "news that come too late";
+}
+
 // Nothing is shared, so all that several routers lack is each other's queues.
 TEST(World, RoutersSeeWhatTheOthersSentInTheEnginesFigures) {
   load::SyntheticSettings planned;

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/replication/placement_batch.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+namespace fairlead::replication {
+namespace {
+
+static_assert(std::endian::native == std::endian::little);
+
+constexpr std::string_view kMagic = "FLPB";
+constexpr std::size_t kHeadBytes = 4 + 4 + 8 + 8 + 4 + 4;
+constexpr std::size_t kPlacementBytes = 8 + 4;  // Without its keys.
+
+template <class T>
+void put(std::string& out, T value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+// Takes values off the front of bytes.
+class Cursor {
+ public:
+  explicit Cursor(std::string_view bytes) : left_(bytes) {}
+
+  std::size_t left() const { return left_.size(); }
+  template <class T>
+  std::optional<T> take() {
+    if (left_.size() < sizeof(T)) return std::nullopt;
+    T value;
+    std::memcpy(&value, left_.data(), sizeof value);
+    left_.remove_prefix(sizeof value);
+    return value;
+  }
+  bool take_words(std::size_t count, std::vector<std::uint64_t>& out) {
+    if (left_.size() / sizeof(std::uint64_t) < count) return false;
+    const std::size_t before = out.size();
+    const std::size_t bytes = count * sizeof(std::uint64_t);
+    out.resize(before + count);
+    if (count > 0) std::memcpy(out.data() + before, left_.data(), bytes);
+    left_.remove_prefix(bytes);
+    return true;
+  }
+
+ private:
+  std::string_view left_;
+};
+
+}  // namespace
+
+bool PlacementWriter::add(const Placement& placement) {
+  const auto keys = placement.keys.first(std::min(placement.keys.size(), kPlacementKeysMax));
+  if (kHeadBytes + body_.size() + kPlacementBytes + keys.size_bytes() > kBatchBytesMax) {
+    return false;
+  }
+  put(body_, placement.endpoint);
+  put(body_, static_cast<std::uint32_t>(keys.size()));
+  body_.append(reinterpret_cast<const char*>(keys.data()), keys.size_bytes());
+  ++count_;
+  return true;
+}
+
+std::string PlacementWriter::finish(const BatchHead& head) {
+  std::string out;
+  out.reserve(kHeadBytes + body_.size());
+  out += kMagic;
+  put(out, kBatchVersion);
+  put(out, head.sender);
+  put(out, head.number);
+  put(out, head.block_bytes);
+  put(out, std::exchange(count_, 0));
+  out += body_;
+  body_.clear();
+  return out;
+}
+
+BatchFault PlacementReader::read(std::string_view bytes) {
+  placements_.clear();
+  keys_.clear();
+  if (bytes.size() > kBatchBytesMax || !bytes.starts_with(kMagic)) return BatchFault::kMalformed;
+  Cursor cursor(bytes.substr(kMagic.size()));
+  const auto version = cursor.take<std::uint32_t>();
+  if (!version) return BatchFault::kMalformed;
+  if (*version != kBatchVersion) return BatchFault::kOtherVersion;
+  const auto sender = cursor.take<std::uint64_t>();
+  const auto number = cursor.take<std::uint64_t>();
+  const auto block_bytes = cursor.take<std::uint32_t>();
+  const auto count = cursor.take<std::uint32_t>();
+  if (!count || *count > cursor.left() / kPlacementBytes || *number == 0) {
+    return BatchFault::kMalformed;
+  }
+  head_ = {*sender, *number, *block_bytes};
+  // Places first: where the keys are is known when all are read.
+  std::vector<std::size_t> ends;
+  ends.reserve(*count);
+  for (std::uint32_t i = 0; i < *count; ++i) {
+    const auto endpoint = cursor.take<std::uint64_t>();
+    const auto keys = cursor.take<std::uint32_t>();
+    if (!keys || *keys > kPlacementKeysMax || !cursor.take_words(*keys, keys_)) {
+      placements_.clear();
+      return BatchFault::kMalformed;
+    }
+    placements_.push_back({*endpoint, {}});
+    ends.push_back(keys_.size());
+  }
+  if (cursor.left() > 0) {
+    placements_.clear();
+    return BatchFault::kMalformed;
+  }
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < placements_.size(); ++i) {
+    placements_[i].keys = std::span(keys_).subspan(begin, ends[i] - begin);
+    begin = ends[i];
+  }
+  return BatchFault::kNone;
+}
+
+}  // namespace fairlead::replication
