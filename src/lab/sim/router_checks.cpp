@@ -150,6 +150,7 @@ void RouterNode::check_healed(std::span<const Prompt> prompts) {
     world_.ledger.found("recovery", fmt::format("{} is {} long after the last fault", endpoint.name,
                                                 model::to_string(endpoint.health)));
   }
+  check_replicas();
   saving_.reset();
   knowledge_.check_healed(prompts);
 }

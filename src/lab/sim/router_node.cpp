@@ -37,11 +37,12 @@ RouterNode::RouterNode(const Surroundings& world, const RouterConfig& config,
       picker_(ports(), config.picking, seed),
       born_(world.agenda.now()) {
   restore();
+  join_replicas();
   if (world.disk->every > Duration{}) save_later();
   set_members(members);
 }
 
-RouterNode::~RouterNode() = default;
+RouterNode::~RouterNode() { leave_replicas(); }
 
 picker::Ports RouterNode::ports() {
   picker::Ports ports{{inflight_, load_, placements_, history_}, *this, *this, this};
@@ -109,7 +110,9 @@ void RouterNode::arm_tick() {
 void RouterNode::record(std::uint32_t slot, std::span<const std::uint64_t> keys) {
   history_.record(slot, keys);
   const model::Endpoint* const endpoint = pool_->find(slot);
-  if (endpoint != nullptr) history_lives_.try_emplace(slot, engine_of(*endpoint).lives());
+  if (endpoint == nullptr) return;
+  history_lives_.try_emplace(slot, engine_of(*endpoint).lives());
+  tell_placement(*endpoint, keys);
 }
 
 void RouterNode::reset_slot(std::uint32_t slot) {

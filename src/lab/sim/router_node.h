@@ -17,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -34,6 +35,7 @@
 #include "lab/sim/engine_host.h"
 #include "lab/sim/kv_knowledge.h"
 #include "lab/sim/ledger.h"
+#include "lab/sim/replica_wire.h"
 #include "lab/sim/router_loop.h"
 
 namespace fairlead::sim {
@@ -69,10 +71,12 @@ struct Surroundings {
   Ledger& ledger;
   std::vector<std::unique_ptr<EngineHost>>& engines;
   const PromptBlocks& blocks;
-  Disk* disk;  // The router's own.
+  Disk* disk;                       // The router's own.
+  ReplicaWire* replicas = nullptr;  // Null: routers do not tell each other.
 };
 
-class RouterNode final : private picker::ObservationSink,
+class RouterNode final : private ReplicaPort,
+                         private picker::ObservationSink,
                          private picker::DispatchRecorder,
                          private picker::DecisionSink {
  public:
@@ -134,6 +138,19 @@ class RouterNode final : private picker::ObservationSink,
   void begin_save();
   void save_slice();
 
+  // router_replicas.cpp
+  void join_replicas();
+  void leave_replicas();
+  void beat();
+  void tell_placement(const model::Endpoint& endpoint, std::span<const std::uint64_t> keys);
+  void tell();
+  replication::BatchResult take_batch(std::string_view message, std::string_view seal) override;
+  std::uint32_t block_bytes() const override {
+    return static_cast<std::uint32_t>(config_.prefix.block_bytes);
+  }
+  void take_placement(const model::Endpoint& endpoint, std::span<const std::uint64_t> keys);
+  void check_replicas();
+
   void tick();
   void arm_tick();
   void apply(const fleet::Effect& effect);
@@ -183,6 +200,10 @@ class RouterNode final : private picker::ObservationSink,
   Time born_{};
   codec::RestartImage image_;                     // Of the process before, without its index.
   std::unique_ptr<codec::RestartWriter> saving_;  // A save under way.
+  std::uint64_t name_ = 0;                        // Among the routers.
+  std::uint64_t batches_told_ = 0;
+  replication::PlacementWriter placements_told_;  // Since the last batch.
+  std::optional<replication::ReplicaInbox> inbox_;
 };
 
 }  // namespace fairlead::sim

@@ -43,6 +43,7 @@ constexpr double kDrainSeconds = 6;
 // Routers learn one after the other that the pool has changed.
 constexpr double kPoolNewsSeconds = 0.4;
 constexpr std::uint64_t kConversations = 8;
+constexpr std::uint64_t kReplicaStream = 0x7265706c696361;  // Of the world's seed.
 constexpr std::size_t kCalmRequests = 12;
 constexpr Duration kCalmGap = std::chrono::milliseconds(200);
 constexpr Time kHealed = kFaultsOver + kRecovery;
@@ -118,6 +119,7 @@ class World {
   std::vector<Prompt> prompts_;
   std::vector<Prompt> strangers_;  // By place.
   PromptBlocks blocks_;
+  std::optional<ReplicaWire> replicas_;       // Nothing: routers do not tell each other.
   std::vector<std::unique_ptr<Site>> sites_;  // By router.
   std::map<ClientId, OpenCall> calls_;
   std::size_t due_ = 0;  // Clients that have not arrived yet.
@@ -146,6 +148,8 @@ World::World(std::uint64_t seed, const std::vector<scheduling::Profile>& policie
   }
   blocks_.add(prompts_);
   blocks_.add(strangers_);
+  Random apart(mix64(seed ^ kReplicaStream));
+  if (apart.below(2) == 0) replicas_.emplace(agenda_, ledger_, apart.next());
   for (std::uint32_t i = 0; i < places + kSpares; ++i) {
     engines_.push_back(std::make_unique<EngineHost>(agenda_, ledger_, i, routers, random_.next()));
     if (i < places) {
@@ -302,8 +306,9 @@ void World::reload(Site& site) {
 
 std::unique_ptr<RouterNode> World::start_router(Site& site, const RouterConfig& config) {
   return std::make_unique<RouterNode>(
-      Surroundings{site.number, agenda_, site.loop, ledger_, engines_, blocks_, &site.disk}, config,
-      members(), random_.next());
+      Surroundings{site.number, agenda_, site.loop, ledger_, engines_, blocks_, &site.disk,
+                   replicas_ ? &*replicas_ : nullptr},
+      config, members(), random_.next());
 }
 
 // Killed, or told to end.
@@ -440,6 +445,7 @@ WorldReport World::report() {
   report.killed = killed_;
   report.events = events_;
   report.gateway = gateway_;
+  report.exchanges = replicas_.has_value();
   report.finding = ledger_.finding();
   report.digest = mix64(seed_ ^ events_);
   for (const Client& client : ledger_.clients()) {
@@ -477,8 +483,9 @@ WorldReport run_world(std::uint64_t seed, const std::vector<scheduling::Profile>
 }
 
 std::string describe(const WorldReport& report) {
-  std::string text = fmt::format("world {} through {}, {} routers\n", report.seed,
-                                 report.gateway ? "the gateway" : "Envoy", report.asked.size());
+  std::string text = fmt::format("world {} through {}, {} routers{}\n", report.seed,
+                                 report.gateway ? "the gateway" : "Envoy", report.asked.size(),
+                                 report.exchanges ? " that tell each other" : "");
   bool told = !report.finding;
   const auto tell = [&] {
     text += fmt::format("{:8.3f} s  FOUND {}: {}\n", to_seconds(report.finding->at),

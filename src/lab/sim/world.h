@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // run_world: one random world in virtual time: engines, one to three routers in front of them that
-// know of each other what engines' figures tell, clients, and faults, all drawn from one seed.
+// know of each other what engines' figures tell and, in every other world, what they tell each
+// other, clients, and faults, all drawn from one seed.
 // Whatever goes wrong, what must hold is checked at every event and when all has healed; the first
 // thing that did not hold is in the report. The same seed gives the same report, to the byte.
 //
@@ -42,6 +43,7 @@ struct WorldReport {
   std::uint64_t events = 0;
   std::uint64_t digest = 0;  // Of all that clients got, and when.
   bool gateway = false;      // Else through Envoy.
+  bool exchanges = false;    // Routers tell each other what they send where.
   std::optional<Finding> finding;
 };
 
