@@ -11,8 +11,21 @@
 namespace fairlead::plan {
 namespace {
 
-std::string shown(double seconds) {
-  return seconds < 1 ? fmt::format("{:.1f} ms", seconds * 1000) : fmt::format("{:.3f} s", seconds);
+constexpr int kMoreDigitsMax = 6;
+
+std::string shown(double seconds, int more_digits = 0) {
+  return seconds < 1 ? fmt::format("{:.{}f} ms", seconds * 1000, 1 + more_digits)
+                     : fmt::format("{:.{}f} s", seconds, 3 + more_digits);
+}
+
+// What is beyond its limit looks so.
+std::string shown_beside(double seconds, double limit) {
+  int more_digits = 0;
+  while (seconds > limit && more_digits < kMoreDigitsMax &&
+         shown(seconds, more_digits) == shown(limit, more_digits)) {
+    ++more_digits;
+  }
+  return shown(seconds, more_digits);
 }
 
 }  // namespace
@@ -28,7 +41,9 @@ std::string fleet_table(const FleetPlan& plan, std::span<const Limit> limits) {
   table.rule();
   for (const FleetPoint& point : plan.points) {
     std::vector<std::string> cells = {fmt::format("{}", point.engines)};
-    for (const double worst : point.worst) cells.push_back(shown(worst));
+    for (std::size_t i = 0; i < limits.size(); ++i) {
+      cells.push_back(shown_beside(point.worst[i], limits[i].seconds));
+    }
     cells.push_back(shown(mean_of(point.figures, ttft_mean)));
     cells.push_back(fmt::format("{:.1f}", mean_of(point.figures, hit_rate) * 100));
     cells.push_back(load::group_digits(mean_of(point.figures, output_rate)));

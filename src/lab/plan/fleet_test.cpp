@@ -56,6 +56,20 @@ FleetSettings small_fleet() {
   return settings;
 }
 
+TEST(Fleet, WhatIsBeyondItsLimitByAHairLooksSo) {
+  const auto limits = parse_limits("itl_p95=12ms,ttft_p95=2s");
+  FleetPlan plan;
+  for (const auto& worst : {std::vector{0.0120004, 2.00004}, std::vector{0.012, 1.99996}}) {
+    FleetPoint& point = plan.points.emplace_back();
+    point.figures.runs.resize(1);
+    point.worst = worst;
+  }
+  const std::string table = fleet_table(plan, *limits);
+  EXPECT_NE(table.find("12.0004 ms"), std::string::npos) << table;
+  EXPECT_NE(table.find("2.00004 s"), std::string::npos) << table;
+  EXPECT_NE(table.find("12.0 ms              2.000 s"), std::string::npos) << table;
+}
+
 TEST(Fleet, TheAnswerIsEnoughAndOneLessIsNot) {
   const auto limits = parse_limits("ttft_p95=500ms");
   std::vector<std::uint32_t> told;
