@@ -247,9 +247,10 @@ void Control::publish() {
     }
   }
   pool_ = next;
+  // Before workers may send there.
+  if (ReplicaExchange* const replicas = router_.replicas()) replicas->set_pool(*next);
   router_.pool().publish(next);
   if (KvListener* const listener = router_.listener()) listener->set_pool(next);
-  if (ReplicaExchange* const replicas = router_.replicas()) replicas->set_pool(*next);
   ready_.store(std::ranges::any_of(pool_->endpoints,
                                    [](const model::Endpoint& endpoint) {
                                      return endpoint.takes_traffic() && !endpoint.models.empty();

@@ -4,15 +4,15 @@
 // whichever router they come to, without a word from the engines.
 //
 //   workers ──▶ record() ──▶ history
-//                 └▶ a batch, every kTellEvery ──▶ PUB socket ──▶ all others
-//   others  ──▶ SUB sockets ──▶ ReplicaInbox ──▶ history
+//                 └▶ a batch, every kTellEvery ──▶ a ReplicaLink to each address
+//   others  ──▶ ReplicaDoor ──▶ ReplicaInbox ──▶ history
 //
 // What is lost on its way is lost: a prompt is then known to fewer routers, which costs a computed
 // prefix and nothing else; it is counted. A router that starts knows what is told from then on.
 // Endpoints must have the same names on all routers; what concerns others' is counted and left.
 // Bounds: one batch of kBatchBytesMax between two tellings, what has no room is dropped and
-// counted; kQueued batches towards and from each router; kLinksMax routers. Errors: create() names
-// the address or file; a name that does not resolve is told of in the log and asked for again.
+// counted; kLinksMax addresses, those that were seen last; what link and door say. Errors: create()
+// names the address or file; what is wrong with an address is told in the log when it changes.
 // Threads: record() from any worker, set_pool() from control; start() and stop() from the
 // creator's; the rest belongs to a thread and an event loop of its own.
 #pragma once
@@ -23,10 +23,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -41,7 +42,8 @@
 #include "io/net/event_loop.h"
 #include "io/net/resolver.h"
 #include "io/net/timer.h"
-#include "io/net/zmq_socket.h"
+#include "router/replica_door.h"
+#include "router/replica_link.h"
 #include "router/shared_history.h"
 
 namespace fairlead::router {
@@ -49,14 +51,17 @@ namespace fairlead::router {
 struct ReplicaExchangeOptions {
   Duration heartbeat = std::chrono::seconds(1);  // Something is told, though there be nothing.
   Duration resolve_every = std::chrono::seconds(5);
+  // An address that a partial answer left out stays so long.
+  Duration unseen_max = std::chrono::seconds(60);
   net::ResolverOptions resolver{};
 };
 
-class ReplicaExchange final : public picker::DispatchRecorder, private net::ZmqObserver {
+class ReplicaExchange final : public picker::DispatchRecorder {
  public:
   static constexpr Duration kTellEvery = std::chrono::milliseconds(5);
-  static constexpr int kQueued = 64;
   static constexpr std::size_t kLinksMax = 64;
+  // A warning of the same kind is given again after so long without its cause.
+  static constexpr Duration kWarnAgain = std::chrono::minutes(1);
 
   // `sender` is another for each process. All but the settings outlive it.
   static Result<std::unique_ptr<ReplicaExchange>> create(
@@ -73,8 +78,8 @@ class ReplicaExchange final : public picker::DispatchRecorder, private net::ZmqO
   void set_pool(const model::PoolSnapshot& pool);
   void record(std::uint32_t slot, std::span<const std::uint64_t> keys) override;
 
-  // "tcp://127.0.0.1:9464": with the port that was taken.
-  std::string bound_endpoint() const { return publisher_->bound_endpoint(); }
+  // With the port that was taken.
+  const net::SocketAddress& local_address() const { return door_.local_address(); }
   net::EventLoop& loop() { return *loop_; }  // For tests, before start().
 
  private:
@@ -83,6 +88,7 @@ class ReplicaExchange final : public picker::DispatchRecorder, private net::ZmqO
     std::array<Counter*, replication::kBatchResultCount> batches;
     Counter& batches_sent;
     Counter& batches_lost;
+    Counter& batches_untold;
     Counter& placements_sent;
     Counter& placements_taken;
     Counter& placements_unknown;
@@ -94,28 +100,38 @@ class ReplicaExchange final : public picker::DispatchRecorder, private net::ZmqO
   struct Target {
     config::HostPort address;
     std::unique_ptr<net::Lookup> lookup;  // Null: it is no name.
-    std::set<std::string> endpoints;
+    std::map<std::string, Time> seen;     // Addresses with their port, and when they were named.
     std::string trouble;
     Time asked{};
+  };
+  struct Link {
+    std::unique_ptr<ReplicaLink> link;
+    std::string trouble;  // As it was told.
+  };
+  // What came between two tellings, and the size of blocks that it is of.
+  struct Pending {
+    replication::PlacementWriter writer;
+    std::size_t block_bytes = 0;
   };
 
   ReplicaExchange(const replication::ReplicaSecret& secret, std::uint64_t sender,
                   SharedHistory& history, Log& log, MetricRegistry& metrics,
-                  std::unique_ptr<net::EventLoop> loop, std::unique_ptr<net::ZmqContext> context,
-                  const ReplicaExchangeOptions& options);
+                  std::unique_ptr<net::EventLoop> loop, const ReplicaExchangeOptions& options);
   Result<void> open(const config::ReplicaSettings& settings);
-  void on_message(net::ZmqSocket& socket, std::span<const std::string_view> frames) override;
-  void on_too_many_frames(net::ZmqSocket& socket) override;
-  void on_connected(net::ZmqSocket& socket) override;
-  void on_disconnected(net::ZmqSocket& socket) override;
-  void count(replication::BatchResult result);
+  Result<void> add_target(const std::string& text);
+  replication::BatchResult take(const ReplicaDoor::Told& told);
+  void count(replication::BatchResult result, const net::SocketAddress& peer);
   void take_placements();
   void tell();
+  void tell_all(std::string_view message, std::uint32_t placements);
+  void greet(ReplicaLink& link);
   void on_heartbeat();
-  void warn_of_others();
+  void look_around();
+  void show_links();
   void resolve(Target& target);
   void take_answer(Target& target, const net::LookupResult& answer);
   void sync_links();
+  std::vector<std::string> wanted_addresses();
 
   const replication::ReplicaSecret secret_;
   const std::uint64_t sender_;
@@ -125,25 +141,23 @@ class ReplicaExchange final : public picker::DispatchRecorder, private net::ZmqO
   Cells cells_;
   replication::ReplicaInbox inbox_;
   std::unique_ptr<net::EventLoop> loop_;
-  std::unique_ptr<net::ZmqContext> context_;  // Outlives the sockets below.
-  std::unique_ptr<net::ZmqSocket> publisher_;
-  std::map<std::string, std::unique_ptr<net::ZmqSocket>> links_;
-  std::set<const net::ZmqSocket*> connected_;
+  ReplicaDoor door_;
+  std::map<std::string, Link> links_;  // By address.
   net::Resolver resolver_;
   std::vector<Target> targets_;
   net::Timer tell_;
   net::Timer heartbeat_;
-  std::uint64_t number_ = 0;
+  std::uint64_t number_ = 0;  // Of the last batch with placements.
   std::size_t living_ = 0;
   bool too_many_links_ = false;
-  std::array<bool, replication::kBatchResultCount> seen_{};    // Since the last heartbeat.
-  std::array<bool, replication::kBatchResultCount> warned_{};  // And not seen to end since.
+  std::array<Time, replication::kBatchResultCount> seen_at_{};
+  std::vector<std::uint32_t> taken_slots_;  // Of one batch; scratch.
 
-  std::mutex mutex_;  // Of those below.
-  replication::PlacementWriter writer_;
+  std::mutex mutex_;  // Of the next three.
+  Pending pending_;
   std::vector<std::pair<std::string, std::uint64_t>> endpoints_;  // By slot: name and id.
   std::unordered_map<std::uint64_t, std::uint32_t> slots_;        // By id.
-  std::vector<std::uint32_t> taken_slots_;                        // Of one batch; scratch.
+
   std::thread thread_;
 };
 

@@ -88,8 +88,10 @@ void Restart::load(std::optional<std::uint64_t> key_seed) {
   }
   if (key_seed && image->head.key_seed != *key_seed) {
     cells_.refused.add();
-    log_.warning("starting without what was saved: {} is of another replicas.secretFile",
-                 file_->path());
+    log_.warning(
+        "starting without what was saved: {} is of other prefix keys, because "
+        "replicas.secretFile is new or another",
+        file_->path());
     bytes_ = {};
     return;
   }

@@ -87,7 +87,7 @@ class Router:
 
     def figure(self, series):
         found = re.search(rf"^{re.escape(series)} (\S+)$", self.get("/metrics"), re.M)
-        return float(found.group(1)) if found else 0
+        return float(found.group(1)) if found else None
 
     def ask(self, prompt):
         """Sends the prompt; the decision that was made."""
@@ -169,7 +169,7 @@ class Replicas(unittest.TestCase):
     def test_another_secret_shares_nothing(self):
         a, b = self.router("a"), self.router("b", "some other secret text")
         unsealed = 'fairlead_replica_batches_total{result="unsealed"}'
-        until(lambda: a.figure(unsealed) > 1 and b.figure(unsealed) > 1, "refused")
+        until(lambda: a.figure(unsealed) > 0 and b.figure(unsealed) > 0, "refused")
         for prompt in prompts("apart"):
             a.ask(prompt)
             self.assertEqual(b.ask(prompt)["expected_cached_tokens"], 0)

@@ -16,6 +16,8 @@ constexpr Duration kMillisecond = std::chrono::milliseconds(1);
 constexpr Duration kHour = std::chrono::hours(1);
 constexpr Duration kDay = std::chrono::hours(24);
 
+constexpr std::size_t kReplicaAddressesMax = 64;
+
 constexpr std::size_t kKi = std::size_t{1} << 10;
 constexpr std::size_t kMi = std::size_t{1} << 20;
 constexpr std::size_t kGi = std::size_t{1} << 30;
@@ -313,6 +315,10 @@ void check(const Section& section, const TracingSettings& tracing) {
 }
 
 void check(const Section& section, const ReplicaSettings& replicas) {
+  if (replicas.addresses.size() > kReplicaAddressesMax) {
+    section.error("addresses", fmt::format("are {}; at most {} are told", replicas.addresses.size(),
+                                           kReplicaAddressesMax));
+  }
   for (const std::string& address : replicas.addresses) {
     if (address.find("://") != std::string::npos) {
       section.error("addresses", fmt::format("{}: write host:port", in_quotes(address)));

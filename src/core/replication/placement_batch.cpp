@@ -77,10 +77,12 @@ std::string PlacementWriter::finish(const BatchHead& head) {
   return out;
 }
 
+bool looks_like_batch(std::string_view bytes) { return bytes.starts_with(kMagic); }
+
 BatchFault PlacementReader::read(std::string_view bytes) {
   placements_.clear();
   keys_.clear();
-  if (bytes.size() > kBatchBytesMax || !bytes.starts_with(kMagic)) return BatchFault::kMalformed;
+  if (bytes.size() > kBatchBytesMax || !looks_like_batch(bytes)) return BatchFault::kMalformed;
   Cursor cursor(bytes.substr(kMagic.size()));
   const auto version = cursor.take<std::uint32_t>();
   if (!version) return BatchFault::kMalformed;
@@ -89,33 +91,33 @@ BatchFault PlacementReader::read(std::string_view bytes) {
   const auto number = cursor.take<std::uint64_t>();
   const auto block_bytes = cursor.take<std::uint32_t>();
   const auto count = cursor.take<std::uint32_t>();
-  if (!count || *count > cursor.left() / kPlacementBytes || *number == 0) {
-    return BatchFault::kMalformed;
-  }
+  if (!count || *count > cursor.left() / kPlacementBytes) return BatchFault::kMalformed;
+  if (*count > 0 && *number == 0) return BatchFault::kMalformed;  // Numbers begin with 1.
   head_ = {*sender, *number, *block_bytes};
-  // Places first: where the keys are is known when all are read.
-  std::vector<std::size_t> ends;
-  ends.reserve(*count);
-  for (std::uint32_t i = 0; i < *count; ++i) {
-    const auto endpoint = cursor.take<std::uint64_t>();
-    const auto keys = cursor.take<std::uint32_t>();
-    if (!keys || *keys > kPlacementKeysMax || !cursor.take_words(*keys, keys_)) {
-      placements_.clear();
-      return BatchFault::kMalformed;
-    }
-    placements_.push_back({*endpoint, {}});
-    ends.push_back(keys_.size());
-  }
-  if (cursor.left() > 0) {
+  if (!read_placements(*count, bytes.substr(bytes.size() - cursor.left()))) {
     placements_.clear();
     return BatchFault::kMalformed;
   }
+  return BatchFault::kNone;
+}
+
+bool PlacementReader::read_placements(std::uint32_t count, std::string_view bytes) {
+  Cursor cursor(bytes);
+  ends_.clear();
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto endpoint = cursor.take<std::uint64_t>();
+    const auto keys = cursor.take<std::uint32_t>();
+    if (!keys || *keys > kPlacementKeysMax || !cursor.take_words(*keys, keys_)) return false;
+    placements_.push_back({*endpoint, {}});
+    ends_.push_back(keys_.size());
+  }
+  // Where the keys lie is known when all are read.
   std::size_t begin = 0;
   for (std::size_t i = 0; i < placements_.size(); ++i) {
-    placements_[i].keys = std::span(keys_).subspan(begin, ends[i] - begin);
-    begin = ends[i];
+    placements_[i].keys = std::span(keys_).subspan(begin, ends_[i] - begin);
+    begin = ends_[i];
   }
-  return BatchFault::kNone;
+  return cursor.left() == 0;
 }
 
 }  // namespace fairlead::replication

@@ -3,9 +3,9 @@
 // which endpoints since its last batch. Prompts are their prefix keys (prefix/byte_keys.h), of a
 // seed that all share; an empty batch says that its sender lives.
 //
-// Little-endian: "FLPB", u32 version, u64 sender, u64 number (from 1, one more each batch), u32
+// Little-endian: "FLPB", u32 version, u64 sender, u64 number, u32
 // bytes of a block, u32 placements; each placement: u64 endpoint, u32 keys, and its keys, u64 each.
-// Beside it goes its seal (ReplicaSecret).
+// A batch has the number after the last one's; one without placements has the last one's.
 // Bounds: kBatchBytesMax, kPlacementKeysMax. Errors: BatchFault. Threads: values; views are into
 // the reader's bytes.
 #pragma once
@@ -51,6 +51,8 @@ class PlacementWriter {
 
 enum class BatchFault : std::uint8_t { kNone, kMalformed, kOtherVersion };
 
+bool looks_like_batch(std::string_view bytes);  // By its first bytes.
+
 // What it read is valid until the next call.
 class PlacementReader {
  public:
@@ -59,8 +61,11 @@ class PlacementReader {
   std::span<const Placement> placements() const { return placements_; }
 
  private:
+  bool read_placements(std::uint32_t count, std::string_view bytes);
+
   BatchHead head_;
   std::vector<std::uint64_t> keys_;
+  std::vector<std::size_t> ends_;  // Of each placement's keys.
   std::vector<Placement> placements_;
 };
 

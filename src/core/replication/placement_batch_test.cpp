@@ -118,10 +118,12 @@ TEST(PlacementBatch, AnotherVersionIsToldApartFromGarbage) {
   EXPECT_EQ(reader.read(bytes), BatchFault::kMalformed);
 }
 
-TEST(PlacementBatch, NumbersBeginWithOne) {
+TEST(PlacementBatch, NumbersBeginWithOneAndWhatComesBeforeThemIsEmpty) {
   PlacementReader reader;
-  EXPECT_EQ(reader.read(PlacementWriter().finish({7, 0, 1024})), BatchFault::kMalformed);
-  EXPECT_EQ(reader.read(PlacementWriter().finish({7, 1, 1024})), BatchFault::kNone);
+  PlacementWriter writer;
+  EXPECT_EQ(reader.read(writer.finish({7, 0, 1024})), BatchFault::kNone);
+  ASSERT_TRUE(writer.add({1, {}}));
+  EXPECT_EQ(reader.read(writer.finish({7, 0, 1024})), BatchFault::kMalformed);
 }
 
 }  // namespace

@@ -2,13 +2,14 @@
 // ReplicaInbox: judges what comes from the other routers of the fleet: who sealed it, whether it
 // came before, what is missing before it, and which routers live.
 //
-//   if (inbox.take(message, seal, now) == BatchResult::kTaken) {
+//   if (inbox.take(challenge, message, seal, block_bytes, now) == BatchResult::kTaken) {
 //     for (const Placement& one : inbox.placements()) ...
 //   }
 //
-// A sender's numbers only grow: what is not newer was told before, by whom that may be. So whoever
-// reads the wire can play back only what a router said that is silent for kForgotten. Bounds:
-// kReplicasMax senders. Errors: BatchResult. Threads: thread-compatible.
+// The challenge is the connection's, made up here, so nothing that was said elsewhere is taken. A
+// sender's numbers only grow, over its connections: what is not newer came before. Bounds:
+// kReplicasMax senders that live; who is silent makes room. Errors: BatchResult. Threads:
+// thread-compatible.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +28,7 @@ enum class BatchResult : std::uint8_t {
   kTaken,
   kOwn,           // This router's, come back.
   kUnsealed,      // Of another secret, or changed on its way.
-  kMalformed,     // Sealed, and yet no batch.
+  kMalformed,     // No batch.
   kOtherVersion,  // Of a Fairlead that writes them in another way.
   kOtherBlocks,   // prefix.blockBytes is another there.
   kRepeated,      // Its number came before, or a later one.
@@ -35,6 +36,8 @@ enum class BatchResult : std::uint8_t {
 };
 inline constexpr std::size_t kBatchResultCount = 8;
 std::string_view to_string(BatchResult result);
+// Whether whoever sent it has the secret and writes as this router does.
+bool is_of_fleet(BatchResult result);
 
 class ReplicaInbox {
  public:
@@ -42,13 +45,17 @@ class ReplicaInbox {
   // Who is not heard for so long does not count as living; and then for how long it is known.
   static constexpr Duration kSilent = std::chrono::seconds(5);
   static constexpr Duration kForgotten = std::chrono::minutes(10);
+  // Of one gap at most so many count as lost.
+  static constexpr std::uint64_t kGapMax = std::uint64_t{1} << 20;
 
   ReplicaInbox(const ReplicaSecret& secret, std::uint64_t own) : secret_(secret), own_(own) {}
 
-  BatchResult take(std::string_view message, std::string_view seal, std::uint32_t block_bytes,
-                   Time now);
-  // Of the last that was taken; valid until the next call.
-  std::span<const Placement> placements() const { return reader_.placements(); }
+  BatchResult take(const Challenge& challenge, std::string_view message, std::string_view seal,
+                   std::uint32_t block_bytes, Time now);
+  // Of the last one, if it was taken; valid until the next call.
+  std::span<const Placement> placements() const {
+    return is_taken_ ? reader_.placements() : std::span<const Placement>();
+  }
   // Batches that were sent and never came, as far as later ones show.
   std::uint64_t lost() const { return lost_; }
   // Routers that live, but for this one.
@@ -61,11 +68,18 @@ class ReplicaInbox {
     std::uint64_t number = 0;
     Time heard{};
   };
+  using Senders = std::map<std::uint64_t, Sender>;
+
+  BatchResult read(const Challenge& challenge, std::string_view message, std::string_view seal,
+                   std::uint32_t block_bytes, Time now);
+  BatchResult judge(const BatchHead& head, std::uint32_t block_bytes, Time now);
+  Senders::iterator find_or_add(const BatchHead& head, Time now);
 
   const ReplicaSecret secret_;
   const std::uint64_t own_;
   PlacementReader reader_;
-  std::map<std::uint64_t, Sender> senders_;
+  bool is_taken_ = false;
+  Senders senders_;
   std::uint64_t lost_ = 0;
 };
 

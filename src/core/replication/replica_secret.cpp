@@ -22,8 +22,9 @@ Seal hmac(std::string_view key, std::string_view message) {
   return seal;
 }
 
-std::string_view bytes_of(const Seal& seal) {
-  return {reinterpret_cast<const char*>(seal.data()), seal.size()};
+template <class Bytes>
+std::string_view bytes_of(const Bytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), sizeof(bytes)};
 }
 
 std::uint64_t first_word(const Seal& seal) {
@@ -33,6 +34,15 @@ std::uint64_t first_word(const Seal& seal) {
 }
 
 }  // namespace
+
+Digest digest_of(std::string_view message) {
+  Digest digest;
+  unsigned int size = 0;
+  const int made =
+      EVP_Digest(message.data(), message.size(), digest.data(), &size, EVP_sha256(), nullptr);
+  FAIRLEAD_ASSERT(made == 1 && size == digest.size());
+  return digest;
+}
 
 Result<ReplicaSecret> ReplicaSecret::derive(std::string_view text) {
   const std::size_t end = text.find_last_not_of(" \t\r\n");
@@ -46,6 +56,7 @@ Result<ReplicaSecret> ReplicaSecret::derive(std::string_view text) {
   ReplicaSecret secret;
   secret.key_seed_ = first_word(hmac(text, "fairlead prefix keys"));
   secret.name_key_ = hmac(text, "fairlead endpoints");
+  secret.challenge_key_ = hmac(text, "fairlead challenges");
   secret.seal_key_ = hmac(text, "fairlead seals");
   return secret;
 }
@@ -54,13 +65,25 @@ std::uint64_t ReplicaSecret::endpoint_id(std::string_view name) const {
   return first_word(hmac(bytes_of(name_key_), name));
 }
 
-Seal ReplicaSecret::seal(std::string_view message) const {
-  return hmac(bytes_of(seal_key_), message);
+Challenge ReplicaSecret::challenge(std::uint64_t process, std::uint64_t number) const {
+  const std::array<std::uint64_t, 2> which{process, number};
+  const Seal made = hmac(bytes_of(challenge_key_), bytes_of(which));
+  Challenge challenge;
+  std::memcpy(challenge.data(), made.data(), challenge.size());
+  return challenge;
 }
 
-bool ReplicaSecret::sealed_by(std::string_view message, std::string_view seal) const {
+Seal ReplicaSecret::seal(const Challenge& challenge, const Digest& digest) const {
+  std::array<std::uint8_t, sizeof(Challenge) + sizeof(Digest)> sealed{};
+  std::memcpy(sealed.data(), challenge.data(), challenge.size());
+  std::memcpy(sealed.data() + challenge.size(), digest.data(), digest.size());
+  return hmac(bytes_of(seal_key_), bytes_of(sealed));
+}
+
+bool ReplicaSecret::sealed_by(const Challenge& challenge, std::string_view message,
+                              std::string_view seal) const {
   if (seal.size() != kSealBytes) return false;
-  const Seal expected = this->seal(message);
+  const Seal expected = this->seal(challenge, digest_of(message));
   return CRYPTO_memcmp(expected.data(), seal.data(), seal.size()) == 0;
 }
 

@@ -43,14 +43,17 @@ void ReplicaWire::send_to(std::uint64_t to, const replication::BatchHead& head,
   if (random_.uniform() < kLostShare) return;
   const bool late = random_.uniform() < kLateShare;
   const Duration delay = late ? from_seconds(kLateSeconds * random_.uniform()) : Duration{};
-  if (random_.uniform() < kTwiceShare) deliver(to, head, message, seal, Shape::kWhole, delay);
+  const bool is_empty = message.size() == replication::PlacementWriter().finish(head).size();
+  const Shape intact = is_empty ? Shape::kEmpty : Shape::kWhole;
+  if (random_.uniform() < kTwiceShare) deliver(to, head, message, seal, intact, delay);
   if (random_.uniform() >= kChangedShare) {
-    return deliver(to, head, message, seal, Shape::kWhole, delay);
+    return deliver(to, head, message, seal, intact, delay);
   }
   std::string changed = message;
   const std::uint64_t bit = random_.below(8 * changed.size());
   changed[bit / 8] = static_cast<char>(changed[bit / 8] ^ (1 << bit % 8));
-  deliver(to, head, changed, seal, Shape::kChanged, delay);
+  const bool is_marked = replication::looks_like_batch(changed);
+  deliver(to, head, changed, seal, is_marked ? Shape::kChanged : Shape::kMarkGone, delay);
 }
 
 void ReplicaWire::deliver(std::uint64_t to, const replication::BatchHead& head,
@@ -74,11 +77,14 @@ void ReplicaWire::deliver(std::uint64_t to, const replication::BatchHead& head,
 replication::BatchResult ReplicaWire::due(Member& member, std::uint64_t to,
                                           const replication::BatchHead& head, Shape shape) {
   using replication::BatchResult;
+  if (shape == Shape::kMarkGone) return BatchResult::kMalformed;
   if (shape == Shape::kChanged) return BatchResult::kUnsealed;
   if (head.sender == to) return BatchResult::kOwn;
-  std::uint64_t& heard = member.heard[head.sender];
-  if (head.number <= heard) return BatchResult::kRepeated;
-  heard = head.number;
+  const auto known = member.heard.find(head.sender);
+  const bool is_new = known == member.heard.end() || head.number > known->second ||
+                      (shape == Shape::kEmpty && head.number == known->second);
+  if (!is_new) return BatchResult::kRepeated;
+  member.heard[head.sender] = head.number;
   return head.block_bytes == member.port->block_bytes() ? BatchResult::kTaken
                                                         : BatchResult::kOtherBlocks;
 }

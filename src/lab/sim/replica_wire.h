@@ -50,7 +50,7 @@ class ReplicaWire {
     RouterLoop* loop = nullptr;
     std::map<std::uint64_t, std::uint64_t> heard;  // The greatest number, by sender.
   };
-  enum class Shape : std::uint8_t { kWhole, kChanged };
+  enum class Shape : std::uint8_t { kWhole, kEmpty, kChanged, kMarkGone };
 
   void send_to(std::uint64_t to, const replication::BatchHead& head, const std::string& message,
                const replication::Seal& seal);

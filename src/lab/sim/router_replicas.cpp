@@ -41,13 +41,15 @@ void RouterNode::tell_placement(const model::Endpoint& endpoint,
 }
 
 void RouterNode::tell() {
-  const replication::BatchHead head{name_, ++batches_told_, block_bytes()};
+  if (placements_told_.size() > 0) ++batches_told_;
+  const replication::BatchHead head{name_, batches_told_, block_bytes()};
   const std::string message = placements_told_.finish(head);
-  world_.replicas->send(head, message, ReplicaWire::secret().seal(message));
+  world_.replicas->send(head, message,
+                        ReplicaWire::secret().seal({}, replication::digest_of(message)));
 }
 
 replication::BatchResult RouterNode::take_batch(std::string_view message, std::string_view seal) {
-  const auto result = inbox_->take(message, seal, block_bytes(), now());
+  const auto result = inbox_->take({}, message, seal, block_bytes(), now());
   if (result != replication::BatchResult::kTaken) return result;
   for (const replication::Placement& placement : inbox_->placements()) {
     const auto endpoint = std::ranges::find_if(pool_->endpoints, [&](const auto& one) {
