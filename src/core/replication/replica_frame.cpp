@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kGreeting = "FLRH";
 
 template <class T>
-void put(std::string& out, const T& value) {
+void append_value(std::string& out, const T& value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
@@ -27,8 +27,8 @@ std::uint32_t word_at(std::string_view bytes) {
 
 std::string greeting_of(const Challenge& challenge) {
   std::string out(kGreeting);
-  put(out, kBatchVersion);
-  put(out, challenge);
+  append_value(out, kBatchVersion);
+  append_value(out, challenge);
   return out;
 }
 
@@ -43,8 +43,8 @@ std::optional<Challenge> read_greeting(std::string_view bytes) {
 }
 
 void append_frame(std::string& out, std::string_view message, const Seal& seal) {
-  put(out, static_cast<std::uint32_t>(message.size()));
-  put(out, seal);
+  append_value(out, static_cast<std::uint32_t>(message.size()));
+  append_value(out, seal);
   out += message;
 }
 

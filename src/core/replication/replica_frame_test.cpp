@@ -11,22 +11,22 @@ namespace {
 
 using Step = FrameReader::Step;
 
-Seal seal_of(std::uint8_t byte) {
+Seal seal_filled_with(std::uint8_t byte) {
   Seal seal;
   seal.fill(byte);
   return seal;
 }
 
-std::string two_frames() {
+std::string three_frames() {
   std::string out;
-  append_frame(out, "first message", seal_of(1));
-  append_frame(out, "", seal_of(2));
-  append_frame(out, "third", seal_of(3));
+  append_frame(out, "first message", seal_filled_with(1));
+  append_frame(out, "", seal_filled_with(2));
+  append_frame(out, "third", seal_filled_with(3));
   return out;
 }
 
 TEST(ReplicaFrame, MessagesAreReadHoweverTheyAreCut) {
-  const std::string bytes = two_frames();
+  const std::string bytes = three_frames();
   for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
     FrameReader reader(1024);
     std::vector<std::string> messages;
@@ -43,7 +43,7 @@ TEST(ReplicaFrame, MessagesAreReadHoweverTheyAreCut) {
 
 TEST(ReplicaFrame, OneThatIsTooLongIsToldAtItsHead) {
   std::string bytes;
-  append_frame(bytes, std::string(11, 'x'), seal_of(1));
+  append_frame(bytes, std::string(11, 'x'), seal_filled_with(1));
   FrameReader reader(10);
   std::string_view head = std::string_view(bytes).substr(0, 4 + kSealBytes);
   EXPECT_EQ(reader.next(head), Step::kTooLong);

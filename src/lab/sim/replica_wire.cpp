@@ -10,11 +10,11 @@
 namespace fairlead::sim {
 namespace {
 
-constexpr double kLostShare = 0.05;
-constexpr double kLateShare = 0.1;
-constexpr double kLateSeconds = 0.06;
-constexpr double kTwiceShare = 0.05;
-constexpr double kChangedShare = 0.03;
+constexpr double kBatchLostShare = 0.05;
+constexpr double kBatchLateShare = 0.1;
+constexpr double kBatchLateSeconds = 0.06;
+constexpr double kBatchTwiceShare = 0.05;
+constexpr double kBatchChangedShare = 0.03;
 
 }  // namespace
 
@@ -40,13 +40,13 @@ void ReplicaWire::send(const replication::BatchHead& head, const std::string& me
 
 void ReplicaWire::send_to(std::uint64_t to, const replication::BatchHead& head,
                           const std::string& message, const replication::Seal& seal) {
-  if (random_.uniform() < kLostShare) return;
-  const bool late = random_.uniform() < kLateShare;
-  const Duration delay = late ? from_seconds(kLateSeconds * random_.uniform()) : Duration{};
+  if (random_.uniform() < kBatchLostShare) return;
+  const bool late = random_.uniform() < kBatchLateShare;
+  const Duration delay = late ? from_seconds(kBatchLateSeconds * random_.uniform()) : Duration{};
   const bool is_empty = message.size() == replication::PlacementWriter().finish(head).size();
   const Shape intact = is_empty ? Shape::kEmpty : Shape::kWhole;
-  if (random_.uniform() < kTwiceShare) deliver(to, head, message, seal, intact, delay);
-  if (random_.uniform() >= kChangedShare) {
+  if (random_.uniform() < kBatchTwiceShare) deliver(to, head, message, seal, intact, delay);
+  if (random_.uniform() >= kBatchChangedShare) {
     return deliver(to, head, message, seal, intact, delay);
   }
   std::string changed = message;
