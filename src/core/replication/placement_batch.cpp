@@ -21,7 +21,7 @@ void put(std::string& out, T value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-// Takes values off the front of bytes.
+// Takes values off the front of bytes; after one that was not there nothing is.
 class Cursor {
  public:
   explicit Cursor(std::string_view bytes) : left_(bytes) {}
@@ -29,7 +29,10 @@ class Cursor {
   std::size_t left() const { return left_.size(); }
   template <class T>
   std::optional<T> take() {
-    if (left_.size() < sizeof(T)) return std::nullopt;
+    if (left_.size() < sizeof(T)) {
+      left_ = {};
+      return std::nullopt;
+    }
     T value;
     std::memcpy(&value, left_.data(), sizeof value);
     left_.remove_prefix(sizeof value);

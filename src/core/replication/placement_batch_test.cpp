@@ -89,7 +89,7 @@ TEST(PlacementBatch, OfALongPromptTheHeadIsTold) {
 }
 
 TEST(PlacementBatch, ABatchThatIsCutOrLongerIsMalformed) {
-  const std::string bytes = batch_of({{11, {1, 2, 3}}, {12, {4}}});
+  const std::string bytes = batch_of({{11, {1, 2, 3}}, {12, {4}}, {std::uint64_t{1} << 32, {}}});
   PlacementReader reader;
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_EQ(reader.read(std::string_view(bytes).substr(0, size)), BatchFault::kMalformed) << size;
