@@ -59,7 +59,7 @@ struct ReplicaExchangeOptions {
 class ReplicaExchange final : public picker::DispatchRecorder {
  public:
   static constexpr Duration kTellEvery = std::chrono::milliseconds(5);
-  static constexpr std::size_t kLinksMax = 64;
+  static constexpr std::size_t kLinksMax = config::kReplicaAddressesMax;
   // A warning of the same kind is given again after so long without its cause.
   static constexpr Duration kWarnAgain = std::chrono::minutes(1);
 

@@ -45,7 +45,6 @@ class ReplicaLink final : private net::StreamHandler {
   bool up() const { return challenge_.has_value(); }
   // Nothing is wrong, or this router is there itself.
   const std::string& trouble() const { return trouble_; }
-  const net::SocketAddress& address() const { return address_; }
   // False when it is not up, or has no room.
   bool tell(std::string_view message, const replication::Digest& digest);
   // Before it is destroyed in a later turn.

@@ -5,32 +5,16 @@ import os
 import re
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
 
-BINARY = os.environ["FAIRLEAD_BINARY"]
+from ready_program import start
+
 DEADLINE_S = 30
 
 
 def run(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=DEADLINE_S)
-
-
-def start(pattern, *arguments):
-    """Starts the program; returns it and the groups of the line on standard error that matches."""
-    process = subprocess.Popen([BINARY, *arguments], stderr=subprocess.PIPE, text=True)
-    timer = threading.Timer(DEADLINE_S, process.kill)
-    timer.start()
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        found = re.search(pattern, line)
-        if found:
-            timer.cancel()
-            threading.Thread(target=process.stderr.read, daemon=True).start()
-            return process, found.groups()
-    raise AssertionError(f"no line like {pattern!r} in: {''.join(lines)}")
 
 
 def stop(process):

@@ -2,19 +2,17 @@
 """Two `fairlead serve` over the same simulated engines that tell each other what they send where:
 killed, back again, and with another secret."""
 import json
-import os
 import pathlib
 import re
 import signal
 import socket
-import subprocess
 import tempfile
-import threading
 import time
 import unittest
 import urllib.request
 
-BINARY = os.environ["FAIRLEAD_BINARY"]
+from ready_program import start
+
 DEADLINE_S = 60
 ENGINES = 3
 
@@ -25,27 +23,6 @@ def free_ports(count):
     for one in sockets:
         one.close()
     return ports
-
-
-def drain(stream):
-    with stream:
-        stream.read()
-
-
-def start(pattern, *arguments):
-    """Starts the program; returns it and the groups of the line on standard error that matches."""
-    process = subprocess.Popen([BINARY, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
-    timer = threading.Timer(DEADLINE_S, process.kill)
-    timer.start()
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        found = re.search(pattern, line)
-        if found:
-            timer.cancel()
-            threading.Thread(target=drain, args=(process.stderr,), daemon=True).start()
-            return process, found.groups()
-    raise AssertionError(f"no line like {pattern!r} in: {''.join(lines)}")
 
 
 def until(condition, what):

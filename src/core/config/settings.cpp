@@ -16,8 +16,6 @@ constexpr Duration kMillisecond = std::chrono::milliseconds(1);
 constexpr Duration kHour = std::chrono::hours(1);
 constexpr Duration kDay = std::chrono::hours(24);
 
-constexpr std::size_t kReplicaAddressesMax = 64;
-
 constexpr std::size_t kKi = std::size_t{1} << 10;
 constexpr std::size_t kMi = std::size_t{1} << 20;
 constexpr std::size_t kGi = std::size_t{1} << 30;

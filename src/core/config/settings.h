@@ -201,11 +201,13 @@ struct RestartSettings {
   friend bool operator==(const RestartSettings&, const RestartSettings&) = default;
 };
 
+inline constexpr std::size_t kReplicaAddressesMax = 64;  // That are told, of names too.
+
 // What the routers of one fleet tell each other. Without addresses nobody is told anything.
 struct ReplicaSettings {
-  HostPort listen{"127.0.0.1", 9464};  // Where the others are told from.
-  // Of the others; a name stands for all addresses that it has, and this router's may be among
-  // them.
+  HostPort listen{"127.0.0.1", 9464};  // Where the others tell this one.
+  // Of the others, where they are told; a name stands for all addresses that it has, and this
+  // router's may be among them.
   std::vector<std::string> addresses;
   std::string secret_file;  // The same on all of them, read at the start.
   friend bool operator==(const ReplicaSettings&, const ReplicaSettings&) = default;
